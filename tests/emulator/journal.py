@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request that was answered; `headers` has lower-case keys, `query` is the raw text behind the question mark."""
+    """One request.
+
+    `status` is 0 where the connection ended before an answer began; `headers` are the request's, with lower-case keys;
+    `query` is the raw text behind the question mark; `body_size` is the size of the answer's body in bytes.
+    """
 
     host: str
     method: str

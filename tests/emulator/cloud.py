@@ -1,0 +1,177 @@
+"""The emulated cloud as one object: composition, start, stop, and the environment of a child process.
+
+Owns how the parts are put together and how long they live. What each part does is in its own file.
+"""
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from starlette.routing import Mount, Router
+
+from tests.emulator.arm import ARM_HOSTS, Arm, DicomResource
+from tests.emulator.certificates import CertificateAuthority
+from tests.emulator.control import control_app
+from tests.emulator.dicom import DicomService
+from tests.emulator.entra import AUTHORITY_HOSTS, DICOM_AUDIENCE, GRAPH_HOST, Entra
+from tests.emulator.hosts import Hosts
+from tests.emulator.identities import HOME_TENANT, READERS
+from tests.emulator.journal import Journal
+from tests.emulator.proxy import front_door
+from tests.emulator.token_endpoints import (
+    CLOUD_SHELL_HOST, TokenEndpoints, cloud_shell_environment, managed_identity_environment,
+)
+
+DICOM_SUFFIX = "dicom.azurehealthcareapis.com"
+PRIVATE_HOST = "dicom.hospital.example"
+PRIVATE_AUDIENCE = "api://private-dicom"
+READER_ROLE = "DICOM Data Reader"
+
+
+class Emulator:
+    """A local Azure on 127.0.0.1, served by a daemon thread between `start` and `stop` (or in a `with` block).
+
+    `directory` keeps the CA file (default: a temporary one), `port` 0 takes a free one, `latency_seconds` is added to
+    every answer of the DICOM services.
+    """
+
+    def __init__(self, *, directory: Path | None = None, port: int = 0, latency_seconds: float = 0.0) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="azure-emulator-") if directory is None else None
+        self.directory = directory or Path(self._temporary.name if self._temporary else "")
+        self._latency_seconds = latency_seconds
+        self._socket = _listening_socket(port)
+        self.port: int = self._socket.getsockname()[1]
+        self.base_url = self.proxy_url = f"http://127.0.0.1:{self.port}"
+        self.journal = Journal()
+        self.entra = Entra(self.journal)
+        self.arm = Arm(self.entra)
+        self.token_endpoints = TokenEndpoints(self.entra, self.journal)
+        self.services: dict[str, DicomService] = {}
+        self._authority = CertificateAuthority(self.directory / "emulator-ca.pem")
+        self.ca_file = self._authority.ca_file
+        self._hosts = Hosts(self.journal)
+        self.service = self.add_service("contoso", "imaging")
+        self.private_service = self._private_service()
+        self._add_hosts()
+        self._server = self._make_server()
+        self._thread = threading.Thread(target=self._serve, name="emulator", daemon=True)
+
+    @property
+    def service_url(self) -> str:
+        """The default service, as its users name it."""
+        return "https://contoso-imaging." + DICOM_SUFFIX
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a child process needs, beside its own environment, to live in this cloud."""
+        ca_file = str(self.ca_file)
+        return {
+            "HTTPS_PROXY": self.proxy_url,
+            "https_proxy": self.proxy_url,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+            "REQUESTS_CA_BUNDLE": ca_file,
+            "CURL_CA_BUNDLE": ca_file,
+            "SSL_CERT_FILE": ca_file,
+        }
+
+    @property
+    def managed_identity_environment(self) -> dict[str, str]:
+        return {**self.environment, **managed_identity_environment(self.base_url)}
+
+    @property
+    def cloud_shell_environment(self) -> dict[str, str]:
+        return {**self.environment, **cloud_shell_environment(self.proxy_url)}
+
+    def add_service(
+        self, workspace: str, name: str, *, suffix: str = DICOM_SUFFIX, audience: str = DICOM_AUDIENCE, **options: Any
+    ) -> DicomService:
+        """Deploy a DICOM service: its host, its ARM resource, and the reader role for the demo readers."""
+        host = f"{workspace}-{name}.{suffix}"
+        resource = DicomResource(workspace, name, f"https://{host}", audiences=[audience, audience + "/"])
+        self.arm.dicom_services.append(resource)
+        return self._deploy(host, audiences=resource.audiences, **options)
+
+    def start(self) -> Emulator:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _deploy(self, host: str, *, audiences: list[str], **options: Any) -> DicomService:
+        service = DicomService(
+            verify=partial(self.entra.verify, audiences=audiences, tenant=HOME_TENANT),
+            journal=self.journal,
+            host=host,
+            latency_seconds=self._latency_seconds,
+            **options,
+        )
+        for principal in READERS:
+            service.role_assignments[principal.object_ids[HOME_TENANT.id]] = READER_ROLE
+        self.entra.resources.update(audience.rstrip("/") for audience in audiences)
+        self.services[host] = service
+        self._hosts.add(host, service)
+        return service
+
+    def _private_service(self) -> DicomService:
+        """A server of one's own, with an audience of its own: by name through the proxy, and by plain http directly."""
+        return self._deploy(PRIVATE_HOST, audiences=[PRIVATE_AUDIENCE])
+
+    def _add_hosts(self) -> None:
+        for host in (*AUTHORITY_HOSTS, GRAPH_HOST):
+            self._hosts.add(host, self.entra.app)
+        for host in ARM_HOSTS:
+            self._hosts.add(host, self.arm.app)
+        self._hosts.add(CLOUD_SHELL_HOST, self.token_endpoints.cloud_shell_app)
+        control = Mount("/_emulator", control_app(self.service, self.journal))
+        loopback = Router([self.token_endpoints.managed_identity_route, control], default=self.private_service)
+        self._hosts.add(f"127.0.0.1:{self.port}", loopback)
+        self._hosts.add(f"localhost:{self.port}", loopback)
+
+    def _make_server(self) -> uvicorn.Server:
+        config = uvicorn.Config(
+            self._hosts,  # type: ignore[arg-type]
+            http=front_door(self._authority, self._hosts),  # type: ignore[arg-type]
+            loop="uvloop",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+        return uvicorn.Server(config)
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+
+def _listening_socket(port: int) -> socket.socket:
+    """Listening from now on, so that a client may connect before the server's first turn."""
+    listener = socket.socket()
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(1024)
+    return listener
