@@ -1,0 +1,104 @@
+"""What Azure Resource Manager says of a DICOM service: its URL and its audiences.
+
+Whether that URL is to be trusted is `_service`'s affair.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from azure.cli.core.azclierror import (
+    AzureConnectionError, AzureInternalError, AzureResponseError, ForbiddenError, ResourceNotFoundError,
+    UnauthorizedError)
+
+_API_VERSION = '2023-11-01'
+_TIMEOUT_SECONDS = (10, 60)
+
+
+@dataclass(frozen=True)
+class ArmService:
+    """The answer for one service.
+
+    :ivar url: `serviceUrl`, as it came.
+    :ivar audiences: `authenticationConfiguration.audiences`, as they came.
+    """
+
+    resource_id: str
+    url: str
+    audiences: list[str]
+
+
+def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *,
+                 resource_group_name: str) -> ArmService:
+    """Ask once, with a token for the subscription that is meant.
+
+    :raises AzCLIError: one for each way in which no answer came; ResourceNotFoundError for 404.
+    """
+    from urllib.parse import quote
+    from azext_dicomtoken._login import Login
+    login = Login(cli_ctx, audience=cli_ctx.cloud.endpoints.active_directory_resource_id,
+                  subscription=cli_ctx.data.get('subscription_id'))
+    resource_id = (f'/subscriptions/{login.subscription_id()}/resourceGroups/{quote(resource_group_name, safe="")}'
+                   f'/providers/Microsoft.HealthcareApis/workspaces/{workspace_name}'
+                   f'/dicomservices/{dicom_service_name}')
+    url = cli_ctx.cloud.endpoints.resource_manager.rstrip('/') + resource_id
+    return _service_of(_get(url, login.get_token().token), resource_id)
+
+
+def _get(url: str, token: str) -> Any:
+    # Not az's send_raw_request: that follows redirects and waits without end.
+    import requests
+    from azure.cli.core.util import get_az_user_agent
+
+    def authorize(request: Any) -> Any:     # as a plain header, an entry in ~/.netrc would replace it
+        request.headers['Authorization'] = f'Bearer {token}'
+        return request
+
+    try:
+        response = requests.get(url, params={'api-version': _API_VERSION}, auth=authorize,
+                                headers={'User-Agent': get_az_user_agent()}, timeout=_TIMEOUT_SECONDS,
+                                allow_redirects=False)
+    except requests.RequestException as error:
+        raise AzureConnectionError('Azure Resource Manager could not be reached.',
+                                   recommendation='Check the network and the proxy settings, or name the service '
+                                                  'with --service-url.') from error
+    if response.status_code != 200:
+        raise _error_for(response)
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _service_of(body: Any, resource_id: str) -> ArmService:
+    # {"properties": {"serviceUrl": "https://…", "authenticationConfiguration": {"audiences": ["https://…"]}}}
+    try:
+        properties = body['properties']
+        url = properties['serviceUrl']
+        audiences = list((properties.get('authenticationConfiguration') or {}).get('audiences') or [])
+        if all(isinstance(text, str) for text in (url, *audiences)):
+            return ArmService(resource_id, url, audiences)
+    except (TypeError, KeyError, AttributeError):
+        pass
+    raise AzureResponseError('Azure Resource Manager gave no service URL.',
+                             recommendation='The service may still be in deployment; or name it with --service-url.')
+
+
+def _error_for(response: Any) -> Exception:
+    from azext_dicomtoken._output import print_service_words
+    print_service_words(response.text[:2000], response.headers.get('x-ms-request-id'))
+    status = response.status_code
+    if status == 401:
+        return UnauthorizedError('Azure Resource Manager did not accept the sign-in.',
+                                 recommendation='Sign in again: az login')
+    if status == 403:
+        return ForbiddenError('The signed-in account may not read the service in Azure Resource Manager.',
+                              recommendation='Ask for the role Reader on it, or leave --resource-group out; the URL '
+                                             'is then put together from the names.')
+    if status == 404:
+        return ResourceNotFoundError('There is no such DICOM service in that resource group.',
+                                     recommendation='See what there is: az resource list --resource-type '
+                                                    'Microsoft.HealthcareApis/workspaces/dicomservices -o table')
+    kind = AzureInternalError if status >= 500 else AzureResponseError
+    return kind(f'Azure Resource Manager answered with status {status}.',
+                recommendation='Try again later, or name the service with --service-url.')

@@ -1,0 +1,45 @@
+"""Which commands there are: names to bodies, table forms, and the one exception handler.
+
+A body is named `module#function` and imported when its command runs. What a command takes is in `_params`,
+what it says of itself in `_help`.
+"""
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+
+def load_command_table(loader: Any) -> None:
+    _token_commands(loader)
+
+
+def _token_commands(loader: Any) -> None:
+    from azext_dicomtoken._validators import validate_token_issue, validate_token_show_claims
+    with loader.command_group('dicom token', exception_handler=raise_az_error) as group:
+        group.custom_command('issue', 'tokens#issue', validator=validate_token_issue,
+                             sensitive_info=group.sensitive(sensitive_keys=['accessToken']))
+        group.custom_command('show-claims', 'tokens#show_claims', validator=validate_token_show_claims,
+                             table_transformer=claims_table)
+
+
+def claims_table(claims: dict[str, Any]) -> list[dict[str, str]]:
+    """One row a fact, because a token's facts do not fit beside each other on a terminal."""
+    from azext_dicomtoken._output import escape_controls
+    return [{'Claim': name, 'Value': escape_controls(_cell(value))}
+            for name, value in claims.items() if name != 'claims' and value is not None]
+
+
+def _cell(value: Any) -> str:
+    return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def raise_az_error(error: Exception) -> NoReturn:
+    """Let az's own errors pass, turn the reader's and the network's into az's, end quietly on a closed pipe."""
+    from knack.util import CLIError
+    if isinstance(error, CLIError):
+        raise error
+    if isinstance(error, BrokenPipeError):
+        from azext_dicomtoken._output import abandon_stdout
+        abandon_stdout()
+        raise SystemExit(0)
+    from azext_dicomtoken._errors import to_az_error
+    raise to_az_error(error) from error
