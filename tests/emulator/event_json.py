@@ -1,0 +1,90 @@
+"""One event of the change feed, and the JSON text that the service writes for it.
+
+Owns: the order and the spelling of an entry's properties (contract 3.1 to 3.3), and the spellings that a reader should
+also bear (10.5).
+Does not own: which events there are (`store.py`), and metadata, which is added to this text for each request.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring  # type: ignore[attr-defined]  # quotes; keeps what is not ASCII as it is
+from typing import Mapping, NamedTuple
+
+from tests.emulator.ticks import timestamp_text
+
+DEFAULT_PARTITION = 'Microsoft.Default'
+
+CREATE = 'Create'
+DELETE = 'Delete'
+UPDATE = 'Update'
+
+CURRENT = 'Current'
+REPLACED = 'Replaced'
+DELETED = 'Deleted'
+
+
+class Instance(NamedTuple):
+    """Who an event is about. UIDs alone are not an identity: two partitions may hold the same ones."""
+
+    partition: str
+    study: str
+    series: str
+    sop: str
+
+
+class Event(NamedTuple):
+    """A committed row as a reader sees it at this moment: state and path change when the instance does."""
+
+    sequence: int
+    ticks: int
+    action: str
+    instance: Instance
+    state: str
+    path: str | None = None
+    utc_offset_minutes: int = 0
+
+
+@dataclass(frozen=True)
+class EventShape:
+    """How entries are written. The default is the recorded form; the rest is what a reader must also bear.
+
+    `extra` holds properties that no reader knows; `partition_name=False` is a server older than schema 39.
+    """
+
+    partition_name: bool = True
+    pascal_names: bool = False
+    lower_enums: bool = False
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def text(self, event: Event) -> str:
+        """The entry without metadata. Properties without a value are left out, never `null`."""
+        if self is not RECORDED and self != RECORDED:
+            return self._other_text(event)
+        sequence, ticks, action, (partition, study, series, sop), state, path, utc_offset_minutes = event
+        path_text = '' if path is None else f'"filePath":{encode_basestring(path)},'
+        return (
+            f'{{"sequence":{sequence},"partitionName":{encode_basestring(partition)},{path_text}'
+            f'"studyInstanceUid":{encode_basestring(study)},"seriesInstanceUid":{encode_basestring(series)},'
+            f'"sopInstanceUid":{encode_basestring(sop)},"action":"{action}",'
+            f'"timestamp":"{timestamp_text(ticks, utc_offset_minutes)}","state":"{state}"}}')
+
+    def text_with_metadata(self, text: str, metadata: str) -> str:
+        """The entry `text` with `metadata` (JSON text) as its last property."""
+        return f'{text[:-1]},"{self._name("metadata")}":{metadata}}}'
+
+    def _other_text(self, event: Event) -> str:
+        entry: dict[str, object] = json.loads(RECORDED.text(event))
+        if not self.partition_name:
+            del entry['partitionName']
+        if self.lower_enums:
+            entry['action'], entry['state'] = event.action.lower(), event.state.lower()
+        entry = {self._name(name): value for name, value in entry.items()} | dict(self.extra)
+        return json.dumps(entry, ensure_ascii=False, separators=(',', ':'))
+
+    def _name(self, name: str) -> str:
+        return name[0].upper() + name[1:] if self.pascal_names else name
+
+
+RECORDED = EventShape()
