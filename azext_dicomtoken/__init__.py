@@ -21,12 +21,12 @@ class DicomTokenCommandsLoader(AzCommandsLoader):
 
     def load_command_table(self, args: Any) -> dict[str, Any]:
         from azext_dicomtoken.commands import load_command_table
-        load_command_table(self)
+        load_command_table(self, args)
         return self.command_table
 
     def load_arguments(self, command: str) -> None:
         from azext_dicomtoken._params import load_arguments
-        load_arguments(self)
+        load_arguments(self, command)
 
 
 COMMAND_LOADER_CLS = DicomTokenCommandsLoader

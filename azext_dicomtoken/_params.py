@@ -9,7 +9,7 @@ from typing import Any
 from azure.cli.core.commands.parameters import get_enum_type, resource_group_name_type
 
 
-def load_arguments(loader: Any) -> None:
+def load_arguments(loader: Any, _command: str) -> None:
     _token_issue(loader)
     _token_show_claims(loader)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 
-def load_command_table(loader: Any) -> None:
+def load_command_table(loader: Any, _args: Any) -> None:
     _token_commands(loader)
 
 

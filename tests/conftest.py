@@ -1,0 +1,45 @@
+"""Isolation for every test: no configuration, login, proxy or certificate setting of the machine gets in.
+
+It stands before any import of azure, which reads these variables once. The extension is laid out as az would have
+installed it, with links in the place of copies.
+"""
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_FOLDER = tempfile.TemporaryDirectory(prefix='dicomtoken-tests-')
+atexit.register(_FOLDER.cleanup)
+
+
+def _install_extension(extensions: Path) -> None:
+    installed = extensions / 'dicomtoken'
+    information = installed / 'dicomtoken-1.0.0b1.dist-info'
+    information.mkdir(parents=True)
+    (information / 'METADATA').write_text('Metadata-Version: 2.1\nName: dicomtoken\nVersion: 1.0.0b1\n', 'utf-8')
+    for package in ('azext_dicomtoken', 'dicomfeed'):
+        (installed / package).symlink_to(ROOT / package)
+
+
+def _isolate(folder: Path) -> None:
+    foreign = re.compile(r'AZURE_|ACC_|MSI_|IDENTITY_|.*_proxy$|.*_CA_BUNDLE$|SSL_CERT_|NETRC$', re.IGNORECASE)
+    for name in [name for name in os.environ if foreign.match(name)]:
+        del os.environ[name]
+    (folder / 'config').mkdir()
+    os.environ.update({
+        'AZURE_CONFIG_DIR': str(folder / 'config'),
+        'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
+        'AZURE_CORE_COLLECT_TELEMETRY': 'false',
+        'AZURE_CORE_NO_COLOR': 'true',
+        'AZURE_EXTENSION_RUN_AFTER_DYNAMIC_INSTALL': 'false',
+        'HOME': str(folder),
+    })
+
+
+_isolate(Path(_FOLDER.name))
+_install_extension(Path(_FOLDER.name) / 'extensions')
