@@ -107,7 +107,8 @@ class Arm:
 
     def _claims(self, request: Request) -> dict[str, object]:
         if "api-version" not in request.query_params:
-            raise _Refused(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required.")
+            message = "The api-version query parameter (?api-version=) is required for all requests."
+            raise _Refused(400, "MissingApiVersionParameter", message)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             message = "Authentication failed. The 'Authorization' header is missing."
@@ -153,8 +154,8 @@ def _below_group(services: list[DicomResource], path: str) -> Response:
         found = [service for service in services if service.id.lower().startswith(path.lower() + "/")]
         return JSONResponse({"value": [service.as_json() for service in found]})
     name = "/".join(parts[5:])
-    message = f"The Resource '{name}' under resource group '{parts[3]}' was not found."
-    raise _Refused(404, "ResourceNotFound", f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix")
+    message = f"The Resource '{name}' under resource group '{parts[3]}' was not found. For more details please go to "
+    raise _Refused(404, "ResourceNotFound", message + "https://aka.ms/ARMResourceNotFoundFix")
 
 
 def _tenant_json(tenant: Tenant) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The certificate authority of the emulator, and client certificates for sign-in.
 
-Owns the CA, a TLS context for each host that is asked for, and self-signed certificates of service principals. Keys live
-as long as the process; nothing here decides which hosts exist.
+Owns the CA, a TLS context for each host that is asked for, and self-signed certificates of service principals. The CA
+lives as long as the process; nothing here decides which hosts exist.
 """
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from starlette.routing import Mount, Router
 
 from tests.emulator.arm import ARM_HOSTS, Arm, DicomResource
 from tests.emulator.certificates import CertificateAuthority
-from tests.emulator.control import control_app
-from tests.emulator.dicom import DicomService
+from tests.emulator.control import Control
+from tests.emulator.dicom import READER, DicomService
 from tests.emulator.entra import AUTHORITY_HOSTS, DICOM_AUDIENCE, GRAPH_HOST, Entra
 from tests.emulator.hosts import Hosts
 from tests.emulator.identities import HOME_TENANT, READERS
@@ -32,7 +32,6 @@ from tests.emulator.token_endpoints import (
 DICOM_SUFFIX = "dicom.azurehealthcareapis.com"
 PRIVATE_HOST = "dicom.hospital.example"
 PRIVATE_AUDIENCE = "api://private-dicom"
-READER_ROLE = "DICOM Data Reader"
 
 
 class Emulator:
@@ -93,18 +92,21 @@ class Emulator:
     def add_service(
         self, workspace: str, name: str, *, suffix: str = DICOM_SUFFIX, audience: str = DICOM_AUDIENCE, **options: Any
     ) -> DicomService:
-        """Deploy a DICOM service: its host, its ARM resource, and the reader role for the demo readers."""
+        """Deploy a DICOM service: its host, its ARM resource, and the reader role for the demo readers.
+
+        `options` go to DicomService.
+        """
         host = f"{workspace}-{name}.{suffix}"
-        resource = DicomResource(workspace, name, f"https://{host}", audiences=[audience, audience + "/"])
-        self.arm.dicom_services.append(resource)
-        return self._deploy(host, audiences=resource.audiences, **options)
+        audiences = [audience, audience + "/"]
+        self.arm.dicom_services.append(DicomResource(workspace, name, f"https://{host}", audiences=list(audiences)))
+        return self._deploy(host, audiences=audiences, **options)
 
     def start(self) -> Emulator:
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self._server.should_exit = self._server.force_exit = True
         self._thread.join(timeout=10)
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -123,10 +125,11 @@ class Emulator:
             journal=self.journal,
             host=host,
             latency_seconds=self._latency_seconds,
+            audiences=audiences,
+            authority=f"https://login.microsoftonline.com/{HOME_TENANT.id}",
+            role_assignments={reader.object_ids[HOME_TENANT.id]: {READER} for reader in READERS},
             **options,
         )
-        for principal in READERS:
-            service.role_assignments[principal.object_ids[HOME_TENANT.id]] = READER_ROLE
         self.entra.resources.update(audience.rstrip("/") for audience in audiences)
         self.services[host] = service
         self._hosts.add(host, service)
@@ -142,14 +145,14 @@ class Emulator:
         for host in ARM_HOSTS:
             self._hosts.add(host, self.arm.app)
         self._hosts.add(CLOUD_SHELL_HOST, self.token_endpoints.cloud_shell_app)
-        control = Mount("/_emulator", control_app(self.service, self.journal))
+        control = Mount("/_emulator", Control(self.service, self.journal).app)
         loopback = Router([self.token_endpoints.managed_identity_route, control], default=self.private_service)
         self._hosts.add(f"127.0.0.1:{self.port}", loopback)
         self._hosts.add(f"localhost:{self.port}", loopback)
 
     def _make_server(self) -> uvicorn.Server:
         config = uvicorn.Config(
-            self._hosts,  # type: ignore[arg-type]
+            self._hosts,
             http=front_door(self._authority, self._hosts),  # type: ignore[arg-type]
             loop="uvloop",
             ws="none",
@@ -158,6 +161,7 @@ class Emulator:
             log_level="error",
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )

@@ -1,7 +1,8 @@
 """The emulated Entra ID: discovery, the token endpoint with its grants, device code, user info.
 
-Owns the grants and what the endpoints answer. Tokens themselves are made and checked in `tokens.py`, a client's secrets,
-certificates and assertions are checked in `client_credentials.py`, the words of refusals stand in `entra_errors.py`. Shapes: RFC 6749, RFC 8628, OpenID Connect Discovery, and what MSAL sends and reads.
+Owns the grants and what the endpoints answer. Tokens themselves are made and checked in `tokens.py`, a client's
+credentials are checked in `client_credentials.py`, the words of refusals stand in `entra_errors.py`. Shapes: RFC 6749,
+RFC 8628, OpenID Connect Discovery, and what MSAL sends and reads.
 """
 from __future__ import annotations
 
@@ -122,6 +123,8 @@ class Entra:
             Route("/oidc/userinfo", self._user_info),
             Route("/{tenant}/.well-known/openid-configuration", self._configuration),
             Route("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration),
+            # MSAL's default authority ends in a slash, and so Cloud Shell's request has two.
+            Route("/{tenant}//v2.0/.well-known/openid-configuration", self._configuration),
             Route("/{tenant}/discovery/v2.0/keys", self._keys),
             Route("/{tenant}/discovery/keys", self._keys),
             Route("/{tenant}/oauth2/v2.0/devicecode", self._device_code, methods=["POST"]),
@@ -171,7 +174,7 @@ class Entra:
         self._device_codes[device_code] = _Grant(
             self.device_code_user, form["client_id"], form.get("scope", ""), approved=self.approves_device_codes)
         where = "https://microsoft.com/devicelogin"
-        message = f"To sign in, use a web browser to open the page {where} and enter the code {user_code} to authenticate."
+        message = f"To sign in, use a web browser to open the page {where} and enter the code {user_code}."
         return JSONResponse({
             "user_code": user_code, "device_code": device_code, "verification_uri": where, "expires_in": 900,
             "interval": 1, "message": message,

@@ -32,7 +32,11 @@ _TABLE = {
         400,
         "OAuth 2.0 device flow error. Authorization is pending. Continue polling.",
     ),
-    70021: ("invalid_client", 401, "No matching federated identity record found for presented assertion subject '{name}'."),
+    70021: (
+        "invalid_client",
+        401,
+        "No matching federated identity record found for presented assertion subject '{name}'.",
+    ),
     90002: (
         "invalid_request",
         400,
@@ -54,8 +58,11 @@ _TABLE = {
         "tenant. You may have sent your authentication request to the wrong tenant.",
     ),
     700024: ("invalid_client", 401, "Client assertion is not within its valid time range."),
-    700027: ("invalid_client", 401, "The certificate with identifier used to sign the client assertion is not registered "
-                                    "on application '{name}', or the signature is wrong."),
+    700027: (
+        "invalid_client",
+        401,
+        "The certificate with identifier used to sign the client assertion is not registered on application '{name}'.",
+    ),
     7000215: (
         "invalid_client",
         401,

@@ -6,6 +6,7 @@ themselves know nothing of each other.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import formatdate
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -59,6 +60,7 @@ class _Entry:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            message = _dated(message)
         elif message["type"] == "http.response.body":
             self._body_size += len(message.get("body", b""))
             if not message.get("more_body", False):
@@ -80,6 +82,14 @@ class _Entry:
                 body_size=self._body_size,
             )
         )
+
+
+def _dated(message: Message) -> Message:
+    """With a `Date` header, unless the application has set one by its own clock."""
+    headers = list(message.get("headers", ()))
+    if any(name.lower() == b"date" for name, _ in headers):
+        return message
+    return {**message, "headers": [*headers, (b"date", formatdate(usegmt=True).encode())]}
 
 
 async def _unknown_host(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
 """Who lives in the emulated directory: tenants, people, service principals, subscriptions.
 
-Owns the fixed demo identities under well-known names, as plain values. What they may do is decided elsewhere: sign-in in
-`entra.py`, roles in each DICOM service.
+Owns the fixed demo identities under well-known names, as plain values. What they may do is decided elsewhere: sign-in
+in `entra.py`, roles in each DICOM service.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class User:
-    """A person; `object_ids` has one entry for each tenant (by ID) that the person is a member or guest of."""
+    """A person; `object_ids` has an entry for each tenant (by ID) that the person is a member or guest of."""
 
     username: str
     name: str
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(frozen=True)
 class ServicePrincipal:
-    """An application or a managed identity; `object_ids` are those of the service principal, not of its registration."""
+    """An application or a managed identity; `object_ids` are its service principals', not its registration's."""
 
     name: str
     client_id: str

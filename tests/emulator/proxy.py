@@ -1,8 +1,9 @@
 """The one listening port: a CONNECT proxy in front of the emulated hosts, and plain http for everything else.
 
-Owns what happens to a connection before HTTP: a CONNECT to an emulated host on port 443 is answered, switched to TLS with
-a certificate for the host that CONNECT named, and handed to uvicorn's HTTP protocol in the same process, so nothing is
-spliced. A CONNECT to any other host is refused with 403 and noted. Which application answers is decided in `hosts.py`.
+Owns what happens to a connection before HTTP: a CONNECT to an emulated host on port 443 is answered, switched to TLS
+with a certificate for the host that CONNECT named, and handed to uvicorn's HTTP protocol in the same process, so that
+nothing is spliced. A CONNECT to any other host is refused with 403 and noted. Which application answers is decided in
+`hosts.py`.
 """
 from __future__ import annotations
 
@@ -119,3 +120,7 @@ class _Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.transport is not None:
             super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server ends: no waiting for the client's half of a TLS farewell, nor for a request that hangs."""
+        self.transport.abort()

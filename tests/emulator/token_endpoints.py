@@ -1,7 +1,7 @@
-"""Token endpoints inside Azure: managed identity as App Service has it, and Cloud Shell's broker; plain http on loopback.
+"""Token endpoints inside Azure: managed identity as App Service has it, and Cloud Shell's broker.
 
-Owns the two endpoints and the environment variables that lead `az` to them. The formats are those that MSAL reads
-(`msal/managed_identity.py`, `msal/cloudshell.py`).
+Both are plain http on loopback. Owns the two endpoints and the environment variables that lead `az` to them. The
+formats are those that MSAL reads (`msal/managed_identity.py`, `msal/cloudshell.py`).
 """
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ class TokenEndpoints:
         if request.headers.get("x-identity-header") != _IDENTITY_HEADER:
             return JSONResponse({"statusCode": 401, "message": "X-IDENTITY-HEADER does not match"}, status_code=401)
         if not self._is_managed_identity([parameters[name] for name in _ID_PARAMETERS if name in parameters]):
-            message = "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId."
+            message = "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId."
             return JSONResponse({"statusCode": 400, "message": message}, status_code=400)
         try:
             self._entra.require_resource(resource, HOME_TENANT)
         except SignInRefused as refused:
             return JSONResponse({"statusCode": 500, "message": refused.description}, status_code=500)
-        return JSONResponse({**self._answer(self.managed_identity, resource), "client_id": self.managed_identity.client_id})
+        answer = self._answer(self.managed_identity, resource)
+        return JSONResponse({**answer, "client_id": self.managed_identity.client_id})
 
     async def _cloud_shell(self, request: Request) -> Response:
         resource = (await read_form(request)).get("resource", "")

@@ -1,0 +1,88 @@
+"""`python -m tests.emulator`: the emulated cloud for a person at a shell, or for a script.
+
+Owns the command line and what is printed; the cloud itself is `cloud.py`.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.emulator.cloud import Emulator
+from tests.emulator.entra import DICOM_AUDIENCE
+from tests.emulator.identities import HOME_TENANT, READER_APPLICATION, ROLELESS_APPLICATION, ServicePrincipal
+from tests.emulator.sample import sample_feed
+
+_ENDINGS = {signal.SIGINT, signal.SIGTERM}
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM, and then end with status 0."""
+    arguments = _parser().parse_args()
+    # Blocked before the server's thread begins, which inherits the mask, so that `sigwait` gets them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    with Emulator(port=arguments.port, latency_seconds=arguments.latency / 1000) as emulator:
+        emulator.service.store.load(sample_feed(arguments.events, metadata=arguments.metadata))
+        exports = _exports({**emulator.environment, "DICOM_SERVICE_URL": emulator.service_url})
+        print(_welcome(emulator, exports), flush=True)
+        if arguments.env_file:
+            _write_whole(arguments.env_file, exports)
+        signal.sigwait(_ENDINGS)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.emulator", description="A local Azure on 127.0.0.1.")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--events", type=int, default=1000, metavar="N", help="size of the sample feed (1000)")
+    parser.add_argument(
+        "--include-metadata", dest="metadata", action="store_true", default=True,
+        help="sample events have DICOM metadata (the default)")
+    parser.add_argument("--no-metadata", dest="metadata", action="store_false", help="they have next to none: faster")
+    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="added to every answer of the feed")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="PATH", help="write the export lines there once the emulator is ready")
+    return parser
+
+
+def _exports(environment: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A script that waits for the file never sees half of it."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
+
+
+def _welcome(emulator: Emulator, exports: str) -> str:
+    return f"""\
+# An emulated Azure listens on {emulator.base_url}. Paste this into a shell:
+
+{exports}export AZURE_CONFIG_DIR="$(mktemp -d)"
+
+{_login(READER_APPLICATION)}
+# A service principal without any role:
+# {_login(ROLELESS_APPLICATION)}
+# A user with the reader role: az login --use-device-code
+
+az account get-access-token --resource {DICOM_AUDIENCE} --query accessToken --output tsv |
+  sed 's/^/Authorization: Bearer /' | curl --header @- "$DICOM_SERVICE_URL/v2/changefeed?limit=2"
+
+curl --data '{{"count": 3}}' {emulator.base_url}/_emulator/store    # three new instances
+curl {emulator.base_url}/_emulator/journal
+"""
+
+
+def _login(principal: ServicePrincipal) -> str:
+    return (
+        f"az login --service-principal --username {principal.client_id} "
+        f"--password {principal.secret} --tenant {HOME_TENANT.id}"
+    )
+
+
+if __name__ == "__main__":
+    main()
