@@ -41,7 +41,7 @@ _ANY_TENANT = {"common", "organizations"}
 
 @dataclass(frozen=True)
 class _Grant:
-    """What a refresh token or a device code stands for."""
+    """What a device code (not `approved`: not yet) or a refresh token (not `approved`: no longer) stands for."""
 
     user: User
     client_id: str

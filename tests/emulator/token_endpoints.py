@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.emulator.entra import ARM_AUDIENCES, DICOM_AUDIENCE, Entra, read_form
+from tests.emulator.entra import ARM_AUDIENCES, Entra, read_form
 from tests.emulator.entra_errors import SignInRefused
 from tests.emulator.identities import HOME_TENANT, MANAGED_IDENTITY, READER_USER, Principal, ServicePrincipal
 from tests.emulator.journal import Journal
@@ -25,7 +25,7 @@ _ID_PARAMETERS = ("client_id", "object_id", "mi_res_id")
 
 
 class TokenEndpoints:
-    """Both endpoints; a test may change the identity, the user, and Cloud Shell's list of audiences."""
+    """Both endpoints; a test may set the identity, the user, and Cloud Shell's list of audiences (without DICOM's)."""
 
     def __init__(self, entra: Entra, journal: Journal) -> None:
         self.managed_identity: ServicePrincipal = MANAGED_IDENTITY
@@ -35,9 +35,6 @@ class TokenEndpoints:
         self._journal = journal
         self.managed_identity_route = Route(MANAGED_IDENTITY_PATH, self._managed_identity)
         self.cloud_shell_app = Starlette(routes=[Route("/oauth2/token", self._cloud_shell, methods=["POST"])])
-
-    def allow_dicom_in_cloud_shell(self) -> None:
-        self.cloud_shell_audiences.add(DICOM_AUDIENCE)
 
     async def _managed_identity(self, request: Request) -> Response:
         parameters = request.query_params

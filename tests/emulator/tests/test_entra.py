@@ -10,8 +10,10 @@ import requests
 
 from tests.emulator.certificates import self_signed_certificate
 from tests.emulator.cloud import Emulator
-from tests.emulator.entra import AZURE_CLI_CLIENT_ID, DICOM_AUDIENCE
-from tests.emulator.identities import FOREIGN_TENANT, HOME_TENANT, READER_APPLICATION, READER_USER, ROLELESS_APPLICATION
+from tests.emulator.entra import DICOM_AUDIENCE
+from tests.emulator.identities import (
+    AZURE_CLI_CLIENT_ID, FOREIGN_TENANT, HOME_TENANT, READER_APPLICATION, READER_USER, ROLELESS_APPLICATION,
+)
 from tests.emulator.tests.conftest import RunAz
 
 SCOPE = DICOM_AUDIENCE + "/.default"
