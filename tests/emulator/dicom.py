@@ -1,11 +1,10 @@
 """The DICOM service: requests of the change feed to responses, and its ASGI face.
 
-Owns: contract, sections 1 to 5: routes and versions, the order of the checks, tokens and roles, status codes and headers.
+Owns: contract, sections 1 to 5: routes and versions, the order of the checks, tokens and roles, statuses and headers.
 Does not own: which events there are (`store.py`), the reading of a query (`parameters.py`), faults (`trouble.py`).
 
-`respond` is synchronous and touches no socket, so that model tests can read a feed in virtual time. The ASGI face is plain
-ASGI: one route with two ends gains nothing from a framework, whose request and response objects cost a tenth of the time
-that a page takes.
+`respond` is synchronous and touches no socket, so that model tests can read a feed in virtual time. The ASGI face is
+plain ASGI: two routes gain nothing from a framework, and the cut connections and bodies could not be written with one.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring  # type: ignore[attr-defined]  # quotes; keeps what is not ASCII as it is
+from json.encoder import encode_basestring  # puts quotes round; keeps what is not ASCII as it is
 from typing import Mapping, NamedTuple
 
 from tests.emulator.ticks import timestamp_text

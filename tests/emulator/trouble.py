@@ -155,7 +155,9 @@ class Trouble:
     def __init__(self) -> None:
         self.released = threading.Event()
         self._lock = threading.Lock()
-        self.clear()
+        self._queue: list[Fault] = []
+        self._rules: list[_Rule] = []
+        self._lottery: _Lottery | None = None
 
     def next(self, fault: Fault, *, times: int = 1) -> None:
         """The next `times` requests meet the fault."""
@@ -176,9 +178,9 @@ class Trouble:
         """No more trouble; what hangs is released."""
         self.release()
         with self._lock:
-            self._queue: list[Fault] = []
-            self._rules: list[_Rule] = []
-            self._lottery: _Lottery | None = None
+            self._queue.clear()
+            self._rules.clear()
+            self._lottery = None
 
     def release(self) -> None:
         """End every hang of this moment."""

@@ -1,0 +1,184 @@
+"""Scripted faults: which request meets which, and what the client gets, with and without sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import uvicorn
+
+from tests.emulator import trouble as faults
+from tests.emulator.dicom import DicomService
+from tests.emulator.journal import Journal
+from tests.emulator.trouble import ConnectionCut, Fault, Hang, Request, Trouble
+
+LIST = Request('/v1/changefeed')
+
+
+@pytest.fixture
+def service() -> DicomService:
+    service = DicomService(verify=None, journal=Journal(), host='dicom.example')
+    for _ in range(5):
+        service.store.create()
+    return service
+
+
+@pytest.fixture
+def port(service: DicomService) -> Iterator[int]:
+    listener = socket.create_server(('127.0.0.1', 0))
+    server = uvicorn.Server(uvicorn.Config(service, lifespan='off', log_config=None, http='httptools', ws='none',
+                                           date_header=False, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={'sockets': [listener]}, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def ask(port: int, target: str = '/v1/changefeed') -> bytes:
+    """All bytes that a server sends to one request until it closes the connection."""
+    with closing(socket.create_connection(('127.0.0.1', port), timeout=10)) as connection:
+        connection.sendall(f'GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode())
+        received = b''
+        while part := connection.recv(65536):
+            received += part
+        return received
+
+
+@pytest.mark.parametrize('fault, status, header, text', [
+    (faults.throttled(7), 429, ('Retry-After', '7'), None),
+    (faults.throttled(), 429, ('Retry-After', None), None),
+    (faults.server_error(), 500, ('Retry-After', None), faults.SERVER_ERROR_TEXT),
+    (faults.unavailable(), 503, ('Retry-After', None), faults.DATA_STORE_TEXT),
+    (faults.status(424, 'key trouble'), 424, ('Content-Type', 'text/plain; charset=utf-8'), 'key trouble'),
+    (faults.status(408), 408, ('Retry-After', None), ''),
+    (faults.transient_400(), 400, ('Retry-After', None), faults.DATA_STORE_TEXT),
+    (faults.redirect('https://evil.example/'), 302, ('Location', 'https://evil.example/'), ''),
+    (faults.expired_token(), 401, ('Retry-After', None), ''),
+], ids=['429 after', '429', '500', '503', '424', '408', 'transient 400', 'redirect', 'expired token'])
+def test_fault_answers(service: DicomService, fault: Fault, status: int, header: tuple[str, str | None],
+                       text: str | None) -> None:
+    service.trouble.next(fault)
+    response = service.respond(LIST)
+    assert (response.status, response.headers.get(header[0])) == (status, header[1])
+    assert text is None or response.body.decode() == text
+    assert 'Date' in response.headers and service.respond(LIST).status == 200
+
+
+def test_fault_expired_token_says_so(service: DicomService) -> None:
+    service.trouble.next(faults.expired_token())
+    assert 'error="invalid_token"' in service.respond(LIST).headers['WWW-Authenticate']
+
+
+def test_fault_malformed_json(service: DicomService) -> None:
+    service.trouble.next(faults.malformed_json())
+    response = service.respond(LIST)
+    assert response.status == 200
+    with pytest.raises(ValueError):
+        json.loads(response.body)
+
+
+def test_fault_huge_body(service: DicomService) -> None:
+    service.trouble.next(faults.huge_body(1_000_000))
+    assert len(service.respond(LIST).body) == 1_000_000
+
+
+def test_fault_cut_raises_without_sockets(service: DicomService) -> None:
+    service.trouble.next(faults.cut())
+    with pytest.raises(ConnectionCut) as cut:
+        service.respond(LIST)
+    assert cut.value.response is None
+
+
+def test_fault_cut_body_tells_how_far(service: DicomService) -> None:
+    service.trouble.next(faults.cut_body(share=0.25))
+    with pytest.raises(ConnectionCut) as cut:
+        service.respond(LIST)
+    assert cut.value.response and 0 < cut.value.length < len(cut.value.response.body) // 3
+
+
+def test_fault_hang_raises_without_sockets(service: DicomService) -> None:
+    service.trouble.next(faults.hang(9))
+    with pytest.raises(Hang) as hang:
+        service.respond(LIST)
+    assert hang.value.seconds == 9
+
+
+def test_trouble_next_hits_so_many_requests(service: DicomService) -> None:
+    service.trouble.next(faults.unavailable(), times=2)
+    service.trouble.next(faults.throttled())
+    assert [service.respond(LIST).status for _ in range(4)] == [503, 503, 429, 200]
+
+
+def test_trouble_when_picks_requests(service: DicomService) -> None:
+    service.trouble.when(lambda request: 'offset=3' in request.query, faults.server_error(), times=1)
+    queries = ['offset=0', 'offset=3', 'offset=3']
+    assert [service.respond(Request('/v1/changefeed', query)).status for query in queries] == [200, 500, 200]
+
+
+def test_trouble_when_without_times_never_ends(service: DicomService) -> None:
+    service.trouble.when(lambda request: request.path.endswith('latest'), faults.server_error())
+    assert {service.respond(Request('/v1/changefeed/latest')).status for _ in range(9)} == {500}
+
+
+def test_trouble_every_hits_one_in_each_run() -> None:
+    trouble = Trouble()
+    trouble.every(20, [faults.unavailable(), faults.cut()], seed=1)
+    hits = [trouble.choose(LIST) is not None for _ in range(200)]
+    assert [sum(hits[start:start + 20]) for start in range(0, 200, 20)] == [1] * 10
+
+
+def test_trouble_clear_ends_it(service: DicomService) -> None:
+    service.trouble.next(faults.unavailable())
+    service.trouble.when(lambda request: True, faults.unavailable())
+    service.trouble.every(1, [faults.unavailable()], seed=1)
+    service.trouble.clear()
+    assert service.respond(LIST).status == 200
+
+
+def test_cut_over_a_socket_gives_no_byte(service: DicomService, port: int) -> None:
+    service.trouble.next(faults.cut())
+    assert ask(port) == b''
+    assert b' 200 OK' in ask(port)
+
+
+@pytest.mark.parametrize('chunked', [False, True], ids=['content length', 'chunked'])
+def test_cut_body_over_a_socket_ends_in_the_middle(service: DicomService, port: int, chunked: bool) -> None:
+    service.trouble.next(faults.cut_body(chunked=chunked))
+    head, _, body = ask(port).partition(b'\r\n\r\n')
+    assert b' 200 OK' in head and (b'content-length' in head.lower()) is not chunked
+    assert body and not body.endswith(b'0\r\n\r\n') and body.count(b'"sequence"') < 5
+
+
+def test_hang_over_a_socket_ends_after_its_time(service: DicomService, port: int) -> None:
+    service.trouble.next(faults.hang(0.2))
+    started = time.monotonic()
+    assert ask(port) == b''
+    assert time.monotonic() - started >= 0.2
+
+
+def test_hang_over_a_socket_is_released(service: DicomService, port: int) -> None:
+    service.trouble.next(faults.hang(9))
+    threading.Timer(0.3, service.trouble.release).start()
+    started = time.monotonic()
+    assert ask(port) == b''
+    assert time.monotonic() - started < 5
+
+
+def test_latency_over_a_socket(service: DicomService, port: int) -> None:
+    service.latency_seconds = 0.2
+    started = time.monotonic()
+    assert b' 200 OK' in ask(port)
+    assert time.monotonic() - started >= 0.2
+
+
+def test_answers_over_a_socket_have_one_date_and_no_body_at_204(service: DicomService, port: int) -> None:
+    service.store.restore(0)
+    answer = ask(port, '/v2/changefeed/latest').lower()
+    assert b' 204 ' in answer and answer.endswith(b'\r\n\r\n') and answer.count(b'\r\ndate:') == 1
