@@ -142,9 +142,8 @@ def _moment(chance: random.Random, end: int, span: int) -> int:
     """When a study is stored: by day rather than by night, in the week rather than at its end."""
     while True:
         moment = end - chance.randrange(span)
-        weight = _HOURS[moment // _HOUR % 24]
-        if moment // ticks.PER_DAY % 7 > 4:  # 0001-01-01 was a Monday
-            weight *= _WEEKEND
+        is_weekend = moment // ticks.PER_DAY % 7 > 4  # 0001-01-01 was a Monday
+        weight = _HOURS[moment // _HOUR % 24] * (_WEEKEND if is_weekend else 1)
         if chance.random() * max(_HOURS) < weight:
             return moment
 

@@ -55,8 +55,12 @@ def seen(texts: list[str]) -> list[int]:
 def test_i1_states_after_a_history(history: str, expected: list[str]) -> None:
     store = FeedStore()
     for step in history:
-        {'S': lambda: store.create(instance(1)), 'D': lambda: store.delete('1.2'),
-         'U': lambda: store.update('1.2')}[step]()
+        if step == 'S':
+            store.create(instance(1))
+        elif step == 'D':
+            store.delete('1.2')
+        else:
+            store.update('1.2')
     assert states(store) == expected
     assert [json.loads(text)['state'] for text in store.by_sequence(0, 10)] == [
         state.split()[1] for state in expected]

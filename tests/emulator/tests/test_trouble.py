@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+import requests
 import uvicorn
 
 from tests.emulator import trouble as faults
+from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
 from tests.emulator.journal import Journal
 from tests.emulator.trouble import ConnectionCut, Fault, Hang, Request, Trouble
@@ -182,3 +184,13 @@ def test_answers_over_a_socket_have_one_date_and_no_body_at_204(service: DicomSe
     service.store.restore(0)
     answer = ask(port, '/v2/changefeed/latest').lower()
     assert b' 204 ' in answer and answer.endswith(b'\r\n\r\n') and answer.count(b'\r\ndate:') == 1
+
+
+@pytest.mark.parametrize('fault', [faults.cut(), faults.cut_body(), faults.cut_body(chunked=True), faults.hang(0.1)],
+                         ids=['cut', 'cut body', 'cut chunked body', 'hang'])
+def test_broken_connections_reach_the_client_through_proxy_and_tls(
+        emulator: Emulator, client: requests.Session, fault: Fault) -> None:
+    emulator.service.trouble.next(fault)
+    with pytest.raises(requests.RequestException):
+        client.get(emulator.service_url + '/health/check', timeout=5)
+    assert client.get(emulator.service_url + '/health/check', timeout=5).status_code == 200
