@@ -26,12 +26,15 @@ def test_url_is_written_in_lower_case() -> None:
     f'https://evil.example?.{SUFFIX}', f'https://evil.example%2f.{SUFFIX}', f'https://evil.example%00.{SUFFIX}',
     f'https://evil.example\t.{SUFFIX}', f'https://evil.example\n.{SUFFIX}', f' https://x.{SUFFIX}',
     f'https://x.{SUFFIX} ', f'https://x.{SUFFIX}\n', f'https://x.{SUFFIX}?a=b', f'https://x.{SUFFIX}#a',
-    f'https://x..{SUFFIX}', f'https://.{SUFFIX}', f'https://-x.{SUFFIX}', f'https://x.{SUFFIX}..', f'https://{"x" * 64}.{SUFFIX}',
+    f'https://x..{SUFFIX}', f'https://.{SUFFIX}', f'https://-x.{SUFFIX}', f'https://x.{SUFFIX}..',
+    f'https://{"x" * 64}.{SUFFIX}',
     f'https://x\u3002{SUFFIX}', f'https://é.{SUFFIX}', f'https://\u212a.{SUFFIX}', f'https://x.{SUFFIX}:0',
     f'https://x.{SUFFIX}:65536', f'https://x.{SUFFIX}:', f'https://x.{SUFFIX}:+443', f'https://x.{SUFFIX}/studies',
     f'https://x.{SUFFIX}/v2/../x', f'https:/x.{SUFFIX}', f'https:///x.{SUFFIX}', f'//x.{SUFFIX}', f'x.{SUFFIX}',
-    f'ftp://x.{SUFFIX}', 'https://', '', 'https://[::1', 'https://[::zz]', 'https://[1.2.3.4]', 'https://[fe80::1%25eth0]',
-    f'https://x\x00.{SUFFIX}', f'https://x.{SUFFIX}\u0660', f'https://x.{SUFFIX}:\u0664\u0664\u0663', f'https://x_y.{SUFFIX}',
+    f'ftp://x.{SUFFIX}', 'https://', '', 'https://[::1', 'https://[::zz]', 'https://[1.2.3.4]',
+    'https://[fe80::1%25eth0]',
+    f'https://x\x00.{SUFFIX}', f'https://x.{SUFFIX}\u0660',
+    f'https://x.{SUFFIX}:\u0664\u0664\u0663', f'https://x_y.{SUFFIX}',
 ], ids=ascii)
 def test_url_of_another_shape_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgumentValueError):

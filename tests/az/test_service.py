@@ -55,7 +55,8 @@ def resolve() -> Resolve:
      Service('https://x.example', 'https://cn')),
     ({'url_required': False}, Service(None, AUDIENCE)),
     ({'url_required': False, 'service_url': DefaultStr(OWN)}, Service(None, AUDIENCE)),
-    ({'url_required': False, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn', **NAMES}, Service(None, 'https://cn')),
+    ({'url_required': False, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn', **NAMES},
+     Service(None, 'https://cn')),
 ], ids=['url', 'configured url', 'names', 'names beat configured url', 'configured group needs names',
         'resource as typed', 'own server', 'government names', 'government url', 'unknown cloud', 'audience only',
         'configured url not looked at', 'names in an unknown cloud'])

@@ -1,0 +1,91 @@
+"""What every way of reading the feed needs: the service, the sign-in, the client, and who hears of trouble."""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from azext_dicomtoken._login import Login
+from azext_dicomtoken._options import CONCURRENCY, Options
+from azext_dicomtoken._service import Service, resolve_service
+from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
+from dicomfeed.delivery import Summary
+from dicomfeed.errors import HostUnreachable, ServiceError
+from dicomfeed.feed import Feed
+from dicomfeed.filters import Filters
+from dicomfeed.prefetch import ThreadPool
+from dicomfeed.times import LAST_TICK
+from dicomfeed.transport import HttpTransport
+from knack.log import get_logger
+
+logger = get_logger(__name__)
+
+_SECONDS_BETWEEN_REPORTS = 5.0
+
+
+@dataclass
+class Trouble:
+    """Says on standard error why there is nothing for a while: once in a few seconds, whatever the workers meet."""
+
+    summary: Summary
+    _last_report: float = field(default=float('-inf'))
+
+    def retrying(self, retry: Retry) -> None:
+        self.summary.retries += 1
+        if time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
+            return
+        self._last_report = time.monotonic()
+        logger.warning('%s Trying again in %.0f seconds.', _reason(retry), retry.pause_seconds)
+
+    def poisoned(self, sequence: int) -> None:
+        self.summary.poisoned.append(sequence)
+        logger.warning('The metadata of event %d cannot be read; it comes without.', sequence)
+
+
+def _reason(retry: Retry) -> str:
+    """The reader's own words: what the service said could be anything, and logs are kept."""
+    error = retry.reason
+    if isinstance(error, HostUnreachable) and error.through_proxy:
+        return f'{error} (through the proxy)'
+    if isinstance(error, ServiceError) and error.request_id:
+        return f'{error} (request {error.request_id[:80]!r})'
+    return str(error)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One run of the command."""
+
+    cmd: Any
+    options: Options
+    service: Service
+    client: FeedClient
+    feed: Feed
+    pool: ThreadPool
+    filters: Filters
+    summary: Summary
+
+    def open_end(self) -> int:
+        """The end of a window that was left open: now, or just after the newest event where that is later."""
+        newest = self.client.latest(by_time=True)
+        return min(LAST_TICK, max(self.client.clock.now(), newest.ticks + 1 if newest else 0))
+
+
+def open_reading(cmd: Any, options: Options) -> Reading:
+    """Put together what a run needs. Nothing has been sent after it, but to Azure Resource Manager when named."""
+    from azure.cli.core.util import get_az_user_agent
+    service = resolve_service(
+        cmd.cli_ctx, service_url=options.service_url, workspace_name=options.workspace_name,
+        dicom_service_name=options.dicom_service_name, resource_group_name=options.resource_group_name,
+        resource=options.resource)
+    assert service.url is not None
+    login = Login(cmd.cli_ctx, audience=service.audience, subscription=cmd.cli_ctx.data.get('subscription_id'),
+                  tenant=options.tenant)
+    summary = Summary()
+    trouble = Trouble(summary)
+    client = FeedClient(service.url, login, transport=HttpTransport(user_agent=get_az_user_agent()),
+                        patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
+                        on_retry=trouble.retrying)
+    feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
+    return Reading(cmd, options, service, client, feed, ThreadPool(options.concurrency or CONCURRENCY),
+                   Filters(**options.filters), summary)
