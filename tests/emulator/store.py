@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS feed (
 CREATE TABLE IF NOT EXISTS blob (version INTEGER PRIMARY KEY, metadata TEXT);
 """
 _INDEXES = """
-CREATE UNIQUE INDEX IF NOT EXISTS instance_by_uids ON instance (study, series, sop, partition);
+CREATE INDEX IF NOT EXISTS instance_by_uids ON instance (study, sop);
 CREATE INDEX IF NOT EXISTS feed_by_time ON feed (ticks, sequence);
 CREATE INDEX IF NOT EXISTS feed_by_instance ON feed (instance);
 """
