@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 DEFAULT_VARIABLE_NAME = 'DICOM_ACCESS_TOKEN'
-_LINE_BREAKING = re.compile('[\x00-\x1f\x7f\x85\u2028\u2029]')
+_LINE_BREAKING = '[\x00-\x1f\x7f\x85\u2028\u2029]'
 
 
 class UnfitValue(ValueError):
     """The value cannot be written in that format without meaning something else."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """One value of `--format`.
 
     :ivar render: token, expiry (epoch seconds) and variable name to text without the last line end; None for the
@@ -97,7 +96,7 @@ def _assignments(template: str, quote: Callable[[str], str], token: str, expires
 
 
 def _one_line(value: str) -> str:
-    if _LINE_BREAKING.search(value):
+    if re.search(_LINE_BREAKING, value):
         raise UnfitValue('The token holds control characters, which this format cannot carry.')
     return value
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
+from azext_dicomtoken._clouds import SHARED_AUDIENCE
 
-SHARED_AUDIENCE = 'https://dicom.healthcareapis.azure.com'
 # The application behind the shared audience; Entra ID takes its ID for a resource as well.
 _SHARED_APP_ID = '75e725bf-66ce-4cea-9b9a-5c4caae57f33'
 

@@ -1,7 +1,8 @@
 """Which DICOM service is meant, and which audience its tokens need.
 
 A service is named by its URL, by its names, or by a configured default; where names are not enough, Azure
-Resource Manager is asked (`_arm`). `_hosts` judges every URL that comes out, wherever it came from.
+Resource Manager is asked (`_arm`). `_hosts` judges every URL that comes out, wherever it came from; it is imported
+where there is a URL, because its patterns cost a token without one six milliseconds.
 """
 from __future__ import annotations
 
@@ -11,22 +12,7 @@ from typing import Any
 
 from azure.cli.core.azclierror import (
     AzureResponseError, InvalidArgumentValueError, MutuallyExclusiveArgumentError, RequiredArgumentMissingError)
-from azext_dicomtoken._hosts import SHARED_AUDIENCE, is_own_audience, parse_service_url, refuse_untrusted
-
-
-@dataclass(frozen=True)
-class _Cloud:
-    """What is documented of the service in one of Microsoft's clouds."""
-
-    suffix: str | None = None
-    audience: str | None = None
-
-
-# Sources: "Get an access token" for the public cloud, the table of private-endpoint DNS zones for the other.
-_CLOUDS = {
-    'AzureCloud': _Cloud('dicom.azurehealthcareapis.com', SHARED_AUDIENCE),
-    'AzureUSGovernment': _Cloud('dicom.azurehealthcareapis.us'),
-}
+from azext_dicomtoken._clouds import DicomCloud, dicom_cloud
 
 
 @dataclass(frozen=True)
@@ -62,7 +48,7 @@ def resolve_service(cli_ctx: Any, *, service_url: str | None = None, workspace_n
     _refuse_odd_resource(resource)
     names = _names(workspace_name, dicom_service_name)
     _refuse_contradictions(service_url, resource_group_name, names=names)
-    cloud = _CLOUDS.get(cli_ctx.cloud.name, _Cloud())
+    cloud = dicom_cloud(cli_ctx.cloud.name)
     if names and resource_group_name:
         return _from_arm(cli_ctx, cloud, names, resource_group_name=str(resource_group_name), resource=resource)
     url = None
@@ -125,23 +111,26 @@ def _typed(value: str | None) -> bool:
     return bool(value) and not getattr(value, 'is_default', False)
 
 
-def _url_from_names(cloud: _Cloud, workspace_name: str, dicom_service_name: str) -> str:
+def _url_from_names(cloud: DicomCloud, workspace_name: str, dicom_service_name: str) -> str:
     if cloud.suffix is None:
         raise RequiredArgumentMissingError(
             'The host names of the DICOM service in the active cloud are not known.',
             recommendation='Add --resource-group, so that Azure Resource Manager can say the URL.')
+    from azext_dicomtoken._hosts import parse_service_url
     return str(parse_service_url(f'https://{workspace_name}-{dicom_service_name}.{cloud.suffix}'))
 
 
-def _url_from_text(cloud: _Cloud, service_url: str, resource: str | None) -> str:
+def _url_from_text(cloud: DicomCloud, service_url: str, resource: str | None) -> str:
+    from azext_dicomtoken._hosts import is_own_audience, parse_service_url, refuse_untrusted
     origin = parse_service_url(service_url)
     refuse_untrusted(origin, suffix=cloud.suffix, own_server=_typed(service_url) and is_own_audience(resource))
     return str(origin)
 
 
-def _from_arm(cli_ctx: Any, cloud: _Cloud, names: tuple[str, str], *, resource_group_name: str,
+def _from_arm(cli_ctx: Any, cloud: DicomCloud, names: tuple[str, str], *, resource_group_name: str,
               resource: str | None) -> Service:
     from azext_dicomtoken._arm import read_service
+    from azext_dicomtoken._hosts import parse_service_url
     found = read_service(cli_ctx, *names, resource_group_name=resource_group_name)
     origin = parse_service_url(found.url)
     if not (origin.is_under(cloud.suffix) or cloud.suffix is None and origin.is_plain_https()):

@@ -61,7 +61,6 @@ def _warn_when_short(issued: IssuedToken, min_validity_seconds: float) -> None:
 def _as_result(issued: IssuedToken, audience: str) -> dict[str, Any]:
     """The keys of `az account get-access-token` with its values, and three more."""
     from datetime import datetime
-    from azext_dicomtoken._claims import utc_text
     result = {
         'tokenType': issued.token_type,
         'accessToken': issued.token,
@@ -69,7 +68,7 @@ def _as_result(issued: IssuedToken, audience: str) -> dict[str, Any]:
         'expiresOn': datetime.fromtimestamp(issued.expires_on).strftime('%Y-%m-%d %H:%M:%S.%f'),
         'tenant': issued.tenant,
         'resource': audience,
-        'expiresOnUtc': utc_text(issued.expires_on),
+        'expiresOnUtc': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(issued.expires_on)),
         'expiresIn': int(issued.expires_on - time.time()),
     }
     if issued.subscription:     # core leaves it out when a tenant is given

@@ -17,7 +17,8 @@ _FOLDER = tempfile.TemporaryDirectory(prefix='dicomtoken-tests-')
 atexit.register(_FOLDER.cleanup)
 
 
-def _install_extension(extensions: Path) -> None:
+def install_extension(extensions: Path) -> None:
+    """Lay the extension out in a folder that AZURE_EXTENSION_DIR names."""
     installed = extensions / 'dicomtoken'
     information = installed / 'dicomtoken-1.0.0b1.dist-info'
     information.mkdir(parents=True)
@@ -42,4 +43,4 @@ def _isolate(folder: Path) -> None:
 
 
 _isolate(Path(_FOLDER.name))
-_install_extension(Path(_FOLDER.name) / 'extensions')
+install_extension(Path(_FOLDER.name) / 'extensions')

@@ -1,0 +1,65 @@
+"""What a command costs before it does anything of use, beside what core's nearest command costs.
+
+    python -m benchmarks.startup [PAIRS]
+
+Both commands of a pair run in turn, under one login and with the token in az's cache, so that whatever else the
+machine does hits both alike. Prints a Markdown table; the ratio is the median of the pairs' ratios.
+"""
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.conftest import install_extension
+from tests.emulator.cloud import Emulator
+from tests.emulator.entra import DICOM_AUDIENCE
+from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
+
+Command = tuple[str, ...]
+
+LOGIN: Command = ('login', '--service-principal', '--username', READER_APPLICATION.client_id,
+                  '--password', str(READER_APPLICATION.secret), '--tenant', HOME_TENANT.id)
+# ours, core's, and the ratio that is aimed at
+PAIRS: list[tuple[Command, Command, float]] = [
+    (('dicom', 'token', 'issue'), ('account', 'get-access-token', '--resource', DICOM_AUDIENCE), 0.85),
+    (('dicom', 'token', 'issue', '-h'), ('version',), 1.05),
+]
+
+
+def main(count: int) -> None:
+    with Emulator() as emulator, tempfile.TemporaryDirectory(prefix='startup-') as folder:
+        environment = {**os.environ, **emulator.environment, 'AZURE_CONFIG_DIR': f'{folder}/azure',
+                       'AZURE_EXTENSION_DIR': f'{folder}/extensions', 'AZURE_CORE_COLLECT_TELEMETRY': 'false'}
+        install_extension(Path(folder, 'extensions'))
+        run(LOGIN, environment)
+        print(f'| ours | core\'s | ours, ms | core\'s, ms | ratio of {count} pairs | aim |\n|---|---|---|---|---|---|')
+        for ours, core, aim in PAIRS:
+            print(row(ours, core, aim, measure(ours, core, environment, count=count)), flush=True)
+
+
+def measure(ours: Command, core: Command, environment: dict[str, str], *, count: int) -> list[tuple[float, float]]:
+    """Seconds of each pair; the first run of each, which fills caches, is not among them."""
+    run(ours, environment)
+    run(core, environment)
+    return [(run(ours, environment), run(core, environment)) for _ in range(count)]
+
+
+def run(command: Command, environment: dict[str, str]) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, '-m', 'azure.cli', *command], env=environment, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def row(ours: Command, core: Command, aim: float, seconds: list[tuple[float, float]]) -> str:
+    ratio = statistics.median(mine / theirs for mine, theirs in seconds)
+    mine, theirs = (round(1000 * statistics.median(column)) for column in zip(*seconds))
+    return f'| `az {" ".join(ours)}` | `az {" ".join(core)}` | {mine} | {theirs} | {ratio:.2f} | {aim} |'
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 31)
