@@ -1,0 +1,159 @@
+"""Where a reading stands, in a file: the cursor, how the reading began, and how much of the output file counts.
+
+Owned: the file's format, what makes it unfit for a run, its replacement by rename. Not owned: when it is written
+(`delivery.py`).
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dicomfeed import files
+from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
+from dicomfeed.events import LAST_SEQUENCE, Identity
+from dicomfeed.times import Ticks, format_timestamp, parse_moment
+
+FORMAT = 1
+_LARGEST_BYTES = 2 ** 20
+
+
+@dataclass(frozen=True)
+class Output:
+    """How much of an output file counts.
+
+    :ivar path: absolute.
+    :ivar length: bytes; what stands after them is not valid.
+    :ivar digest: SHA-256 of the last bytes of those, to tell that the file is still the same.
+    """
+
+    path: str
+    length: int
+    digest: str
+
+    @classmethod
+    def empty(cls, path: str) -> Output:
+        """A file of which nothing counts yet."""
+        return cls(os.path.abspath(path), 0, hashlib.sha256().hexdigest())
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a checkpoint was made for; another run must ask the same.
+
+    :ivar service_url: scheme and host of the service.
+    :ivar filters: wanted values by property.
+    """
+
+    service_url: str
+    filters: dict[str, list[str]] = field(default_factory=dict)
+    include_metadata: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a reading stands.
+
+    :ivar sequence: everything up to this number has been dealt with and is final.
+    :ivar last: identity of the event read last; None before the first one.
+    :ivar since: events stamped before this are left out; the first start as an absolute time.
+    """
+
+    question: Question
+    sequence: int = 0
+    last: Identity | None = None
+    since: Ticks | None = None
+    output: Output | None = None
+
+    def moved(self, sequence: int, last: Identity | None, output: Output | None) -> Checkpoint:
+        """The checkpoint after more has been dealt with."""
+        return replace(self, sequence=sequence, last=last, output=output)
+
+
+def load(path: str, question: Question) -> Checkpoint | None:
+    """The checkpoint in the file, or None where there is no file.
+
+    Raises CheckpointDamaged, CheckpointMismatch where it was made for another question or by a newer version, and
+    CheckpointError where it cannot be read. The file is never changed.
+    """
+    try:
+        with open(path, 'rb') as file:
+            data = file.read(_LARGEST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CheckpointError(f'The checkpoint cannot be read: {error.strerror}.') from error
+    checkpoint = _decoded(data)
+    _refuse_other_question(checkpoint.question, question)
+    return checkpoint
+
+
+def save(path: str, checkpoint: Checkpoint) -> None:
+    """Write the file anew beside the old one and rename it over. Raises CheckpointError; then the old one stands."""
+    try:
+        files.replace_with(path, _encoded(checkpoint))
+    except OSError as error:
+        raise CheckpointError(f'The checkpoint cannot be written: {error.strerror}.') from error
+
+
+def _encoded(checkpoint: Checkpoint) -> bytes:
+    question, output = checkpoint.question, checkpoint.output
+    content: dict[str, Any] = {
+        'format': FORMAT,
+        'service': question.service_url,
+        'filters': question.filters,
+        'includeMetadata': question.include_metadata,
+        'since': None if checkpoint.since is None else format_timestamp(checkpoint.since),
+        'sequence': checkpoint.sequence,
+        'last': None if checkpoint.last is None else
+        {'sequence': checkpoint.last[0], 'timestamp': checkpoint.last[1], 'instance': list(checkpoint.last[2])},
+        'output': None if output is None else {'path': output.path, 'length': output.length, 'digest': output.digest},
+    }
+    content['digest'] = _digest_of(content)
+    return (json.dumps(content, indent=2) + '\n').encode()
+
+
+def _decoded(data: bytes) -> Checkpoint:
+    try:
+        content = json.loads(data) if len(data) <= _LARGEST_BYTES else None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get('format'), int):
+        raise CheckpointDamaged('The checkpoint is not a whole one.')
+    if content['format'] > FORMAT:
+        raise CheckpointMismatch('The checkpoint was made by a newer version.')
+    digest = content.pop('digest', None)
+    if content['format'] != FORMAT or digest != _digest_of(content):
+        raise CheckpointDamaged('The checkpoint is not as it was written.')
+    return _from_content(content)
+
+
+def _from_content(content: dict[str, Any]) -> Checkpoint:
+    last, output = content['last'], content['output']
+    return Checkpoint(
+        question=Question(content['service'], content['filters'], content['includeMetadata']),
+        sequence=min(int(content['sequence']), LAST_SEQUENCE),
+        last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
+        since=None if content['since'] is None else parse_moment(content['since'], now=0),
+        output=None if output is None else Output(output['path'], output['length'], output['digest']))
+
+
+def _digest_of(content: dict[str, Any]) -> str:
+    """Tells a whole checkpoint from one that was cut or edited; no protection against intent."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_other_question(made_for: Question, asked: Question) -> None:
+    if made_for.service_url.lower() != asked.service_url.lower():
+        raise CheckpointMismatch('The checkpoint was made for another service.')
+    if made_for.filters != asked.filters:
+        raise CheckpointMismatch('The checkpoint was made with other filters.')
+    if made_for.include_metadata != asked.include_metadata:
+        raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
+
+
+def lock_path(path: str) -> str:
+    """The file that is locked while a run works with the checkpoint."""
+    return f'{os.path.abspath(path)}.lock'

@@ -1,0 +1,178 @@
+"""From a reader to a sink: which events are written, when that is made to last, what the checkpoint says of it.
+
+The order is always: write, make the file last, then say so in the checkpoint. So whatever ends the process, the
+checkpoint claims nothing that is not there.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from dicomfeed import checkpoint as checkpoints
+from dicomfeed.checkpoint import Checkpoint, Output
+from dicomfeed.errors import OutputError
+from dicomfeed.events import Event
+from dicomfeed.filters import Filters
+from dicomfeed.sequences import SequenceReader
+from dicomfeed.sink import FileSink, Sink
+from dicomfeed.times import Clock
+
+COMMIT_SECONDS = 1.0
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    :ivar events: delivered, after the filters.
+    :ivar events_read: before them.
+    :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
+    :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
+    :ivar holes: missing ranges of sequence numbers that were passed.
+    :ivar poisoned: sequence numbers of events delivered without the metadata that could not be read.
+    """
+
+    events: int = 0
+    events_read: int = 0
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+    complete_through: int | None = None
+    settled_through: str | None = None
+    holes: int = 0
+    retries: int = 0
+    poisoned: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def count(self, read: list[Event], delivered: list[Event]) -> None:
+        """Take a batch into account."""
+        self.events_read += len(read)
+        self.events += len(delivered)
+        if delivered:
+            if self.first_sequence is None:
+                self.first_sequence = delivered[0].sequence
+            self.last_sequence = delivered[-1].sequence
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary under the names that users see."""
+        return {
+            'events': self.events, 'eventsRead': self.events_read, 'firstSequence': self.first_sequence,
+            'lastSequence': self.last_sequence, 'completeThroughSequence': self.complete_through,
+            'settledThrough': self.settled_through, 'holes': self.holes, 'retries': self.retries,
+            'withoutMetadata': self.poisoned, 'seconds': round(self.seconds, 3),
+            'eventsPerSecond': round(self.events / self.seconds, 1) if self.seconds > 0 else None,
+        }
+
+
+class CheckpointWriter:
+    """The checkpoint of a run, kept up to date. The run holds the lock on it (`lock.py`)."""
+
+    def __init__(self, path: str, checkpoint: Checkpoint, reader: SequenceReader) -> None:
+        self._path = path
+        self._saved: Checkpoint | None = None
+        self.checkpoint = checkpoint
+        self._reader = reader
+        self._dealt_with = (reader.cursor, reader.last)
+
+    def deal_with(self, *, through: Event | None = None) -> None:
+        """What the reader has handed out has been written; with `through` only as far as that event."""
+        self._dealt_with = ((self._reader.cursor, self._reader.last) if through is None
+                            else (through.sequence, through.identity))
+
+    def save(self, output: Output | None) -> None:
+        """Say in the file what has been dealt with, and how much of the output counts."""
+        self.checkpoint = self.checkpoint.moved(*self._dealt_with, output)
+        if self.checkpoint != self._saved:
+            checkpoints.save(self._path, self.checkpoint)
+            self._saved = self.checkpoint
+
+
+class Delivery:
+    """Writes what a reader hands out.
+
+    :param wanted: which events count at all, beside the filters; None: all of them.
+    :param write: turns events into lines; the service's own bytes unless said otherwise.
+    :param uninterrupted: a context in which no signal is let through, for each write.
+    :param on_batch: told after each batch, for a progress bar.
+    """
+
+    def __init__(self, sink: Sink, *, filters: Filters, summary: Summary, clock: Clock,
+                 wanted: Callable[[Event], bool] | None = None, checkpoint: CheckpointWriter | None = None,
+                 lines_of: Callable[[list[Event]], list[str]] | None = None,
+                 uninterrupted: Callable[[], AbstractContextManager[Any]] = nullcontext,
+                 on_batch: Callable[[list[Event]], None] = lambda events: None) -> None:
+        self._sink = sink
+        self._filters = filters
+        self._summary = summary
+        self._clock = clock
+        self._wanted = wanted
+        self._checkpoint = checkpoint
+        self._lines_of = lines_of or _service_lines
+        self._uninterrupted = uninterrupted
+        self._on_batch = on_batch
+        self._is_sink_intact = True
+        self._committed_monotonic = clock.monotonic()
+
+    def run(self, batches: Iterable[list[Event]]) -> None:
+        """Take every batch. However that ends, what was written by then is made to last and the checkpoint told."""
+        try:
+            for events in batches:
+                with self._uninterrupted():
+                    self._take(events)
+                self._on_batch(events)
+        finally:
+            with self._uninterrupted():
+                if self._is_sink_intact:
+                    self._commit()
+
+    def _take(self, events: list[Event]) -> None:
+        counting = events if self._wanted is None else filter(self._wanted, events)
+        delivered = self._filters.passing(counting)
+        if delivered:
+            self._is_sink_intact = False
+            self._sink.write(self._lines_of(delivered))
+            self._is_sink_intact = True
+        if self._checkpoint is not None:
+            self._checkpoint.deal_with()
+        self._summary.count(events, delivered)
+        if self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._is_sink_intact = False
+        output = self._sink.commit()
+        self._is_sink_intact = True
+        if self._checkpoint is not None:
+            self._checkpoint.save(output)
+        self._committed_monotonic = self._clock.monotonic()
+
+
+def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) -> tuple[FileSink, bool]:
+    """The output file, and whether it was begun anew although the checkpoint knows of bytes in it.
+
+    The one that the checkpoint names goes on after the length that counts, or is begun anew where it is gone. Any
+    other file must not exist yet, or is replaced with `overwrite`; the checkpoint names it before it is there, so
+    that no end of the process leaves a file behind that the next run would refuse. Raises OutputError.
+    """
+    if writer is None:
+        return FileSink.create(path, overwrite=overwrite), False
+    known = writer.checkpoint.output
+    if known is not None and known.path == os.path.abspath(path):
+        try:
+            return FileSink.resume(path, known), False
+        except FileNotFoundError:
+            overwrite = False
+    elif os.path.lexists(path) and not overwrite:
+        raise OutputError('The output file exists already.')
+    writer.save(Output.empty(path))
+    try:
+        return FileSink.create(path, overwrite=overwrite), known is not None and known.length > 0
+    except OutputError:
+        writer.save(known)
+        raise
+
+
+def _service_lines(events: list[Event]) -> list[str]:
+    return [event.line for event in events]

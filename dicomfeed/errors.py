@@ -1,0 +1,148 @@
+"""What can go wrong while the change feed is read: one tree of exceptions.
+
+    FeedError
+    ├── RequestError                no usable answer came back for a request
+    │   ├── HostUnreachable         no connection: name look-up, refused, reset, time-out, proxy
+    │   ├── TlsFailed               the certificate was not trusted, or no TLS could be agreed on
+    │   └── MalformedResponse       an answer that is not what the contract says: cut short, not JSON, too deep
+    ├── ServiceError                the service answered with a status that is not a success
+    │   ├── BadRequest              400 that names a parameter
+    │   ├── Unauthorized            401, after one renewal of the token
+    │   ├── Forbidden               403
+    │   ├── NotFound                404
+    │   ├── Redirected              3xx; a redirect is never followed, because the token would go with it
+    │   └── ServiceTrouble          408, 424, 429, 5xx and the 400 that is really transient
+    ├── FeedRestored                the database went back in time: sequence numbers name other events now
+    ├── TooManyPoisoned             more events than bearable have metadata that cannot be read
+    ├── CheckpointError             the checkpoint cannot be used
+    │   ├── CheckpointDamaged       it is not a checkpoint, or not whole
+    │   ├── CheckpointMismatch      it belongs to another service, other filters or another format
+    │   └── CheckpointLocked        another process works with it
+    └── OutputError                 the file for the events cannot be used
+
+No message holds a token, a UID or anything of a patient. What the service said of itself stands in
+`ServiceError.text`, for a person's eyes and never for a log.
+"""
+from __future__ import annotations
+
+
+class FeedError(Exception):
+    """Root of the tree."""
+
+
+class RequestError(FeedError):
+    """No usable answer came back.
+
+    :ivar url: the address that was asked, without its query.
+    """
+
+    def __init__(self, message: str, *, url: str) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class HostUnreachable(RequestError):
+    """No connection, or one that broke.
+
+    :ivar through_proxy: whether a proxy stood between; then the name was looked up there.
+    """
+
+    def __init__(self, message: str, *, url: str, through_proxy: bool = False) -> None:
+        super().__init__(message, url=url)
+        self.through_proxy = through_proxy
+
+
+class TlsFailed(HostUnreachable):
+    """The host's certificate was not trusted, or no TLS could be agreed on."""
+
+
+class MalformedResponse(RequestError):
+    """A success that cannot be read: cut short, not JSON, nested without end, not a list of events."""
+
+
+class ServiceError(FeedError):
+    """The service answered with a status that is not a success.
+
+    :ivar status: HTTP status.
+    :ivar url: the address that was asked, without its query.
+    :ivar text: the service's own words, at most 2,000 characters; may hold anything, so show it to the user only.
+    :ivar request_id: an identifier for the service's support, when an answer carried one.
+    :ivar retry_after: seconds that the service asked to be left alone, when it did.
+    :ivar challenge: the `WWW-Authenticate` header of a 401.
+    """
+
+    def __init__(self, message: str, *, status: int, url: str, text: str = '', request_id: str | None = None,
+                 retry_after: float | None = None, challenge: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.url = url
+        self.text = text
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.challenge = challenge
+
+
+class BadRequest(ServiceError):
+    """400: a parameter was refused."""
+
+
+class Unauthorized(ServiceError):
+    """401: the token was not accepted, a renewed one neither."""
+
+
+class Forbidden(ServiceError):
+    """403: signed in, but without a role that may read."""
+
+
+class NotFound(ServiceError):
+    """404: no such route, so hardly a DICOM service."""
+
+
+class Redirected(ServiceError):
+    """3xx: the service pointed elsewhere."""
+
+
+class ServiceTrouble(ServiceError):
+    """A status that may pass: 408, 424, 429, 5xx, and a 400 for a failure of the data store."""
+
+
+class FeedRestored(FeedError):
+    """The event that was read last is gone or is another one now, as after a point-in-time restore."""
+
+
+class TooManyPoisoned(FeedError):
+    """More events than bearable have metadata that cannot be read.
+
+    :ivar sequences: their sequence numbers.
+    """
+
+    def __init__(self, message: str, *, sequences: list[int]) -> None:
+        super().__init__(message)
+        self.sequences = sequences
+
+
+class CheckpointError(FeedError):
+    """The checkpoint cannot be used; it was left as it is."""
+
+
+class CheckpointDamaged(CheckpointError):
+    """Not a checkpoint, or not whole."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """Made for another service, with other filters, or by a newer version."""
+
+
+class CheckpointLocked(CheckpointError):
+    """Another process works with it.
+
+    :ivar process_id: that process, when it is known.
+    """
+
+    def __init__(self, message: str, *, process_id: int | None = None) -> None:
+        super().__init__(message)
+        self.process_id = process_id
+
+
+class OutputError(FeedError):
+    """The file for the events cannot be used."""

@@ -1,0 +1,137 @@
+"""One event of the change feed, and how a page of them is read from the service's bytes.
+
+Owned: the shape of an event, decoding, the look-up of a property whatever its letter case. Not owned: which page was
+asked for (`queries.py`), how it came (`transport.py`).
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dicomfeed.times import Ticks, format_timestamp, is_timestamp, parse_timestamp
+
+Fields = dict[str, Any]
+Identity = tuple[int, str, tuple[str, ...]]
+UID_NAMES = ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
+LAST_SEQUENCE = 2 ** 63 - 1
+
+_BLANKS = ' \t\r\n'
+
+
+class Event(NamedTuple):
+    """An entry of the change feed.
+
+    `sequence`, 1 to 2^63 - 1, and `timestamp`, the service's text, never change. `fields` is the entry as it came,
+    metadata included where it was asked for; of it `state`, `filePath` and `metadata` describe the instance when the
+    page was read, not when the event happened. `line` is the service's own JSON for the entry, line breaks inside it
+    made blanks.
+    """
+
+    sequence: int
+    timestamp: str
+    fields: Fields
+    line: str
+
+    @property
+    def ticks(self) -> Ticks:
+        """The moment of the event; the text was checked when the page was read."""
+        return parse_timestamp(self.timestamp)
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this event from any other for ever: sequence, timestamp (in one form) and the three UIDs."""
+        return (self.sequence, format_timestamp(self.ticks),
+                tuple(str(field(self.fields, name) or '') for name in UID_NAMES))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f'{name} is not JSON')
+
+
+# The C scanner behind `raw_decode`: it says where a value ends, which is where the event's line ends.
+_scan = json.JSONDecoder(parse_constant=_refuse_constant).scan_once    # type: ignore[attr-defined]
+
+
+def field(fields: Mapping[str, Any], name: str) -> Any:
+    """The property of that camelCase name, in whatever letter case the service wrote it; None where it is missing.
+
+    The documentation prints Pascal case, the code and recordings camelCase (`contract`: names by either).
+    """
+    if name in fields:
+        return fields[name]
+    lowered = name.lower()
+    return next((value for key, value in fields.items() if key.lower() == lowered), None)
+
+
+def decode_page(body: bytes) -> list[Event]:
+    """The events of a list answer, in the order in which they came.
+
+    Raises ValueError for anything that is not a JSON array of objects with an integer `sequence` and a readable
+    `timestamp`, for nesting without end and for numbers of thousands of digits.
+    """
+    text = _text_of(body)
+    position = _skip_blanks(text, 0)
+    if not text.startswith('[', position):
+        raise ValueError('not a list')
+    events: list[Event] = []
+    position = _skip_blanks(text, position + 1)
+    closed = text.startswith(']', position)
+    while not closed:
+        event, position = _scan_event(text, position)
+        events.append(event)
+        if text.startswith(',{', position):         # how the service writes it; the rest is for others
+            position += 1
+            continue
+        position = _skip_blanks(text, position)
+        closed = text.startswith(']', position)
+        if not closed and not text.startswith(',', position):
+            raise ValueError('not a list of events')
+        if not closed:
+            position = _skip_blanks(text, position + 1)
+    _expect_end(text, position + 1)
+    return events
+
+
+def decode_event(body: bytes) -> Event:
+    """The one event of a `latest` answer. Raises ValueError as `decode_page` does."""
+    text = _text_of(body)
+    event, position = _scan_event(text, _skip_blanks(text, 0))
+    _expect_end(text, position)
+    return event
+
+
+def _scan_event(text: str, start: int) -> tuple[Event, int]:
+    try:
+        fields, end = _scan(text, start)
+    except StopIteration:
+        raise ValueError('not JSON') from None
+    except RecursionError:
+        raise ValueError('nested without end') from None
+    if type(fields) is not dict:        # pylint: disable=unidiomatic-typecheck
+        raise ValueError('not an event')
+    sequence = fields.get('sequence') or field(fields, 'sequence')
+    timestamp = fields.get('timestamp') or field(fields, 'timestamp')
+    if type(sequence) is not int or not 0 < sequence <= LAST_SEQUENCE:      # pylint: disable=unidiomatic-typecheck
+        raise ValueError('an event without a sequence number')
+    if not isinstance(timestamp, str) or not is_timestamp(timestamp):
+        raise ValueError('an event without a timestamp')
+    line = text[start:end]
+    if '\n' in line or '\r' in line:
+        line = line.replace('\r', ' ').replace('\n', ' ')
+    return Event(sequence, timestamp, fields, line), end
+
+
+def _text_of(body: bytes) -> str:
+    return body.decode('utf-8-sig')     # UnicodeDecodeError is a ValueError
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    while position < len(text) and text[position] in _BLANKS:
+        position += 1
+    return position
+
+
+def _expect_end(text: str, position: int) -> None:
+    if _skip_blanks(text, position) != len(text):
+        raise ValueError('something after the end')

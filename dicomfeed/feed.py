@@ -1,0 +1,71 @@
+"""What the reading algorithms ask the service for: pages, with or without metadata, and windows of time row by row.
+
+Owned: the choice whether metadata comes with a page, and the walk through a window that misses no row which was
+visible when it began. Not owned: requests (`client.py`), the order of the questions (`sequences.py`, `windows.py`).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dicomfeed.client import FeedClient
+from dicomfeed.events import Event
+from dicomfeed.metadata import MetadataReader
+from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
+from dicomfeed.times import FIRST_TICK, Ticks, ticks_from_seconds
+
+
+class Feed:
+    """The change feed of one service, as one run reads it.
+
+    :param include_metadata: whether delivered events carry the instance's current metadata.
+    :param on_poisoned: told the sequence number of each event whose metadata cannot be read.
+    """
+
+    def __init__(self, client: FeedClient, *, include_metadata: bool = False,
+                 on_poisoned: Callable[[int], None] = lambda sequence: None) -> None:
+        self.client = client
+        self.clock = client.clock
+        self.include_metadata = include_metadata
+        self._metadata = MetadataReader(client, on_poisoned=on_poisoned)
+
+    def page(self, query: Query) -> Page:
+        """A page to deliver from."""
+        return self._metadata.read(query) if self.include_metadata else self.bare_page(query)
+
+    def bare_page(self, query: Query) -> Page:
+        """A page to look at: never with metadata."""
+        return self.client.read(query, include_metadata=False, patience_seconds=self.client.patience_seconds)
+
+    def newest(self) -> Event | None:
+        """The event with the greatest sequence number, without metadata; None for an empty feed."""
+        return self.client.latest()
+
+    def walk(self, start: Ticks, end: Ticks, *, read: Callable[[Query], Page], limit: int = TIME_LIMIT,
+             ) -> Iterator[Page]:
+        """The rows of the window [start, end) in (timestamp, sequence) order, page after page.
+
+        Goes on at the last timestamp, with `offset` inside a group of equal ones only, so a row that commits late
+        shifts none of the others out of sight. No row comes twice.
+        """
+        offset = 0
+        delivered: set[int] = set()
+        while start < end:
+            page = read(TimeSlice(start, end, offset, limit))
+            yield Page([event for event in page.events if event.sequence not in delivered],
+                       page.asked_monotonic, page.asked_ticks, page.answered_monotonic)
+            if len(page.events) < limit:
+                return
+            last = page.events[-1].ticks
+            tied = {event.sequence for event in page.events if event.ticks == last}
+            offset, delivered = (offset + limit, delivered | tied) if last == start else (0, tied)
+            start = last
+
+    def windows_back(self, bound: Ticks) -> Iterator[tuple[Ticks, Ticks]]:
+        """Windows that end at `bound`, each twice as long as the one before, down to the beginning of time."""
+        width = ticks_from_seconds(1)
+        while bound > FIRST_TICK:
+            start = max(FIRST_TICK, bound - width)
+            yield start, bound
+            if start == FIRST_TICK:
+                return
+            width *= 2

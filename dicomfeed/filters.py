@@ -1,0 +1,57 @@
+"""Which events are wanted: filters that count after reading and never cut short what is read."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from dicomfeed.events import Event, field
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Wanted values by property; several values of one are OR, several properties are AND, none lets all pass.
+
+    Actions and states compare without regard to letter case, as the service's own spelling of them is not sure;
+    identifiers compare exactly.
+    """
+
+    action: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    study_instance_uid: tuple[str, ...] = ()
+    series_instance_uid: tuple[str, ...] = ()
+    sop_instance_uid: tuple[str, ...] = ()
+    partition_name: tuple[str, ...] = ()
+
+    def passing(self, events: Iterable[Event]) -> list[Event]:
+        """Those of the events that pass, in their order."""
+        wanted = self._wanted()
+        if not wanted:
+            return list(events)
+        return [event for event in events if all(_text(event, name) in values for name, values in wanted)]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything passes."""
+        return not self._wanted()
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """The filters by property name of the service, values sorted: equal for filters that mean the same."""
+        return {name: sorted(values) for name, values in self._wanted()}
+
+    def _wanted(self) -> list[tuple[str, frozenset[str]]]:
+        given = ((_property_name(item.name), getattr(self, item.name)) for item in fields(self))
+        return [(name, frozenset(_folded(name, value) for value in values)) for name, values in given if values]
+
+
+def _text(event: Event, name: str) -> str:
+    return _folded(name, str(field(event.fields, name)))
+
+
+def _folded(name: str, value: str) -> str:
+    return value.lower() if name in ('action', 'state') else value
+
+
+def _property_name(name: str) -> str:
+    """`study_instance_uid` as the service writes it."""
+    first, *rest = name.split('_')
+    return first + ''.join(part.capitalize() for part in rest)

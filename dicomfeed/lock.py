@@ -1,0 +1,71 @@
+"""One process at a time: a lock on a file of its own.
+
+A lock on the file that it guards would not do: that file is replaced by rename, and the second process would lock the
+new one.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from dicomfeed.errors import CheckpointLocked
+
+
+class FileLock:
+    """Holds `path` locked while the context is open. The file stays: taking it away would let two in.
+
+    Raises CheckpointLocked, with the holder's process id, where another process holds it; the system lets go of the
+    lock when the holder ends, however it ends.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> FileLock:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_BINARY', 0), 0o600)
+        try:
+            _lock(self._descriptor)
+        except OSError:
+            holder = self._holder()
+            self._close()
+            named = f' by process {holder}' if holder else ''
+            raise CheckpointLocked(f'The checkpoint is in use{named}.', process_id=holder) from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, str(os.getpid()).encode())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self._close()
+
+    def _holder(self) -> int | None:
+        assert self._descriptor is not None
+        try:
+            return int(os.pread(self._descriptor, 20, 0)) if hasattr(os, 'pread') else None
+        except (OSError, ValueError):
+            return None
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _lock_posix(descriptor: int) -> None:
+    import fcntl
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_windows(descriptor: int) -> None:     # not tried on Windows
+    import msvcrt
+    locking: Callable[[int, int, int], None] = getattr(msvcrt, 'locking')
+    # A byte far beyond the process id, which others may then still read.
+    os.lseek(descriptor, 2 ** 20, os.SEEK_SET)
+    locking(descriptor, getattr(msvcrt, 'LK_NBLCK'), 1)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+_lock = _lock_windows if sys.platform == 'win32' else _lock_posix

@@ -1,0 +1,114 @@
+"""What one request asks of the change feed, and the page that answers it.
+
+The service has two lists. v1 takes a *range of sequence numbers*: a short or an empty page means holes, never the end.
+v2 takes a *window of time* and counts rows in it: a page shorter than `limit` is the last one at that instant.
+(DICOM service: ChangeFeedController, GetChangeFeedV39.sql and GetChangeFeedByTimeV39.sql.)
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dicomfeed.events import Event
+from dicomfeed.times import Ticks, format_timestamp
+
+SEQUENCE_LIMIT = 100
+"""Widest range of sequence numbers that v1 takes."""
+TIME_LIMIT = 200
+"""Most rows that v2 gives in one page."""
+
+
+class Query(Protocol):
+    """One request for a page."""
+
+    @property
+    def path(self) -> str:
+        """Path of the request, without a leading slash."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Query parameters, metadata aside."""
+
+    def halves(self) -> tuple[Query, ...]:
+        """Two queries that ask for the same together; one element, itself, where it asks for a single event."""
+
+    def answers(self, events: list[Event]) -> bool:
+        """Whether the events can be an answer to this query."""
+
+
+@dataclass(frozen=True)
+class SequenceRange:
+    """The events numbered `after + 1` to `after + limit`, in sequence order.
+
+    `after` is 0 to 2^63 - 1, `limit` 1 to 100.
+    """
+
+    after: int
+    limit: int = SEQUENCE_LIMIT
+
+    path = 'v1/changefeed'
+
+    @property
+    def through(self) -> int:
+        """The last number of the range."""
+        return self.after + self.limit
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return {'offset': str(self.after), 'limit': str(self.limit)}
+
+    def halves(self) -> tuple[SequenceRange, ...]:
+        if self.limit == 1:
+            return (self,)
+        half = self.limit // 2
+        return SequenceRange(self.after, half), SequenceRange(self.after + half, self.limit - half)
+
+    def answers(self, events: list[Event]) -> bool:
+        numbers = [self.after, *(event.sequence for event in events)]
+        return numbers[-1] <= self.through and all(map(int.__lt__, numbers, numbers[1:]))
+
+
+@dataclass(frozen=True)
+class TimeSlice:
+    """Rows `offset` to `offset + limit - 1` of the window [start, end), in (timestamp, sequence) order.
+
+    Bounds in ticks, `limit` 1 to 200.
+    """
+
+    start: Ticks
+    end: Ticks
+    offset: int = 0
+    limit: int = TIME_LIMIT
+
+    path = 'v2/changefeed'
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return {'startTime': format_timestamp(self.start), 'endTime': format_timestamp(self.end),
+                'offset': str(self.offset), 'limit': str(self.limit)}
+
+    def halves(self) -> tuple[TimeSlice, ...]:
+        if self.limit == 1:
+            return (self,)
+        half = self.limit // 2
+        return (TimeSlice(self.start, self.end, self.offset, half),
+                TimeSlice(self.start, self.end, self.offset + half, self.limit - half))
+
+    def answers(self, events: list[Event]) -> bool:
+        return len(events) <= self.limit
+
+
+@dataclass(frozen=True)
+class Page:
+    """The answer to a query, with what is known of the moment at which it was asked.
+
+    `asked_monotonic` is this reader's monotonic clock before the request went out; `asked_ticks` the earlier of the
+    local clock and the service's (its `Date`, less the time that the answer took), both for that same moment: what
+    was settled then, the page shows as it will stay. `answered_monotonic` is the clock when the answer was there.
+    """
+
+    events: list[Event]
+    asked_monotonic: float
+    asked_ticks: Ticks
+    answered_monotonic: float
+

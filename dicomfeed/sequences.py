@@ -1,0 +1,216 @@
+"""Reading by sequence: everything, from a number on, for ever; and where such a reading begins.
+
+Sequence numbers are taken before a writer commits, so the order of the numbers is not the order in which events
+appear; a prefix without open holes is final at once. `holes.py` says when a hole is closed.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from enum import Enum
+
+from dicomfeed.errors import FeedRestored
+from dicomfeed.events import Event, Identity
+from dicomfeed.feed import Feed
+from dicomfeed.holes import (SETTLE_SECONDS, Hole, Stretch, Watch, contents, rest_after_events, unsettled_ticks)
+from dicomfeed.prefetch import Pool, in_order
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
+from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
+
+WIDE_PAGES = 10
+"""So many empty pages in a row are a wide hole, which is crossed by asking for times instead."""
+
+
+class AtHole(Enum):
+    """What a reading does at an open hole, after it has asked once more."""
+
+    PASS = 'deliver what is visible, and say through which sequence number it is complete'
+    STOP = 'deliver nothing above it'
+
+
+class SequenceReader:
+    """Reads the feed upwards from a number.
+
+    :param cursor: everything up to this number is done with; moves as events are delivered.
+    :param last: identity of the event at the cursor, where it is known: a restored database is found out by it.
+    :param settle_seconds: how long a writer may take; lower only where the writers are known.
+    :param width: numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
+    """
+
+    def __init__(self, feed: Feed, *, cursor: int, pool: Pool, last: Identity | None = None,
+                 settle_seconds: float = SETTLE_SECONDS, width: int = SEQUENCE_LIMIT) -> None:
+        self.cursor = cursor
+        self.last = last
+        self.complete_through: int | None = None
+        """The number before the first open hole that was passed; None as long as there was none."""
+        self.open_hole: Hole | None = None
+        """Where the last reading stopped."""
+        self.holes = 0
+        """How many holes were passed, open ones included."""
+        self._feed = feed
+        self._pool = pool
+        self._settle_seconds = settle_seconds
+        self._width = width
+        self._watch = Watch()
+        self._watched_through = 0
+
+    def read(self, through: int, *, at_hole: AtHole) -> Iterator[list[Event]]:
+        """The events above the cursor up to number `through`, in lists, each in sequence order.
+
+        The cursor moves before a list is handed out: what it says counts once the list has been dealt with. Ends
+        early at an open hole with `AtHole.STOP`; then `open_hole` says which.
+        """
+        self.open_hole = None
+        with closing(self._parts(self.cursor, through, self._feed.page)) as parts:
+            for part in parts:
+                events = self._deliverable(part, at_hole)
+                if events:
+                    self._advance(events[-1])
+                    yield events
+                if self.open_hole is not None:
+                    return
+
+    def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
+        """The events above the cursor, and then new ones as they come; an empty list after a round without any.
+
+        Nothing above an open hole is delivered before it closes or fills. Ends when everything up to number `until`
+        has been dealt with, else never. Raises FeedRestored.
+        """
+        clock = self._feed.clock
+        while True:
+            next_round = clock.monotonic() + poll_interval_seconds
+            newest = self._feed.newest()
+            self.verify(newest)
+            if newest is not None and newest.sequence > self.cursor:
+                yield from self.read(newest.sequence, at_hole=AtHole.STOP)
+                if self.open_hole is not None:
+                    self._watch_ahead(newest.sequence)
+            else:
+                yield []
+            if until is not None and self.cursor >= until:
+                return
+            clock.sleep(max(0.0, next_round - clock.monotonic()))
+
+    def verify(self, newest: Event | None) -> None:
+        """Raise FeedRestored unless the event that was read last is still there and the same.
+
+        After a point-in-time restore, sequence numbers come back with other content.
+        """
+        top = newest.sequence if newest is not None else 0
+        if top < (self.last[0] if self.last is not None else 0):
+            raise FeedRestored('The newest event has a lower sequence number than the one that was read last.')
+        if self.last is None:
+            return
+        if newest is not None and top == self.last[0]:
+            found = [newest]
+        else:
+            found = self._feed.bare_page(SequenceRange(self.last[0] - 1, 1)).events
+        if not found or found[0].identity != self.last:
+            raise FeedRestored('The event that was read last is not the one with its sequence number any more.')
+
+    def _advance(self, event: Event) -> None:
+        self.cursor = event.sequence
+        self.last = event.identity
+        self._watch.forget_through(event.sequence)
+
+    def _deliverable(self, stretches: list[Stretch], at_hole: AtHole) -> list[Event]:
+        """The events of the stretches, as far as no open hole is in the way."""
+        events, holes = contents(stretches)
+        still_open = self._open(holes)
+        if still_open:
+            first, last = still_open[0].first, still_open[-1].last
+            found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)
+            events = ([event for event in events if event.sequence < first] + found
+                      + [event for event in events if event.sequence > last])
+            holes = [hole for hole in holes if hole.last < first or hole.first > last] + left
+            still_open = self._open(left)
+        if still_open and at_hole is AtHole.STOP:
+            self.open_hole = still_open[0]
+            events = [event for event in events if event.sequence < still_open[0].first]
+        elif still_open and self.complete_through is None:
+            self.complete_through = still_open[0].first - 1
+        self.holes += sum(bool(events) and hole.last < events[-1].sequence for hole in holes)
+        return events
+
+    def _open(self, holes: list[Hole]) -> list[Hole]:
+        """Those of the holes that are not closed, from now on watched."""
+        still_open = [hole for hole in holes if not hole.is_settled(self._settle_seconds)
+                      and not self._watch.is_outwaited(hole, self._settle_seconds)]
+        for hole in still_open:
+            self._watch.see(hole)
+        return still_open
+
+    def _watch_ahead(self, through: int) -> None:
+        """Start the watch over every hole up to `through` now, not only when delivery reaches it."""
+        after = max(self._watched_through, self.cursor)
+        for part in self._parts(after, through, self._feed.bare_page):
+            self._open(contents(part)[1])
+        self._watched_through = max(self._watched_through, through)
+
+    def _parts(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[list[Stretch], None, None]:
+        """Stretches that adjoin, in groups that each end with an event, so that every hole has one above it."""
+        waiting: list[Stretch] = []
+        with closing(self._scan(after, through, read)) as stretches:
+            for stretch in stretches:
+                waiting.append(stretch)
+                if stretch.events:
+                    yield waiting
+                    waiting = rest_after_events(stretch)
+
+    def _scan(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[Stretch, None, None]:
+        """What is visible of the numbers `after + 1` to `through`: stretches that tile them exactly, in order."""
+        below: Event | None = None
+        while after < through:
+            empty_pages = 0
+            ranges = (SequenceRange(start, min(self._width, through - start))
+                      for start in range(after, through, self._width))
+            with closing(in_order(ranges, read, pool=self._pool)) as pages:
+                for query, page in pages:
+                    yield Stretch.of_page(query, page)
+                    after = query.through
+                    below = page.events[-1] if page.events else below
+                    empty_pages = 0 if page.events else empty_pages + 1
+                    if empty_pages == WIDE_PAGES:
+                        break
+            if after < through and empty_pages == WIDE_PAGES:
+                jump = self._jump(after, through, below)
+                yield jump
+                after = jump.through
+
+    def _jump(self, after: int, through: int, below: Event | None) -> Stretch:
+        """The empty stretch from `after` to just before the lowest event above it, found by time.
+
+        The first event by time need not be the first by sequence, and clocks may have been set back meanwhile:
+        whatever is stamped within the unsettled time of the last event below and of the first one found above is
+        looked at. `through` is the end where nothing is found.
+        """
+        margin = unsettled_ticks(self._settle_seconds)
+        start = max(FIRST_TICK, (below.ticks if below else self._ticks_below(after)) - margin)
+        end = LAST_TICK
+        lowest: Event | None = None
+        first_page: Page | None = None
+        for page in self._feed.walk(start, end, read=self._feed.bare_page):
+            first_page = first_page or page
+            for event in page.events:
+                if event.ticks >= end:
+                    break
+                if event.sequence > after:
+                    end = min(end, event.ticks + margin)
+                    lowest = event if lowest is None or event.sequence < lowest.sequence else lowest
+            if page.events and page.events[-1].ticks >= end:
+                break
+        assert first_page is not None
+        reached = through if lowest is None else min(through, lowest.sequence - 1)
+        return Stretch(after, reached, [], first_page.asked_monotonic, first_page.asked_ticks,
+                       first_page.answered_monotonic)
+
+    def _ticks_below(self, sequence: int) -> Ticks:
+        """The timestamp of some event at or below a number; the beginning of time where there is none."""
+        newest = self._feed.newest()
+        for start, end in self._feed.windows_back(newest.ticks if newest else FIRST_TICK):
+            page = self._feed.bare_page(TimeSlice(start, end, 0, TIME_LIMIT))
+            for event in page.events:
+                if event.sequence <= sequence:
+                    return event.ticks
+        return FIRST_TICK
+

@@ -1,0 +1,140 @@
+"""One HTTP request and its answer; the only file that imports `requests`.
+
+Owned: connections, proxies and CA files from the environment, time-outs, the size of an answer, and which exception a
+broken connection is. Not owned: what a status means and whether to ask again (`client.py`).
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import requests
+import urllib3
+
+from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 120.0
+LONGEST_ANSWER_SECONDS = 300.0
+LARGEST_ANSWER_BYTES = 128 * 2 ** 20
+_CHUNK_BYTES = 2 ** 18
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status, the headers with lower-case names, the body unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Whatever sends a request. Raises RequestError where no answer came."""
+
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+        """Ask for `url` with that bearer token."""
+
+
+class HttpTransport:
+    """HTTP with `requests`: a session, so a kept-alive connection, for each thread that asks.
+
+    Proxies, CA bundles and `NO_PROXY` come from the environment, as for every other tool. A redirect is an answer
+    like any other; it is never followed, because the token would go with it. Certificate checks are always on.
+
+    :param user_agent: what the requests call themselves.
+    """
+
+    def __init__(self, *, user_agent: str = 'dicomfeed', connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+                 read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+                 largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+                 monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
+        self._timeout = (connect_timeout_seconds, read_timeout_seconds)
+        self._largest_answer_bytes = largest_answer_bytes
+        self._monotonic = monotonic
+        self._local = threading.local()
+
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+        request = requests.PreparedRequest()
+        request.prepare(method='GET', url=url, headers=self._headers, params=dict(parameters), auth=_Bearer(token))
+        session, settings = self._session_for(url)
+        try:
+            with session.send(request, stream=True, allow_redirects=False, timeout=self._timeout,
+                              **settings) as response:
+                body = self._read(response, url)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, body)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _translated(error, url, proxied=bool(settings['proxies'])) from None
+
+    def _session_for(self, url: str) -> tuple[requests.Session, dict[str, Any]]:
+        """This thread's session, and what the environment says about `url`, which is looked up once a thread."""
+        local = self._local
+        if getattr(local, 'url', None) != url:
+            if not hasattr(local, 'session'):
+                local.session = requests.Session()
+            environment = local.session.merge_environment_settings(url, {}, None, True, None)
+            local.settings = {name: environment[name] for name in ('proxies', 'verify', 'cert')}
+            local.url = url
+        return local.session, local.settings
+
+    def _read(self, response: requests.Response, url: str) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        last_moment = self._monotonic() + LONGEST_ANSWER_SECONDS
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._largest_answer_bytes:
+                raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
+            if self._monotonic() > last_moment:
+                raise HostUnreachable('The answer took too long to arrive.', url=url)
+        return b''.join(chunks)
+
+
+class _Bearer(requests.auth.AuthBase):
+    """The token as an `auth=`: a header set by hand is replaced by what `~/.netrc` says for the host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers['Authorization'] = f'Bearer {self._token}'
+        return request
+
+
+def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
+    """Our exception for one of `requests` or urllib3; none of their texts, which may hold the whole address."""
+    causes = _causes(error)
+    if any(isinstance(cause, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for cause in causes):
+        return TlsFailed('No trusted TLS connection to the host.', url=url, through_proxy=proxied)
+    if any(isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes):
+        return HostUnreachable('The proxy did not lead to the host.', url=url, through_proxy=True)
+    if any(isinstance(cause, (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError))
+           for cause in causes):
+        return MalformedResponse('The answer could not be unpacked.', url=url)
+    if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
+        return HostUnreachable('The name of the host could not be resolved.', url=url, through_proxy=proxied)
+    if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
+        return HostUnreachable('The host refused the connection.', url=url, through_proxy=proxied)
+    if any(isinstance(cause, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)) for cause in causes):
+        return HostUnreachable('The host did not answer in time.', url=url, through_proxy=proxied)
+    return HostUnreachable('The connection broke.', url=url, through_proxy=proxied)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exception and those that it wraps, whether as a cause, as a context or as an argument."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if cause is None or cause in found:
+            continue
+        found.append(cause)
+        waiting += [cause.__cause__, cause.__context__, getattr(cause, 'reason', None)]
+        waiting += [argument for argument in cause.args if isinstance(argument, BaseException)]
+    return found
