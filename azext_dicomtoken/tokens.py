@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azext_dicomtoken._formats import DEFAULT_VARIABLE_NAME, FORMATS
-from azext_dicomtoken._login import IssuedToken, Login
 from azext_dicomtoken._service import AudienceUnknown, resolve_service
+
+if TYPE_CHECKING:
+    from azext_dicomtoken._login import IssuedToken, Login
 
 
 def issue(cmd: Any, *, service_url: str | None = None, workspace_name: str | None = None,
@@ -47,6 +49,7 @@ def show_claims(cmd: Any, *, service_url: str | None = None, workspace_name: str
 
 
 def _login(cmd: Any, audience: str, tenant: str | None) -> Login:
+    from azext_dicomtoken._login import Login       # az reads this module for -h too, which needs no Profile
     return Login(cmd.cli_ctx, audience=audience, subscription=cmd.cli_ctx.data.get('subscription_id'), tenant=tenant)
 
 

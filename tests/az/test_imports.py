@@ -1,0 +1,75 @@
+"""The line between the two packages, and what a start costs in modules."""
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.az.identity_endpoint import IdentityEndpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+SKIN = sorted((ROOT / 'azext_dicomtoken').rglob('*.py'))
+READER = sorted((ROOT / 'dicomfeed').rglob('*.py'))
+
+
+def imported_by(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, at any depth of it."""
+    nodes = list(ast.walk(ast.parse(path.read_text('utf-8'))))
+    plain = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    return plain | {node.module or '' for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.partition('.')[0] for name in names}
+
+
+@pytest.mark.parametrize('path', READER, ids=lambda path: path.stem)
+def test_reader_imports_the_standard_library_and_requests(path: Path) -> None:
+    foreign = tops(imported_by(path)) - set(sys.stdlib_module_names)
+    assert foreign <= {'dicomfeed', 'requests', 'urllib3'}      # urllib3 comes with requests
+
+
+def test_only_the_transport_of_the_reader_knows_http() -> None:
+    http = {'requests', 'urllib3', 'http', 'socket', 'ssl'}
+    assert [path.name for path in READER if tops(imported_by(path)) & http] == ['transport.py']
+
+
+@pytest.mark.parametrize('path', SKIN, ids=lambda path: path.stem)
+def test_skin_imports_what_az_ships(path: Path) -> None:
+    foreign = tops(imported_by(path)) - set(sys.stdlib_module_names)
+    assert foreign <= {'azure', 'knack', 'azext_dicomtoken', 'dicomfeed', 'requests'}
+
+
+def test_only_the_login_touches_the_profile() -> None:
+    assert [path.name for path in SKIN if 'azure.cli.core._profile' in imported_by(path)] == ['_login.py']
+
+
+def loaded_by(*arguments: str, environment: dict[str, str]) -> set[str]:
+    """Names of the modules that a process has loaded when the command has ended."""
+    script = ('import json, sys\nfrom azure.cli.core import get_default_cli\n'
+              'try: get_default_cli().invoke(sys.argv[1:], out_file=open("/dev/null", "w"))\n'
+              'except SystemExit: pass\n'
+              'print("MODULES" + json.dumps(sorted(sys.modules)))')
+    done = subprocess.run([sys.executable, '-c', script, *arguments], env={**os.environ, **environment},
+                          capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(done.stdout.partition('MODULES')[2]))
+
+
+def test_issue_loads_only_what_az_and_its_login_load(identity: IdentityEndpoint) -> None:
+    core = loaded_by('account', 'get-access-token', environment=identity.environment)
+    any_extension = loaded_by('dicom', '-h', environment=identity.environment)
+    issue = loaded_by('dicom', 'token', 'issue', environment=identity.environment)
+    assert 'msal' in issue and not any(name.startswith('dicomfeed') for name in issue)
+    # The tag for secrets is az's own, and get-access-token has none.
+    more = issue - core - any_extension - {'azure.cli.core.commands.sensitive'}
+    assert {name.partition('.')[0] for name in more} == {'azext_dicomtoken'}
+
+
+def test_help_loads_neither_the_login_nor_the_reader(identity: IdentityEndpoint) -> None:
+    loaded = loaded_by('dicom', 'token', 'issue', '-h', environment=identity.environment)
+    assert not loaded & {'msal', 'requests', 'dicomfeed', 'azext_dicomtoken._login'}
