@@ -59,3 +59,35 @@ examples:
   - name: Read a token from standard input.
     text: az dicom token issue --format token | az dicom token show-claims --token-file -
 """
+
+helps['dicom changefeed'] = """
+type: command
+short-summary: Read the change feed of a DICOM service.
+long-summary: >
+    Without a streaming option the command returns a list of at most --max-items events, and says how to go on where
+    there are more. With --stream, --output-file or --follow it delivers every event, as JSON lines that are the
+    service's own bytes.
+
+
+    A window of time comes in the order of time, everything else in the order of sequence numbers. A number that is
+    missing and may still appear is never silently passed over: --follow waits for it, a run with a checkpoint ends
+    before it, any other run says through which number it is complete.
+
+
+    Events hold identifiers of patients' images, and with --include-metadata health data. Protect what you write.
+examples:
+  - name: List the first events of the feed as a table.
+    text: az dicom changefeed --service-url https://contoso-imaging.dicom.azurehealthcareapis.com -o table
+  - name: List the ten newest events of a service that is known by its names.
+    text: az dicom changefeed --workspace-name contoso --dicom-service-name imaging --tail 10
+  - name: Show the newest event.
+    text: az dicom changefeed --latest
+  - name: List which instances were deleted within the last day.
+    text: az dicom changefeed --since 1d --action Delete --query "[].sopInstanceUid" -o tsv
+  - name: Stream a day in the order of time.
+    text: az dicom changefeed --start-time 2026-01-31 --end-time 2026-02-01 --stream
+  - name: Export everything to a file, and whatever is new with each further run; nothing comes twice.
+    text: az dicom changefeed --output-file feed.jsonl.gz --checkpoint feed.checkpoint
+  - name: Follow the feed, each event as one line.
+    text: az dicom changefeed --follow --query "[sequence,action,sopInstanceUid]" -o tsv
+"""

@@ -82,14 +82,18 @@ class Options:
         return self.start is not None or self.end is not None or bool(self.token and self.token.end is not None)
 
     @property
+    def window_start(self) -> tuple[int, int]:
+        """The timestamp and the sequence number after which a window begins."""
+        return (self.token.ticks, self.token.sequence) if self.token else (self.start or 0, 0)
+
+    @property
     def filters(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(getattr(self, name)) for name in _FILTERS}
 
     @classmethod
     def checked(cls, given: dict[str, Any]) -> Options:
         """The options as the parser gave them, or an error of az's that says what to change."""
-        names = [item.name for item in fields(cls) if item.name in given]
-        options = cls(**{name: given[name] for name in names if given[name] is not None})
+        options = cls(**{name: given[name] for name in NAMES if given.get(name) is not None})
         _check_numbers(options)
         _check_combinations(options)
         _check_texts(options)
@@ -98,10 +102,14 @@ class Options:
 
     def typed(self, *without: str) -> list[tuple[str, Any]]:
         """The options that were given, as they are spelled, for a command to paste."""
-        skipped = {*without, 'event_query', 'start', 'end', 'token', 'poll_interval_seconds', 'settle_seconds'}
-        given = [(item.name, getattr(self, item.name)) for item in fields(self) if item.name not in skipped]
+        given = [(name, getattr(self, name)) for name in NAMES if name not in {*without, 'event_query'}]
         return [('--' + _spelled(name), value) for name, value in given
                 if value is not None and not getattr(value, 'is_default', False)]
+
+
+_MEANINGS = ('start', 'end', 'token', 'poll_interval_seconds', 'settle_seconds')
+NAMES = tuple(item.name for item in fields(Options) if item.name not in _MEANINGS)
+"""The options that the parser has to know."""
 
 
 def _spelled(name: str) -> str:

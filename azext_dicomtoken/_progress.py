@@ -1,0 +1,34 @@
+"""A progress bar on standard error, where a person watches and az's settings allow one."""
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+_SECONDS_BETWEEN_UPDATES = 0.2
+
+
+class Progress:
+    """az's own bar. az does not look at --only-show-errors or core.disable_progress_bar for a bar; this does."""
+
+    def __init__(self, cli_ctx: Any, *, wanted: bool) -> None:
+        shown = (wanted and sys.stderr.isatty() and not cli_ctx.only_show_errors
+                 and not cli_ctx.config.getboolean('core', 'disable_progress_bar', fallback=False))
+        self._hook = cli_ctx.get_progress_controller(det=True) if shown else None
+        self._last_update = float('-inf')
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        if self._hook is not None and self._hook.reporter.value is not None:
+            sys.stderr.write('\r' + ' ' * 90 + '\r')
+
+    def show(self, message: str, fraction: float) -> None:
+        """Draw the bar, a few times a second at the most; `fraction` is 0 to 1."""
+        if self._hook is None or time.monotonic() - self._last_update < _SECONDS_BETWEEN_UPDATES:
+            return
+        self._last_update = time.monotonic()
+        self._hook.add(message=message, value=max(0.0, min(1.0, fraction)), total_val=1.0)

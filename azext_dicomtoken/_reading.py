@@ -65,8 +65,13 @@ class Reading:
     filters: Filters
     summary: Summary
 
-    def open_end(self) -> int:
-        """The end of a window that was left open: now, or just after the newest event where that is later."""
+    def window_end(self) -> int:
+        """Where the window ends: as given, else now, or just after the newest event where that is later."""
+        options = self.options
+        if options.token and options.token.end is not None:
+            return options.token.end
+        if options.end is not None:
+            return options.end
         newest = self.client.latest(by_time=True)
         return min(LAST_TICK, max(self.client.clock.now(), newest.ticks + 1 if newest else 0))
 

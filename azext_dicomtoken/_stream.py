@@ -1,44 +1,99 @@
 """Events as they come: to standard output or to a file, with a checkpoint, for ever or to the end."""
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
 
+from azext_dicomtoken._checkpoints import held_checkpoint, opened_sink, refuse_existing_files
 from azext_dicomtoken._options import Options
 from azext_dicomtoken._paging import command_line
 from azext_dicomtoken._progress import Progress
 from azext_dicomtoken._reading import Reading
+from azext_dicomtoken._runs import Run, Sequences, Tail, Window
 from azext_dicomtoken._signals import Interrupted, Interruption
-from dicomfeed import checkpoint as checkpoints, files
-from dicomfeed.checkpoint import Checkpoint, Question
-from dicomfeed.delivery import CheckpointWriter, Delivery, open_output
-from dicomfeed.errors import OutputError
+from dicomfeed.delivery import Delivery
 from dicomfeed.events import Event
-from dicomfeed.lock import FileLock
-from dicomfeed.sequences import AtHole, SequenceReader
-from dicomfeed.sink import Sink, StreamSink
-from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
-from dicomfeed.times import format_timestamp
-from dicomfeed.windows import WindowReader
 from knack.log import get_logger
 
 logger = get_logger(__name__)
 
+_WHERE_TO = ('output_file', 'overwrite', 'summary_file', 'start_time', 'after_sequence', 'next_token', 'tail')
+
 
 def stream(reading: Reading, interruption: Interruption) -> None:
     """Deliver what was asked for. Ends with SystemExit where a signal cut it short."""
-    with _checkpoint_of(reading) as checkpoint, Progress(reading) as progress:
-        if reading.options.is_window:
-            _Run(reading, interruption, progress).window()
-        else:
-            _Run(reading, interruption, progress).sequences(checkpoint)
+    options = reading.options
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(held_checkpoint(reading))
+        refuse_existing_files(options, checkpoint)
+        progress = stack.enter_context(Progress(reading.cmd.cli_ctx, wanted=bool(options.output_file)))
+        kind = Window if options.is_window else Tail if options.tail and not options.follow else Sequences
+        run = kind(reading, checkpoint)
+        began = reading.client.clock.monotonic()
+        try:
+            _deliver(run, interruption, progress, stack)
+        except Interrupted as end:
+            if options.follow and not options.until_latest:
+                return
+            _say_how_to_go_on(options, run)
+            raise SystemExit(end.exit_code) from None
+        finally:
+            reading.summary.seconds = reading.client.clock.monotonic() - began
+            run.conclude()
+            _report(reading)
 
 
-def list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, Any]]:
-    """The events after the checkpoint, which moves when az has printed them."""
-    raise NotImplementedError
+def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
+    reading = run.reading
+    batches = run.batches()
+    sink = opened_sink(reading.options, run.checkpoint, stack)
+    Delivery(sink, filters=reading.filters, summary=reading.summary, clock=reading.client.clock,
+             wanted=run.wanted, checkpoint=run.checkpoint, lines_of=_lines_of(reading),
+             uninterrupted=interruption.held_back,
+             on_batch=lambda events: progress.show(f'{reading.summary.events} events ', run.fraction(events)),
+             ).run(batches)
+
+
+def _lines_of(reading: Reading) -> Callable[[list[Event]], list[str]] | None:
+    """How events become lines where it is not the service's own bytes: --query, -o tsv."""
+    query, output = reading.options.event_query, reading.cmd.cli_ctx.invocation.data.get('output')
+    if query is None and output != 'tsv':
+        return None
+    import json
+    from knack.util import CommandResultItem
+    to_tsv = reading.cmd.cli_ctx.output.get_formatter('tsv')
+
+    def lines_of(events: list[Event]) -> list[str]:
+        results = [event.fields if query is None else query.search(event.fields) for event in events]
+        if output == 'tsv':
+            return [to_tsv(CommandResultItem(result)).rstrip('\n') for result in results]
+        return [json.dumps(result, ensure_ascii=False, separators=(',', ':')) for result in results]
+    return lines_of
+
+
+def _say_how_to_go_on(options: Options, run: Run) -> None:
+    if options.checkpoint:
+        print('Interrupted. Run the same command again to go on.', file=sys.stderr)
+        return
+    where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
+    print('Interrupted. Go on with:\n' + command_line([*options.typed(*_WHERE_TO), *run.go_on(), *where_to]),
+          file=sys.stderr)
+
+
+def _report(reading: Reading) -> None:
+    """The summary: in words with an output file, as JSON in the file that was asked for."""
+    import json
+    options, summary = reading.options, reading.summary
+    if options.output_file:
+        complete = summary.complete_through
+        logger.warning(
+            '%d events%s%s, %d holes, %d retries, %.1f seconds, %.0f events a second.', summary.events,
+            '' if summary.first_sequence is None else f', sequence {summary.first_sequence} to {summary.last_sequence}',
+            f', complete through {complete}' if complete is not None else
+            f', settled through {summary.settled_through}' if summary.settled_through else '',
+            summary.holes, summary.retries, summary.seconds, summary.events / max(summary.seconds, 0.001))
+    if options.summary_file:
+        from azext_dicomtoken._output import write_private_file
+        write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n',
+                           overwrite=True)

@@ -33,6 +33,15 @@ def validate_token_show_claims(namespace: Any) -> None:
                                              recommendation='A token that is already there has its tenant.')
 
 
+def validate_changefeed(cmd: Any, namespace: Any) -> None:
+    """Only what az's own options have to do with it; the rest is `_options`' affair."""
+    namespace.event_query = getattr(namespace, '_jmespath_query', None)
+    if namespace.output_file:
+        refuse_az_output(cmd, '--output-file')
+    elif (namespace.stream or namespace.follow) and cmd.cli_ctx.invocation.data.get('output') not in ('json', 'tsv'):
+        refuse_other_output_format(cmd, '--stream' if namespace.stream else '--follow')
+
+
 def parse_duration(text: str, option: str) -> float:
     """Seconds of a duration like `90s`, `15m`, `2h`, `1.5d` or `1w`."""
     match = re.fullmatch(r'([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])', text)

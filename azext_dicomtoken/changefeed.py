@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+from azext_dicomtoken._checkpoints import held_checkpoint
 from azext_dicomtoken._options import MAX_ITEMS, Options
 from azext_dicomtoken._paging import NextToken, command_line
 from azext_dicomtoken._reading import Reading, open_reading
@@ -18,8 +20,8 @@ from dicomfeed.windows import WindowReader
 _GO_ON_WITHOUT = ('max_items', 'start_time', 'end_time', 'after_sequence', 'next_token')
 
 
-def changefeed(cmd: Any, **given: Any) -> Any:
-    options = Options.checked(given)
+def changefeed(cmd: Any, **kwargs: Any) -> Any:
+    options = Options.checked(kwargs)
     interruption = Interruption()
     with interruption.raising():
         try:
@@ -62,10 +64,9 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
     if options.tail:
         return [event.fields for event in _tail(reading, options.tail)]
     if options.checkpoint:
-        from azext_dicomtoken._stream import list_from_checkpoint
-        return list_from_checkpoint(reading, options.max_items or MAX_ITEMS)
+        return _list_from_checkpoint(reading, options.max_items or MAX_ITEMS)
     wanted = (options.max_items or MAX_ITEMS) + 1
-    window_end = _window_end(reading) if options.is_window else None
+    window_end = reading.window_end() if options.is_window else None
     source = _by_sequence(reading, wanted) if window_end is None else _by_time(reading, wanted, window_end)
     events = _first(source, wanted)
     if len(events) == wanted:
@@ -74,18 +75,37 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
     return [event.fields for event in events]
 
 
+def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, Any]]:
+    """The events after the checkpoint, which moves once az has printed them: at least once, never lost."""
+    from knack.events import EVENT_CLI_SUCCESSFUL_EXECUTE
+    from azext_dicomtoken._runs import Sequences
+    holding = ExitStack()
+    run = Sequences(reading, holding.enter_context(held_checkpoint(reading)))
+    checkpoint = run.checkpoint
+    assert checkpoint is not None
+    listed: list[Event] = []
+    for events in run.batches():
+        passing = [event for event in reading.filters.passing(events) if run.wanted is None or run.wanted(event)]
+        room = max_items - len(listed)
+        listed += passing[:room]
+        checkpoint.deal_with(through=listed[-1] if len(passing) > room else None)
+        if len(passing) > room:
+            print(f'There are more events than the {max_items} listed. Run the same command again to go on.',
+                  file=sys.stderr)
+            break
+
+    def save(_cli_ctx: Any, **_: Any) -> None:
+        sys.stdout.flush()
+        checkpoint.save(checkpoint.checkpoint.output)
+        holding.close()
+    reading.cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, save)
+    return [event.fields for event in listed]
+
+
 def _tail(reading: Reading, count: int) -> list[Event]:
     from dicomfeed.tail import newest_events
     return newest_events(reading.feed, count, filters=reading.filters, pool=reading.pool,
                          settle_seconds=reading.options.settle_seconds)
-
-
-def _window_end(reading: Reading) -> int:
-    """Where the window ends: as given, or where the feed ends now."""
-    options = reading.options
-    if options.token and options.token.end is not None:
-        return options.token.end
-    return options.end if options.end is not None else reading.open_end()
 
 
 def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
@@ -99,10 +119,9 @@ def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
 
 
 def _by_time(reading: Reading, wanted: int, end: int) -> Iterator[Event]:
-    options, token = reading.options, reading.options.token
-    reached = (token.ticks, token.sequence) if token else (options.start or 0, 0)
+    reached = reading.options.window_start
     reader = WindowReader(reading.feed, start=reached[0], end=end, pool=InlinePool(),
-                          settle_seconds=options.settle_seconds)
+                          settle_seconds=reading.options.settle_seconds)
     limit = min(TIME_LIMIT, wanted) if reading.filters.is_empty else TIME_LIMIT
     for events in reader.read_slowly(reached[0], limit=limit):
         yield from reading.filters.passing(event for event in events if (event.ticks, event.sequence) > reached)

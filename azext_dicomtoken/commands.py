@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 def load_command_table(loader: Any, _args: Any) -> None:
     _token_commands(loader)
+    _changefeed_command(loader)
 
 
 def _token_commands(loader: Any) -> None:
@@ -19,6 +20,24 @@ def _token_commands(loader: Any) -> None:
                              sensitive_info=group.sensitive(sensitive_keys=['accessToken']))
         group.custom_command('show-claims', 'tokens#show_claims', validator=validate_token_show_claims,
                              table_transformer=claims_table)
+
+
+def _changefeed_command(loader: Any) -> None:
+    from azext_dicomtoken._validators import validate_changefeed
+    with loader.command_group('dicom', exception_handler=raise_az_error) as group:
+        group.custom_command('changefeed', 'changefeed#changefeed', validator=validate_changefeed,
+                             table_transformer=changefeed_table)
+
+
+def changefeed_table(result: Any) -> list[dict[str, str]]:
+    """One row an event; whatever letter case the service gave the names."""
+    from azext_dicomtoken._output import escape_controls
+    from dicomfeed.events import field
+    columns = {'Sequence': 'sequence', 'Timestamp': 'timestamp', 'Action': 'action', 'State': 'state',
+               'Study': 'studyInstanceUid', 'Series': 'seriesInstanceUid', 'Instance': 'sopInstanceUid'}
+    events = result if isinstance(result, list) else [result]
+    return [{title: escape_controls(str(field(event, name) or '')) for title, name in columns.items()}
+            for event in events]
 
 
 def claims_table(claims: dict[str, Any]) -> list[dict[str, str]]:

@@ -1,0 +1,67 @@
+"""The checkpoint and the output file of a run: found, locked, refused, opened."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from azext_dicomtoken._options import Options
+from azext_dicomtoken._reading import Reading
+from dicomfeed import checkpoint as checkpoints, files
+from dicomfeed.checkpoint import Checkpoint, Question
+from dicomfeed.delivery import CheckpointWriter, open_output
+from dicomfeed.errors import OutputError
+from dicomfeed.lock import FileLock
+from dicomfeed.sink import Sink, StreamSink
+from knack.log import get_logger
+
+logger = get_logger(__name__)
+
+
+def question_of(reading: Reading) -> Question:
+    """What a checkpoint of this run is made for."""
+    return Question(str(reading.service.url), reading.filters.as_dict(), reading.options.include_metadata)
+
+
+@contextmanager
+def held_checkpoint(reading: Reading) -> Iterator[Checkpoint | None]:
+    """The checkpoint as it stands, None where there is none yet; nobody else works with it inside this context."""
+    path = reading.options.checkpoint
+    if not path:
+        yield None
+        return
+    with FileLock(checkpoints.lock_path(path)):
+        yield checkpoints.load(path, question_of(reading))
+
+
+def refuse_existing_files(options: Options, checkpoint: Checkpoint | None) -> None:
+    """Refuse files that are there already, before anything is sent."""
+    known = checkpoint.output.path if checkpoint is not None and checkpoint.output is not None else None
+    if options.overwrite:
+        return
+    for path in (options.output_file, options.summary_file):
+        if path and os.path.lexists(path) and not files.is_stream(path) and os.path.abspath(path) != known:
+            raise OutputError('The output file exists already.')
+
+
+def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:
+    """Where the lines go; closed with the stack. The checkpoint names a file before its first byte."""
+    path = options.output_file
+    if not path or files.is_stream(path):
+        return _stream_sink(path, writer, stack)
+    sink, is_begun_anew = open_output(path, overwrite=options.overwrite, writer=writer)
+    stack.callback(sink.close)
+    if is_begun_anew:
+        logger.warning('The output file that the checkpoint names is gone; a new one begins with the next event.')
+    return sink
+
+
+def _stream_sink(path: str | None, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:
+    if path and writer is not None:
+        raise OutputError('A checkpoint needs an output file that can be cut, not a device or a pipe.')
+    if writer is not None:
+        writer.save(None)
+    sys.stdout.flush()
+    stream = stack.enter_context(open(path, 'wb')) if path else sys.stdout.buffer
+    return StreamSink(stream, compress=bool(path and path.endswith('.gz')))
