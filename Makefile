@@ -1,0 +1,68 @@
+# Everything that a person or a machine runs on this project. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+# As many processes as the machine can feed; each test file stays in one of them.
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
+# The az that is there, or else one in the virtual environment.
+AZ := $(shell command -v az 2>/dev/null || echo $(BIN)/az)
+
+EMULATOR_READY := $(VENV)/emulator-ready
+AZ_READY := $(if $(filter $(BIN)/az,$(AZ)),$(VENV)/az-ready)
+TESTS_READY := $(VENV)/tests-ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test pytest lint demo build bench clean
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
+
+test: lint pytest  ## everything that CI runs: lint, and the tests with the emulator and the real az
+
+pytest: $(TESTS_READY)  ## the tests alone; ARGS="tests/az -k claims" chooses some
+	$(PYTEST) $(ARGS)
+
+lint: $(TESTS_READY)  ## azdev's style and linter, flake8 over all, mypy in strict mode over dicomfeed
+	$(BIN)/python scripts/azdev_check.py all low
+	$(BIN)/python -m flake8
+	$(BIN)/python -m mypy
+
+demo: $(EMULATOR_READY) $(AZ_READY)  ## walk through the main job, in a cloud that is emulated on this machine
+	@AZ=$(AZ) PYTHON=$(BIN)/python scripts/demo.sh
+
+build: $(EMULATOR_READY)  ## build the wheel into dist/
+	$(BIN)/python scripts/build_wheel.py dist
+
+bench: $(TESTS_READY)  ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what was built or installed here
+	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Some systems leave out what puts pip into a new environment; any pip from 22.3 on can do it, too.
+$(VENV)/created:
+	@echo 'Making a virtual environment in $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install -qq pip; }
+	@touch $@
+
+$(EMULATOR_READY): tests/emulator/requirements.txt scripts/requirements.txt | $(VENV)/created
+	@echo 'Installing what builds the wheel and what the emulator needs ...'
+	@$(PIP_INSTALL) --upgrade --target $(VENV)/build -r scripts/requirements.txt
+	@$(PIP_INSTALL) -r tests/emulator/requirements.txt
+	@touch $@
+
+$(VENV)/az-ready: tests/e2e/requirements.txt | $(VENV)/created
+	@echo 'Installing az, as there is none; this takes two minutes ...'
+	@$(PIP_INSTALL) -r tests/e2e/requirements.txt
+	@touch $@
+
+$(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(EMULATOR_READY)
+	@echo 'Installing what the tests need, az included; this takes two minutes ...'
+	@$(PIP_INSTALL) -r tests/requirements.txt
+	@touch $@
