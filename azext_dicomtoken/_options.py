@@ -60,7 +60,6 @@ class Options:
     poll_interval: str | None = None
     until_latest: bool = False
     settle: str | None = None
-    event_query: Any = None
 
     # What the texts mean, filled in by `checked`.
     start: int | None = None
@@ -102,7 +101,7 @@ class Options:
 
     def typed(self, *without: str) -> list[tuple[str, Any]]:
         """The options that were given, as they are spelled, for a command to paste."""
-        given = [(name, getattr(self, name)) for name in NAMES if name not in {*without, 'event_query'}]
+        given = [(name, getattr(self, name)) for name in NAMES if name not in without]
         return [('--' + _spelled(name), value) for name, value in given
                 if value is not None and not getattr(value, 'is_default', False)]
 

@@ -54,7 +54,6 @@ def _changefeed(loader: Any) -> None:
         _filter_arguments(context.argument)
         _where_to(context.argument)
         _following_arguments(context.argument)
-        context.ignore('event_query')
 
 
 def _what_to_read(argument: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 from azext_dicomtoken._checkpoints import held_checkpoint, opened_sink, refuse_existing_files
 from azext_dicomtoken._options import Options
@@ -57,19 +58,39 @@ def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: Ex
 
 def _lines_of(reading: Reading) -> Callable[[list[Event]], list[str]] | None:
     """How events become lines where it is not the service's own bytes: --query, -o tsv."""
-    query, output = reading.options.event_query, reading.cmd.cli_ctx.invocation.data.get('output')
-    if query is None and output != 'tsv':
+    cli_ctx = reading.cmd.cli_ctx
+    invocation = cli_ctx.invocation.data
+    if not invocation.get('query_active') and invocation.get('output') != 'tsv':
         return None
     import json
     from knack.util import CommandResultItem
-    to_tsv = reading.cmd.cli_ctx.output.get_formatter('tsv')
+    queried = _query_of(cli_ctx)
+    to_tsv = cli_ctx.output.get_formatter('tsv')
 
     def lines_of(events: list[Event]) -> list[str]:
-        results = [event.fields if query is None else query.search(event.fields) for event in events]
-        if output == 'tsv':
-            return [to_tsv(CommandResultItem(result)).rstrip('\n') for result in results]
+        results = [queried(event.fields) for event in events]
+        if invocation.get('output') == 'tsv':
+            # as the one row of a result, or a list would be a row for each element
+            return [to_tsv(CommandResultItem([result])).rstrip('\n').replace('\n', ' ') for result in results]
         return [json.dumps(result, ensure_ascii=False, separators=(',', ':')) for result in results]
     return lines_of
+
+
+def _query_of(cli_ctx: Any) -> Callable[[Any], Any]:
+    """What --query does to one result.
+
+    knack applies it to the one result of a command, by a handler that takes itself off the list when it is called, and
+    offers no other way to the expression.
+    """
+    from knack.events import EVENT_INVOKER_FILTER_RESULT
+    handlers = list(cli_ctx._event_handlers[EVENT_INVOKER_FILTER_RESULT])   # pylint: disable=protected-access
+
+    def queried(result: Any) -> Any:
+        data = {'result': result}
+        for handler in handlers:
+            handler(cli_ctx, event_data=data)
+        return data['result']
+    return queried
 
 
 def _say_how_to_go_on(options: Options, run: Run) -> None:

@@ -35,7 +35,6 @@ def validate_token_show_claims(namespace: Any) -> None:
 
 def validate_changefeed(cmd: Any, namespace: Any) -> None:
     """Only what az's own options have to do with it; the rest is `_options`' affair."""
-    namespace.event_query = getattr(namespace, '_jmespath_query', None)
     if namespace.output_file:
         refuse_az_output(cmd, '--output-file')
     elif (namespace.stream or namespace.follow) and cmd.cli_ctx.invocation.data.get('output') not in ('json', 'tsv'):
