@@ -18,11 +18,22 @@ _STREAM_PATHS = re.compile(r'/dev/(?:(stdin|stdout|stderr)|fd/(\d+))|/proc/self/
 
 
 def write_stdout(text: str, *, stream: TextIO | None = None) -> None:
-    """Write text as UTF-8 with its own line ends, whatever the platform, and flush it."""
+    """Write text as UTF-8 with its own line ends, whatever the platform, and flush it.
+
+    :raises BrokenPipeError: where nobody reads any more.
+    :raises FileOperationError: where it cannot be written for another reason.
+    """
     stream = stream or sys.stdout
-    stream.flush()
-    stream.buffer.write(text.encode('utf-8'))
-    stream.flush()
+    try:
+        stream.flush()
+        stream.buffer.write(text.encode('utf-8'))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        abandon_stdout()
+        raise FileOperationError(f'Standard output could not be written: {error.strerror}.',
+                                 recommendation='Check where it leads and the free space there.') from error
 
 
 def abandon_stdout() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import email
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,17 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from scripts.build_wheel import build
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that the checkout stays as it is."""
-    source = tmp_path_factory.mktemp('source') / 'dicomtoken'
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns('.*', '__pycache__', '*.egg-info', 'build', 'dist'))
-    subprocess.run([sys.executable, '-W', 'ignore', 'setup.py', '-q', 'bdist_wheel'], cwd=source, check=True,
-                   capture_output=True, timeout=120)
-    return next((source / 'dist').glob('*.whl'))
+    return build(tmp_path_factory.mktemp('dist'))
 
 
 @pytest.fixture(scope='module')

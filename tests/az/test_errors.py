@@ -1,0 +1,89 @@
+"""What the user is told of each error of the reader, and what is never said."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.cli.core.azclierror import AzCLIError
+
+from azext_dicomtoken._errors import Caller, role_assignment_command, to_az_error
+from azext_dicomtoken.commands import raise_az_error
+from dicomfeed import errors
+from tests.az.identity_endpoint import IdentityEndpoint
+
+URL = 'https://contoso-imaging.dicom.azurehealthcareapis.com/v1/changefeed'
+
+
+def every(cls: type[errors.FeedError]) -> Iterator[type[errors.FeedError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from every(child)
+
+
+def an_error(cls: type[errors.FeedError], **more: Any) -> errors.FeedError:
+    arguments: dict[str, Any] = {}
+    if issubclass(cls, (errors.ServiceError, errors.RequestError)):
+        arguments['url'] = URL
+    if issubclass(cls, errors.ServiceError):
+        arguments['status'] = 418
+    if issubclass(cls, errors.TooManyPoisoned):
+        arguments['sequences'] = [1]
+    return cls('What went wrong.', **{**arguments, **more})
+
+
+@pytest.mark.parametrize('cls', list(dict.fromkeys(every(errors.FeedError))), ids=lambda cls: cls.__name__)
+def test_every_error_becomes_a_sentence_and_advice(cls: type[errors.FeedError]) -> None:
+    error = to_az_error(an_error(cls))
+    assert isinstance(error, AzCLIError)
+    assert error.error_msg == 'What went wrong.' and error.recommendations
+
+
+@pytest.mark.parametrize(('cls', 'name'), [
+    (errors.HostUnreachable, 'AzureConnectionError'), (errors.TlsFailed, 'AzureConnectionError'),
+    (errors.Unauthorized, 'UnauthorizedError'), (errors.Forbidden, 'ForbiddenError'),
+    (errors.NotFound, 'ResourceNotFoundError'), (errors.ServiceTrouble, 'AzureInternalError'),
+    (errors.CheckpointMismatch, 'InvalidArgumentValueError'), (errors.CheckpointDamaged, 'FileOperationError'),
+    (errors.OutputError, 'FileOperationError')], ids=lambda value: getattr(value, '__name__', ''))
+def test_error_has_the_class_that_az_has_for_it(cls: type[errors.FeedError], name: str) -> None:
+    assert type(to_az_error(an_error(cls))).__name__ == name
+
+
+def test_words_of_the_service_are_printed_and_stay_out_of_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+    error = to_az_error(an_error(errors.Forbidden, text='Patient\x1b[2J 1.2.3', request_id='id-7'))
+    assert capsys.readouterr().err == 'The service says: Patient\\x1b[2J 1.2.3\nRequest ID: id-7\n'
+    assert isinstance(error, AzCLIError)
+    assert 'Patient' not in error.error_msg + ''.join(error.recommendations)
+
+
+def test_role_command_names_the_caller() -> None:
+    caller = Caller(object_id='object', principal_type='ServicePrincipal', scope='/subscriptions/s')
+    assert role_assignment_command(caller) == (
+        'az role assignment create --assignee-object-id object --assignee-principal-type ServicePrincipal '
+        '--role "DICOM Data Reader" --scope /subscriptions/s')
+
+
+def test_error_that_nobody_expects_comes_through() -> None:
+    unexpected = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError) as caught:
+        raise_az_error(unexpected)
+    assert caught.value is unexpected
+
+
+@pytest.mark.parametrize(('stdout', 'code', 'words'), [('closed pipe', 0, ''), ('/dev/full', 1, 'No space left')])
+def test_output_that_nobody_takes_ends_without_a_traceback(
+        identity: IdentityEndpoint, stdout: str, code: int, words: str) -> None:
+    command = [sys.executable, '-m', 'azure.cli', 'dicom', 'token', 'issue', '--format', 'token']
+    if stdout == 'closed pipe':
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    else:
+        descriptor = os.open(stdout, os.O_WRONLY)
+    done = subprocess.run(command, env={**os.environ, **identity.environment}, stdout=descriptor,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(descriptor)
+    assert done.returncode == code and words in done.stderr
+    assert 'Traceback' not in done.stderr and 'Exception ignored' not in done.stderr
