@@ -1,0 +1,69 @@
+"""A cloud with a few events, the wheel as az installed it, and machines that are signed in."""
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.build_wheel import build
+from tests.e2e.logins import LOGINS
+from tests.e2e.machine import Machine
+from tests.emulator.cloud import Emulator
+from tests.emulator.entra import DICOM_AUDIENCE
+from tests.emulator.sample import sample_feed
+
+SignIn = Callable[[str], Machine]
+
+
+@pytest.fixture(scope='session')
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        running.service.store.load(sample_feed(40))
+        yield running
+
+
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp('wheel'))
+
+
+@pytest.fixture(scope='session')
+def extensions(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension as `az extension add` installs it, with no package index to ask."""
+    folder = tmp_path_factory.mktemp('installed')
+    no_index = {'PIP_NO_INDEX': '1', 'PIP_CONFIG_FILE': os.devnull}
+    machine = Machine(folder, extensions=folder / 'extensions', environment=no_index)
+    done = machine.az('extension', 'add', '--yes', '--source', str(wheel))
+    assert done.returncode == 0, done.stderr
+    return folder / 'extensions'
+
+
+@pytest.fixture(scope='session')
+def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('logins')
+
+
+@pytest.fixture
+def sign_in(emulator: Emulator, extensions: Path, logins_folder: Path, tmp_path: Path) -> SignIn:
+    """A machine with this kind of login. Each kind signs in once, and every test has a copy of its own."""
+    def run(kind: str) -> Machine:
+        login, original = LOGINS[kind], logins_folder / kind
+        environment = {**login.environment(emulator), 'DICOM_SERVICE_URL': emulator.service_url}
+        if not original.exists():
+            original.mkdir()
+            machine = Machine(original, extensions=extensions, environment=environment)
+            machine.result(*login.arguments(emulator, original))
+        shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+        return Machine(tmp_path, extensions=extensions, environment=environment)
+    return run
+
+
+@pytest.fixture
+def helpful_broker(emulator: Emulator) -> Iterator[None]:
+    """Cloud Shell's token broker has our audience on its list, for the length of a test."""
+    emulator.token_endpoints.cloud_shell_audiences.add(DICOM_AUDIENCE)
+    yield
+    emulator.token_endpoints.cloud_shell_audiences.discard(DICOM_AUDIENCE)
