@@ -1,6 +1,7 @@
 """What the shells make of what `_formats` writes; the shells themselves are asked where there is one."""
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,7 +39,8 @@ hostile = pytest.mark.parametrize('value', HOSTILE.values(), ids=HOSTILE)
 def read_back(token_format: str, shell: str, text: str, *, folder: Path, also: str = '') -> bytes:
     """What the variable holds after a shell has read the text."""
     if not shutil.which(shell):
-        pytest.fail(f'{shell} is needed for this test')
+        without = pytest.fail if os.environ.get('CI') else pytest.skip
+        without(f'{shell} is needed for this test')
     (folder / 'text').write_text(text, 'utf-8', newline='')
     script = SHELLS[token_format, shell] + also
     name = [] if shell == 'fish' else [shell]
