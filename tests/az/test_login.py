@@ -239,3 +239,36 @@ def test_arm_says_url_and_audience(sign_in: SignIn, emulator: Emulator) -> None:
     finally:
         resource.audiences, resource.service_url = kept
     assert shell.run(*ISSUE, *names, '-g', 'elsewhere').returncode == 3
+
+
+def test_arm_says_the_audience_of_a_cloud_where_it_is_not_documented(emulator: Emulator, tmp_path: Path) -> None:
+    suffix, audience = 'dicom.azurehealthcareapis.us', 'https://dicom.government.example'
+    emulator.add_service('fort', 'imaging', suffix=suffix, audience=audience)
+    shell = Shell(tmp_path, {**emulator.environment, 'AZURE_CLOUD_NAME': 'AzureUSGovernment'})
+    shell.result(*secret_arguments(emulator, tmp_path))
+    names = ('--workspace-name', 'fort', '--dicom-service-name', 'imaging')
+    assert 'is not known' in shell.run(*ISSUE, *names).stderr
+    assert shell.claims(*names, '--resource-group', 'imaging')['aud'] == audience
+    assert shell.claims('--resource', audience)['aud'] == audience
+
+
+@pytest.fixture
+def dicom_in_cloud_shell(emulator: Emulator) -> Iterator[None]:
+    emulator.token_endpoints.cloud_shell_audiences.add(DICOM_AUDIENCE)
+    yield
+    emulator.token_endpoints.cloud_shell_audiences.discard(DICOM_AUDIENCE)
+
+
+@pytest.mark.usefixtures('dicom_in_cloud_shell')
+def test_cloud_shell_issues_where_the_audience_is_on_its_list(sign_in: SignIn) -> None:
+    shell = sign_in('cloud shell')
+    assert shell.claims()['upn'] == shell.claims('--force-refresh')['upn'] == READER_USER.username
+
+
+@pytest.mark.usefixtures('dicom_in_cloud_shell')
+@pytest.mark.parametrize('kind', ['secret', 'user', 'cloud shell'])
+def test_debug_log_holds_neither_token_nor_secret(kind: str, sign_in: SignIn) -> None:
+    done = sign_in(kind).run(*ISSUE, '--force-refresh', '--debug')
+    token = json.loads(done.stdout)['accessToken']
+    secrets = [*token.split('.')[1:], str(READER_APPLICATION.secret)]
+    assert [secret for secret in secrets if secret in done.stderr] == [] and len(done.stderr) > 1000

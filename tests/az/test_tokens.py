@@ -167,11 +167,12 @@ def test_show_claims_table_escapes_what_a_token_says(az: Az) -> None:
     assert 'evil\\x1b[2J\\x0aname' in table and 'a b' in table and '\x1b' not in table
 
 
-def test_result_survives_configured_defaults(az: Az, identity: IdentityEndpoint,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_defaults_count_as_given_and_not_as_typed(
+        az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('AZURE_DEFAULTS_DICOM_SERVICE_URL', 'https://evil.example')
     monkeypatch.setenv('AZURE_DEFAULTS_GROUP', 'group')
     monkeypatch.setenv('AZURE_DEFAULTS_SUBSCRIPTION', SUBSCRIPTION)
     assert az(*ISSUE).result['subscription'] == SUBSCRIPTION
-    assert 'subscription' not in az(*ISSUE, '--tenant', TENANT).result
-    assert identity.resources == [AUDIENCE] * 2
+    assert identity.resources == [AUDIENCE]
+    # A managed identity's own tenant is refused by az 2.75 and taken by 2.91, never for the subscription's sake.
+    assert 'only one of' not in az(*ISSUE, '--tenant', TENANT).stderr
