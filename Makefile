@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 # As many processes as the machine can feed; each test file stays in one of them.
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
 # The az that is there, or else one in the virtual environment.
