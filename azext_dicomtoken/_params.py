@@ -12,7 +12,7 @@ from azure.cli.core.commands.parameters import get_enum_type, resource_group_nam
 def load_arguments(loader: Any, command: str) -> None:
     _token_issue(loader)
     _token_show_claims(loader)
-    if command == 'dicom changefeed':       # for which another file is imported
+    if command in ('', 'dicom changefeed'):      # '' is all of them; for this one another file is imported
         _changefeed(loader)
 
 
