@@ -1,0 +1,63 @@
+"""Writers of a busy service: several at once, who commit late, or never, and burn sequence numbers."""
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.emulator.event_json import Instance
+from tests.emulator.store import FeedStore, Writer
+
+_BURNED = (1, 1, 3, 120, 1_500)     # a retry, a roll-back, a page, a failover
+
+
+@contextmanager
+def writing(store: FeedStore, *, writers: int, latest_commit_seconds: float, seed: int) -> Iterator[None]:
+    """Writers write as long as the context lasts; each ends its transaction within `latest_commit_seconds`."""
+    end = threading.Event()
+    threads = [threading.Thread(target=_write, args=(store, random.Random(seed + number), latest_commit_seconds, end),
+                                name=f'writer {number}', daemon=True) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def _write(store: FeedStore, chance: random.Random, latest_commit_seconds: float, end: threading.Event) -> None:
+    own: list[Instance] = []
+    while not end.wait(chance.uniform(0, 0.3)):
+        if chance.random() < 0.05:
+            store.burn(chance.choice(_BURNED))
+            continue
+        writer = _begun(store, chance, own)
+        _spend(chance, latest_commit_seconds, writer)
+        if chance.random() < 0.15:
+            writer.roll_back()
+        elif writer.commit() and writer.action == 'Create':
+            own += writer.instances
+
+
+def _begun(store: FeedStore, chance: random.Random, own: list[Instance]) -> Writer:
+    """A writer of any kind; changes are made to what the same thread has stored."""
+    kind = chance.random() if own else 1.0
+    if kind < 0.1:
+        return store.begin_delete(own.pop(chance.randrange(len(own))).study)
+    if kind < 0.2:
+        return store.begin_update(chance.choice(own).study)
+    return store.begin_create()
+
+
+def _spend(chance: random.Random, most_seconds: float, writer: Writer) -> None:
+    """Let time go by before and after the number is taken: mostly little, often as much as there may be."""
+    seconds = most_seconds if chance.random() < 0.2 else most_seconds * chance.random() ** 3
+    before = seconds * chance.random() ** 3
+    writer.take_clock()
+    time.sleep(before)
+    writer.take_sequence()
+    time.sleep(seconds - before)
