@@ -23,14 +23,14 @@ long-summary: >
 
 
     The object has the keys of `az account get-access-token`, and resource, expiresOnUtc and expiresIn besides.
-    Formats other than json go straight to standard output, so --query and -o have no place there.
+    The other formats are written straight to standard output, and refuse --query and -o.
 examples:
   - name: Get a token and when it expires.
     text: az dicom token issue
   - name: Get the bare token.
     text: az dicom token issue --query accessToken -o tsv
   - name: Ask the service with curl, with no token on any command line.
-    text: >
+    text: >-
         az dicom token issue --format header |
         curl -H @- https://contoso-imaging.dicom.azurehealthcareapis.com/v2/changefeed/latest
   - name: Put the token into the environment of a POSIX shell.
@@ -39,6 +39,8 @@ examples:
     text: az dicom token issue --format powershell | Out-String | Invoke-Expression
   - name: Get a token that lasts at least half an hour.
     text: az dicom token issue --min-validity 30m
+  - name: Get a token of another tenant.
+    text: az dicom token issue --tenant contoso.onmicrosoft.com
   - name: Write a token to a file that only you may read.
     text: az dicom token issue --format token --output-file dicom.token
   - name: Get a token with the audience that Azure Resource Manager names for a service.
@@ -50,12 +52,15 @@ type: command
 short-summary: Show whom a token for the DICOM service speaks for.
 long-summary: >
     Shows the claims of the token that `az dicom token issue` gives, or of one read from a file: object ID, tenant,
-    audience, roles and expiry. The claims are decoded and not verified. The token itself is not shown.
+    audience, roles and expiry. The claims are decoded and not verified. The token itself is not shown. A role
+    assignment for a managedIdentity has the principal type ServicePrincipal.
 examples:
   - name: Show whom the token speaks for.
     text: az dicom token show-claims -o table
   - name: Get the object ID that a role assignment needs, for any kind of login.
     text: az dicom token show-claims --query objectId -o tsv
+  - name: Get the object ID and the tenant in one line, for a script.
+    text: az dicom token show-claims --query "[objectId,tenantId] | join(' ', @)" -o tsv
   - name: Read a token from standard input.
     text: az dicom token issue --format token | az dicom token show-claims --token-file -
 """
@@ -65,12 +70,12 @@ type: command
 short-summary: Read the change feed of a DICOM service.
 long-summary: >
     Without a streaming option the command returns a list of at most --max-items events, and says how to go on where
-    there are more. With --stream, --output-file or --follow it delivers every event, as JSON lines that are the
-    service's own bytes.
+    there are more. With --stream, --output-file or --follow it writes every event, one line of JSON each, as the
+    service wrote it.
 
 
     A window of time comes in the order of time, everything else in the order of sequence numbers. A number that is
-    missing and may still appear is never silently passed over: --follow waits for it, a run with a checkpoint ends
+    missing and may still appear is never silently passed over: --follow waits for it, a run with --checkpoint ends
     before it, any other run says through which number it is complete.
 
 
@@ -80,14 +85,27 @@ examples:
     text: az dicom changefeed --service-url https://contoso-imaging.dicom.azurehealthcareapis.com -o table
   - name: List the ten newest events of a service that is known by its names.
     text: az dicom changefeed --workspace-name contoso --dicom-service-name imaging --tail 10
-  - name: Show the newest event.
+  - name: Show the newest event, of a service that is configured as the default.
     text: az dicom changefeed --latest
-  - name: List which instances were deleted within the last day.
-    text: az dicom changefeed --since 1d --action Delete --query "[].sopInstanceUid" -o tsv
-  - name: Stream a day in the order of time.
-    text: az dicom changefeed --start-time 2026-01-31 --end-time 2026-02-01 --stream
-  - name: Export everything to a file, and whatever is new with each further run; nothing comes twice.
-    text: az dicom changefeed --output-file feed.jsonl.gz --checkpoint feed.checkpoint
-  - name: Follow the feed, each event as one line.
+  - name: Show one event by its sequence number.
+    text: az dicom changefeed --sequence 42
+  - name: List the first events of a window of time, its end not included.
+    text: az dicom changefeed --start-time 2026-01-31T08:00:00Z --end-time 2026-01-31T09:00:00Z
+  - name: Stream the whole of the last day, each event as one line.
+    text: az dicom changefeed --since 1d --stream
+  - name: Print which instances of a study were deleted. Double quotes around the query suit every shell.
+    text: >-
+        az dicom changefeed --action Delete --study-instance-uid 1.2.826.0.1.3680043.8.498.0
+        --stream --query "sopInstanceUid" -o tsv
+  - name: Pass the metadata of the newest events to another program.
+    text: az dicom changefeed --tail 10 --include-metadata --stream | jq -c .metadata
+  - name: Export the whole feed into a compressed file.
+    text: az dicom changefeed --output-file feed.jsonl.gz --summary-file summary.json
+  - name: Run from cron, write what is new since the last run, each event once. The first run begins a day back.
+    text: >-
+        az dicom changefeed --since 1d --checkpoint feed.checkpoint --output-file feed.jsonl --only-show-errors
+  - name: Follow the feed, sequence number, action and instance of each event as one line.
     text: az dicom changefeed --follow --query "[sequence,action,sopInstanceUid]" -o tsv
+  - name: Follow the feed into a file, and after an interruption go on where it ended.
+    text: az dicom changefeed --follow --checkpoint feed.checkpoint --output-file feed.jsonl
 """

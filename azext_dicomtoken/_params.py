@@ -22,7 +22,7 @@ def _token_issue(loader: Any) -> None:
         _service_arguments(context.argument)
         _identity_arguments(context.argument)
         context.argument('token_format', options_list=['--format'], arg_type=get_enum_type(FORMATS, default='json'),
-                         help='How to write the token: '
+                         help='How to write the token. '
                               + '; '.join(f'{name}: {entry.help}' for name, entry in FORMATS.items()) + '.')
         context.argument('variable_name', options_list=['--variable-name'],
                          help='Name of the variable that the env formats, fish, powershell and windows-cmd set; the '
@@ -67,14 +67,14 @@ def _what_to_read(argument: Any) -> None:
     argument('after_sequence', options_list=['--after-sequence'], arg_group=group, type=int,
              help='Begin after the event with this sequence number.')
     argument('tail', options_list=['--tail'], arg_group=group, type=int,
-             help='The newest events, so many of them, the oldest of them first. With --follow: those, and then what '
-                  'comes.')
+             help='So many of the newest events that pass the filters, the oldest of them first. With --follow: '
+                  'those, and then what comes.')
     argument('latest', options_list=['--latest'], arg_group=group, action='store_true',
-             help='Only the newest event.')
+             help='Only the newest event, as an object; nothing where the feed is empty.')
     argument('sequence', options_list=['--sequence'], arg_group=group, type=int,
-             help='Only the event with this sequence number.')
+             help='Only the event with this sequence number, as an object; exit code 3 if there is none.')
     argument('include_metadata', options_list=['--include-metadata'], arg_group=group, action='store_true',
-             help='With each event the DICOM metadata that its instance has now. They are health data, and cost the '
+             help='Add to each event the DICOM metadata that its instance has now. They are health data, and cost the '
                   'service a read for every event.')
 
 
@@ -99,27 +99,29 @@ def _filter_arguments(argument: Any) -> None:
 def _where_to(argument: Any) -> None:
     from azext_dicomtoken._options import CONCURRENCY, MAX_ITEMS, SETTLE
     argument('max_items', options_list=['--max-items'], arg_group='Pagination', type=int,
-             help=f'Most events in the list.  Default: {MAX_ITEMS}.')
+             help=f'Largest number of events in the list.  Default: {MAX_ITEMS}.')
     argument('next_token', options_list=['--next-token'], arg_group='Pagination',
-             help='Go on where an earlier list was cut; the command with the token was printed then.')
+             help='Go on where an earlier list was cut. The command with the token was printed then.')
     group = 'Streaming'
     argument('stream', options_list=['--stream'], arg_group=group, action='store_true',
-             help='Every event, as JSON lines on standard output, as they arrive. --query applies to each event.')
+             help='Write every event as a line of JSON to standard output, as it arrives. --query applies to each '
+                  'event.')
     argument('output_file', options_list=['--output-file'], arg_group=group,
-             help='Every event, as JSON lines in this file; .gz compresses. Only its owner may read it.')
+             help='Write every event as a line of JSON to this file, compressed where its name ends in .gz. Only its '
+                  'owner may read it.')
     argument('overwrite', options_list=['--overwrite'], arg_group=group, action='store_true',
-             help='Put new files in the place of existing ones.')
+             help='Replace files that exist already.')
     argument('summary_file', options_list=['--summary-file'], arg_group=group,
-             help='Write what the run did to this file, as JSON.')
+             help='Write what the run did to this file, as JSON: events, first and last sequence number, holes.')
     argument('checkpoint', options_list=['--checkpoint'], arg_group=group,
-             help='Begin after what this file says, and keep it up to date. Without such a file yet, begin where the '
-                  'other options say; later they no longer count.')
+             help='Begin after what this file says, and keep it up to date. The first run makes it and begins where '
+                  'the other options say; later runs go on from the file alone.')
     argument('concurrency', options_list=['--concurrency'], arg_group=group, type=int,
-             help='Pages in flight, 1 to 32. The order of the events never depends on it.  '
+             help='Pages asked for at the same time, 1 to 32. The order of the events never depends on it.  '
                   f'Default: {CONCURRENCY}.')
     argument('settle', options_list=['--settle'], arg_group=group,
-             help='How long a missing sequence number is waited for below an event that is there. Lower it only for a '
-                  f'server whose writers are known.  Default: {SETTLE}.')
+             help='How long to wait for a missing sequence number below one that is there. Lower it only for a server '
+                  f'whose writers are known.  Default: {SETTLE}.')
 
 
 def _following_arguments(argument: Any) -> None:
@@ -164,4 +166,4 @@ def _output_file_arguments(context: Any) -> None:
     context.argument('output_file', options_list=['--output-file'],
                      help='Write to this file instead of standard output. Only its owner may read it.')
     context.argument('overwrite', options_list=['--overwrite'], action='store_true',
-                     help='Put a new file in the place of an existing one.')
+                     help='Replace a file that exists already.')
