@@ -19,7 +19,9 @@ from knack.log import get_logger
 
 logger = get_logger(__name__)
 
-_WHERE_TO = ('output_file', 'overwrite', 'summary_file', 'start_time', 'after_sequence', 'next_token', 'tail')
+# What another run that goes on says in its own words, or has in its --next-token.
+_GO_ON_WITHOUT = ('output_file', 'overwrite', 'summary_file', 'start_time', 'end_time', 'after_sequence', 'next_token',
+                  'tail')
 
 
 def stream(reading: Reading, interruption: Interruption) -> None:
@@ -98,7 +100,7 @@ def _say_how_to_go_on(options: Options, run: Run) -> None:
         print('Interrupted. Run the same command again to go on.', file=sys.stderr)
         return
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
-    print('Interrupted. Go on with:\n' + command_line([*options.typed(*_WHERE_TO), *run.go_on(), *where_to]),
+    print('Interrupted. Go on with:\n' + command_line([*options.typed(*_GO_ON_WITHOUT), *run.go_on(), *where_to]),
           file=sys.stderr)
 
 
