@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from knack.log import get_logger
+
 from azext_dicomtoken._options import Options
+from azext_dicomtoken._output import is_stream, open_stream
 from azext_dicomtoken._reading import Reading
-from dicomfeed import checkpoint as checkpoints, files
+from dicomfeed import checkpoint as checkpoints
 from dicomfeed.checkpoint import Checkpoint, Question
 from dicomfeed.delivery import CheckpointWriter, open_output
 from dicomfeed.errors import OutputError
 from dicomfeed.lock import FileLock
 from dicomfeed.sink import Sink, StreamSink
-from knack.log import get_logger
 
 logger = get_logger(__name__)
 
@@ -35,21 +37,28 @@ def held_checkpoint(reading: Reading) -> Iterator[Checkpoint | None]:
         yield checkpoints.load(path, question_of(reading))
 
 
-def refuse_existing_files(options: Options, checkpoint: Checkpoint | None) -> None:
-    """Refuse files that are there already, before anything is sent."""
+def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
+    """Refuse files that are there already, or cannot be cut to what a checkpoint says, before anything is sent."""
+    if options.checkpoint and options.output_file and is_stream(options.output_file):
+        raise OutputError('A checkpoint needs an output file that can be cut, not a device or a pipe.')
     known = checkpoint.output.path if checkpoint is not None and checkpoint.output is not None else None
     if options.overwrite:
         return
     for path in (options.output_file, options.summary_file):
-        if path and os.path.lexists(path) and not files.is_stream(path) and os.path.abspath(path) != known:
+        if path and os.path.lexists(path) and not is_stream(path) and os.path.abspath(path) != known:
             raise OutputError('The output file exists already.')
 
 
 def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:
     """Where the lines go; closed with the stack. The checkpoint names a file before its first byte."""
     path = options.output_file
-    if not path or files.is_stream(path):
-        return _stream_sink(path, writer, stack)
+    if path and is_stream(path):
+        return _stream_sink(path, stack)
+    if not path:
+        if writer is not None:
+            writer.save(None)
+        sys.stdout.flush()
+        return StreamSink(sys.stdout.buffer)
     sink, is_begun_anew = open_output(path, overwrite=options.overwrite, writer=writer)
     stack.callback(sink.close)
     if is_begun_anew:
@@ -57,11 +66,9 @@ def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitSt
     return sink
 
 
-def _stream_sink(path: str | None, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:
-    if path and writer is not None:
-        raise OutputError('A checkpoint needs an output file that can be cut, not a device or a pipe.')
-    if writer is not None:
-        writer.save(None)
-    sys.stdout.flush()
-    stream = stack.enter_context(open(path, 'wb')) if path else sys.stdout.buffer
-    return StreamSink(stream, compress=bool(path and path.endswith('.gz')))
+def _stream_sink(path: str, stack: ExitStack) -> Sink:
+    try:
+        stream = stack.enter_context(open(open_stream(path), 'wb'))
+    except OSError as error:
+        raise OutputError(f'The output file cannot be written: {error.strerror}.') from error
+    return StreamSink(stream, compress=path.endswith('.gz'))

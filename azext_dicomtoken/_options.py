@@ -26,7 +26,7 @@ _FILTERS = ('action', 'state', 'study_instance_uid', 'series_instance_uid', 'sop
 
 
 @dataclass
-class Options:
+class Options:      # pylint: disable=too-many-instance-attributes    # one for each option
     """The options under the names that they have in `_params`; None, False or empty where not given."""
 
     service_url: str | None = None

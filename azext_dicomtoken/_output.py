@@ -51,9 +51,8 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
     """
     data = text.encode('utf-8')
     try:
-        descriptor = _open_stream(path)
-        if descriptor is not None:
-            _write_all(descriptor, data)
+        if is_stream(path):
+            _write_all(open_stream(path), data)
         elif overwrite:
             _replace(path, data)
         else:
@@ -64,6 +63,22 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
     except OSError as error:
         raise FileOperationError(f'The output file could not be written: {error.strerror}.',
                                  recommendation='Check the folder, its permissions and the free space.') from error
+
+
+def is_stream(path: str) -> bool:
+    """Whether the path leads to a device, a pipe or one of our own streams, which are written directly."""
+    try:
+        return bool(_STREAM_PATHS.fullmatch(path)) or not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def open_stream(path: str) -> int:
+    """A descriptor that writes to what `is_stream`."""
+    own = _STREAM_PATHS.fullmatch(path)
+    if own:     # opening it by name would begin a redirected file anew
+        return os.dup({'stdin': 0, 'stdout': 1, 'stderr': 2}.get(own[1]) or int(own[2] or own[3] or 0))
+    return os.open(path, os.O_WRONLY)
 
 
 def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
@@ -98,20 +113,6 @@ def print_service_words(text: str, request_id: str | None, *, stream: TextIO | N
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f'\\x{code:02x}' if code < 0x100 else f'\\u{code:04x}'
-
-
-def _open_stream(path: str) -> int | None:
-    """A descriptor for a device, a pipe or one of our own streams; None for what is or will be a plain file."""
-    own = _STREAM_PATHS.fullmatch(path)
-    if own:     # opening it by name would begin a redirected file anew
-        return os.dup({'stdin': 0, 'stdout': 1, 'stderr': 2}.get(own[1]) or int(own[2] or own[3] or 0))
-    try:
-        kind = os.stat(path).st_mode
-    except OSError:
-        return None
-    if stat.S_ISREG(kind):
-        return None
-    return os.open(path, os.O_WRONLY)
 
 
 def _create(path: str, data: bytes) -> None:

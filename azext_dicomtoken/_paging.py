@@ -37,7 +37,7 @@ class NextToken:
         try:
             version, sequence, ticks, end = json.loads(base64.urlsafe_b64decode(text + '=' * (-len(text) % 4)))
             numbers = [sequence, ticks, 0 if end is None else end]
-            if version != 1 or not all(type(number) is int and 0 <= number < 2 ** 63 for number in numbers):
+            if version != 1 or not all(isinstance(number, int) and 0 <= number < 2 ** 63 for number in numbers):
                 raise ValueError
         except (ValueError, TypeError, RecursionError):
             raise InvalidArgumentValueError(

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from knack.log import get_logger
+
 from azext_dicomtoken._login import Login
 from azext_dicomtoken._options import CONCURRENCY, Options
 from azext_dicomtoken._service import Service, resolve_service
@@ -16,7 +18,6 @@ from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
 from dicomfeed.times import LAST_TICK
 from dicomfeed.transport import HttpTransport
-from knack.log import get_logger
 
 logger = get_logger(__name__)
 
@@ -59,11 +60,14 @@ class Reading:
     cmd: Any
     options: Options
     service: Service
-    client: FeedClient
     feed: Feed
     pool: ThreadPool
     filters: Filters
     summary: Summary
+
+    @property
+    def client(self) -> FeedClient:
+        return self.feed.client
 
     def window_end(self) -> int:
         """Where the window ends: as given, else now, or just after the newest event where that is later."""
@@ -92,5 +96,5 @@ def open_reading(cmd: Any, options: Options) -> Reading:
                         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
                         on_retry=trouble.retrying)
     feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
-    return Reading(cmd, options, service, client, feed, ThreadPool(options.concurrency or CONCURRENCY),
+    return Reading(cmd, options, service, feed, ThreadPool(options.concurrency or CONCURRENCY),
                    Filters(**options.filters), summary)

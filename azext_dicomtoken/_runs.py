@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from knack.log import get_logger
+
 from azext_dicomtoken._checkpoints import question_of
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._reading import Reading
@@ -18,7 +20,6 @@ from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.tail import newest_events
 from dicomfeed.times import format_timestamp
 from dicomfeed.windows import WindowReader
-from knack.log import get_logger
 
 logger = get_logger(__name__)
 

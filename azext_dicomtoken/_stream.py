@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from azext_dicomtoken._checkpoints import held_checkpoint, opened_sink, refuse_existing_files
+from knack.log import get_logger
+
+from azext_dicomtoken._checkpoints import held_checkpoint, opened_sink, refuse_unfit_files
 from azext_dicomtoken._options import Options
 from azext_dicomtoken._paging import command_line
 from azext_dicomtoken._progress import Progress
@@ -14,8 +16,8 @@ from azext_dicomtoken._reading import Reading
 from azext_dicomtoken._runs import Run, Sequences, Tail, Window
 from azext_dicomtoken._signals import Interrupted, Interruption
 from dicomfeed.delivery import Delivery
+from dicomfeed.errors import CheckpointError, OutputError
 from dicomfeed.events import Event
-from knack.log import get_logger
 
 logger = get_logger(__name__)
 
@@ -29,11 +31,10 @@ def stream(reading: Reading, interruption: Interruption) -> None:
     options = reading.options
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(reading))
-        refuse_existing_files(options, checkpoint)
+        refuse_unfit_files(options, checkpoint)
         progress = stack.enter_context(Progress(reading.cmd.cli_ctx, wanted=bool(options.output_file)))
         kind = Window if options.is_window else Tail if options.tail and not options.follow else Sequences
         run = kind(reading, checkpoint)
-        began = reading.client.clock.monotonic()
         try:
             _deliver(run, interruption, progress, stack)
         except Interrupted as end:
@@ -41,21 +42,36 @@ def stream(reading: Reading, interruption: Interruption) -> None:
                 return
             _say_how_to_go_on(options, run)
             raise SystemExit(end.exit_code) from None
-        finally:
-            reading.summary.seconds = reading.client.clock.monotonic() - began
-            run.conclude()
-            _report(reading)
 
 
 def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
     reading = run.reading
     batches = run.batches()
     sink = opened_sink(reading.options, run.checkpoint, stack)
-    Delivery(sink, filters=reading.filters, summary=reading.summary, clock=reading.client.clock,
-             wanted=run.wanted, checkpoint=run.checkpoint, lines_of=_lines_of(reading),
-             uninterrupted=interruption.held_back,
-             on_batch=lambda events: progress.show(f'{reading.summary.events} events ', run.fraction(events)),
-             ).run(batches)
+    delivery = Delivery(sink, filters=reading.filters, summary=reading.summary, clock=reading.client.clock,
+                        wanted=run.wanted, checkpoint=run.checkpoint, lines_of=_lines_of(reading),
+                        uninterrupted=interruption.held_back,
+                        on_batch=lambda events: progress.show(f'{reading.summary.events} events ',
+                                                              run.fraction(events)))
+    with _summed_up(run):
+        delivery.run(batches)
+
+
+@contextmanager
+def _summed_up(run: Run) -> Iterator[None]:
+    """Sum up what happens inside, however it ends; but where a file failed, how much of it stands nobody can say."""
+    reading, is_sure = run.reading, True
+    began = reading.client.clock.monotonic()
+    try:
+        yield
+    except (CheckpointError, OutputError):
+        is_sure = False
+        raise
+    finally:
+        if is_sure:
+            reading.summary.seconds = reading.client.clock.monotonic() - began
+            run.conclude()
+            _report(reading)
 
 
 def _lines_of(reading: Reading) -> Callable[[list[Event]], list[str]] | None:
@@ -97,7 +113,8 @@ def _query_of(cli_ctx: Any) -> Callable[[Any], Any]:
 
 def _say_how_to_go_on(options: Options, run: Run) -> None:
     if options.checkpoint:
-        print('Interrupted. Run the same command again to go on.', file=sys.stderr)
+        summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
+        print(f'Interrupted. Run the same command again{summary} to go on.', file=sys.stderr)
         return
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
     print('Interrupted. Go on with:\n' + command_line([*options.typed(*_GO_ON_WITHOUT), *run.go_on(), *where_to]),

@@ -18,10 +18,12 @@ class AccessToken(Protocol):
     """A bearer token: `token` its text, `expires_on` in seconds since 1970."""
 
     @property
-    def token(self) -> str: ...
+    def token(self) -> str:
+        ...
 
     @property
-    def expires_on(self) -> float: ...
+    def expires_on(self) -> float:
+        ...
 
 
 class TokenSource(Protocol):

@@ -61,11 +61,11 @@ class Feed:
             start = last
 
     def windows_back(self, bound: Ticks) -> Iterator[tuple[Ticks, Ticks]]:
-        """Windows that end at `bound`, each twice as long as the one before, down to the beginning of time."""
-        width = ticks_from_seconds(1)
+        """Windows that end at `bound`, each eight times as long as the one before, down to the beginning of time."""
+        width = ticks_from_seconds(60)
         while bound > FIRST_TICK:
             start = max(FIRST_TICK, bound - width)
             yield start, bound
             if start == FIRST_TICK:
                 return
-            width *= 2
+            width *= 8

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 
 _BINARY = getattr(os, 'O_BINARY', 0)
@@ -58,15 +57,6 @@ def sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def is_stream(path: str) -> bool:
-    """Whether the path leads to a device, a pipe or a socket, which is written to directly."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _create_beside(path: str) -> tuple[int, str]:

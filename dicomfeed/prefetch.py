@@ -20,7 +20,8 @@ class Pool(Protocol):
     """Something that does jobs. `ahead`: how many may be done or in flight before the first result is taken."""
 
     @property
-    def ahead(self) -> int: ...
+    def ahead(self) -> int:
+        ...
 
     def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
         """Have the job done; the future holds its result or its exception."""

@@ -111,4 +111,3 @@ class Page:
     asked_monotonic: float
     asked_ticks: Ticks
     answered_monotonic: float
-

@@ -213,4 +213,3 @@ class SequenceReader:
                 if event.sequence <= sequence:
                     return event.ticks
         return FIRST_TICK
-

@@ -35,21 +35,23 @@ class Sink(Protocol):
 class StreamSink:
     """A binary stream, flushed with every batch. What went into a pipe may still be lost by its reader.
 
-    With `compress` each batch is a gzip member. BrokenPipeError passes through: whoever read has read enough.
+    With `compress` each batch is a gzip member. On standard output BrokenPipeError passes through, as whoever read
+    there has read enough; elsewhere it is an OutputError like any other.
     """
 
-    def __init__(self, stream: BinaryIO, *, compress: bool = False) -> None:
+    def __init__(self, stream: BinaryIO, *, compress: bool = False, is_stdout: bool = True) -> None:
         self._stream = stream
         self._compress = compress
+        self._is_stdout = is_stdout
 
     def write(self, lines: Sequence[str]) -> None:
         data = _encoded(lines)
         try:
             self._stream.write(gzip.compress(data) if self._compress else data)
             self._stream.flush()
-        except BrokenPipeError:
-            raise
         except OSError as error:
+            if self._is_stdout and isinstance(error, BrokenPipeError):
+                raise
             raise _output_error(error) from error
 
     def commit(self) -> Output | None:

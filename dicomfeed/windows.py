@@ -88,17 +88,13 @@ class WindowReader:
     def _cut(self, window: tuple[Ticks, Ticks]) -> tuple[Ticks, int]:
         """The end of the first sub-window, and a number of rows to ask for at once; more may be there.
 
-        A group of equal timestamps larger than the cut doubles the cut until the timestamp moves.
+        A group of equal timestamps larger than the cut is a sub-window of its own.
         """
         start, end = window
-        size = CUT_ROWS
-        while True:
-            events = self._feed.bare_page(TimeSlice(start, end, size, 1)).events
-            if not events:
-                return end, TIME_LIMIT      # perhaps nearly none: one page, and more only when it is full
-            if events[0].ticks > start:
-                return events[0].ticks, size
-            size *= 2
+        events = self._feed.bare_page(TimeSlice(start, end, CUT_ROWS, 1)).events
+        if not events:
+            return end, TIME_LIMIT          # perhaps nearly none: one page, and more only when it is full
+        return max(events[0].ticks, start + 1), CUT_ROWS
 
     def _page(self, part: _Slice) -> Page:
         return self._feed.page(part.query)
