@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import BinaryIO
 
 from knack.log import get_logger
 
@@ -71,4 +72,4 @@ def _stream_sink(path: str, stack: ExitStack) -> Sink:
         stream = stack.enter_context(open(open_stream(path), 'wb'))
     except OSError as error:
         raise OutputError(f'The output file cannot be written: {error.strerror}.') from error
-    return StreamSink(stream, compress=path.endswith('.gz'))
+    return StreamSink(device, compress=path.endswith('.gz'))
