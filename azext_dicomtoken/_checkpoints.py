@@ -4,8 +4,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
+from contextlib import ExitStack, contextmanager, suppress
 
 from knack.log import get_logger
 
@@ -69,7 +68,9 @@ def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitSt
 
 def _stream_sink(path: str, stack: ExitStack) -> Sink:
     try:
-        stream = stack.enter_context(open(open_stream(path), 'wb'))
+        stream = open(open_stream(path), 'wb')      # pylint: disable=consider-using-with
     except OSError as error:
         raise OutputError(f'The output file cannot be written: {error.strerror}.') from error
-    return StreamSink(device, compress=path.endswith('.gz'))
+    stack.enter_context(suppress(OSError))      # from closing: what could not be written has been said by then
+    stack.callback(stream.close)
+    return StreamSink(stream, compress=path.endswith('.gz'), is_stdout=False)

@@ -1,0 +1,37 @@
+"""The change feed of the DICOM service in Azure Health Data Services, read without losing or doubling an event.
+
+Standard library and `requests`, nothing of az: it serves a notebook or a worker as well as the command line. A page
+comes from a `FeedClient`; a `Feed` is what the readers ask; `SequenceReader` and `WindowReader` are iterators of lists
+of events; a `Delivery` writes them, with a checkpoint where each event is to be written exactly once.
+
+    client = FeedClient('https://WORKSPACE-SERVICE.dicom.azurehealthcareapis.com', tokens, transport=HttpTransport())
+    feed = Feed(client)
+    reader = SequenceReader(feed, cursor=0, pool=ThreadPool(8))
+    for events in reader.read(feed.newest().sequence, at_hole=AtHole.PASS):
+        ...
+"""
+from __future__ import annotations
+
+from dicomfeed.checkpoint import Checkpoint, Question
+from dicomfeed.client import FeedClient, Retry
+from dicomfeed.credential import AccessToken, TokenSource
+from dicomfeed.delivery import CheckpointWriter, Delivery, Summary, open_output
+from dicomfeed.errors import FeedError
+from dicomfeed.events import Event
+from dicomfeed.feed import Feed
+from dicomfeed.filters import Filters
+from dicomfeed.lock import FileLock
+from dicomfeed.prefetch import InlinePool, ThreadPool
+from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sink import FileSink, StreamSink
+from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.tail import newest_events
+from dicomfeed.transport import HttpTransport
+from dicomfeed.windows import WindowReader
+
+__all__ = [
+    'AccessToken', 'AtHole', 'Checkpoint', 'CheckpointWriter', 'Delivery', 'Event', 'Feed', 'FeedClient', 'FeedError',
+    'FileLock', 'FileSink', 'Filters', 'HttpTransport', 'InlinePool', 'Question', 'Retry', 'SequenceReader',
+    'StreamSink', 'Summary', 'ThreadPool', 'TokenSource', 'WindowReader', 'newest_events', 'open_output',
+    'sequence_before', 'sequence_before_tail', 'sequence_now',
+]

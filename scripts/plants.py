@@ -99,8 +99,8 @@ def _is_caught(plant: Plant) -> bool:
 def _first_failure(tree: Path) -> str | None:
     """The test that fails first, or None. A run that takes five minutes has failed, too: it reads for ever."""
     try:
-        run = subprocess.run([sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider', *TESTS],
-                             cwd=tree, capture_output=True, text=True, timeout=300, check=False)
+        pytest = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider']
+        run = subprocess.run([*pytest, *TESTS], cwd=tree, capture_output=True, text=True, timeout=300, check=False)
     except subprocess.TimeoutExpired:
         return 'reads for ever'
     found = re.search(r'^(?:FAILED|ERROR) \S+::(\S+)', run.stdout, re.MULTILINE)

@@ -125,7 +125,8 @@ def _followed(world: World, reader: SequenceReader, pauses: list[float]) -> list
 
 
 @model
-@given(schedule=schedules, ahead=st.sampled_from([0, 5]), pauses=st.lists(st.sampled_from([0.0, 20.0, 70.0]), max_size=4),
+@given(schedule=schedules, ahead=st.sampled_from([0, 5]),
+       pauses=st.lists(st.sampled_from([0.0, 20.0, 70.0]), max_size=4),
        local=st.sampled_from([0.0, -600.0, 86_400.0]))
 def test_follow_delivers_exactly_what_is_committed(schedule: Schedule, ahead: int, pauses: list[float],
                                                    local: float) -> None:
@@ -149,7 +150,8 @@ def test_follow_from_now_delivers_all_that_commits_later(schedule: Schedule, beg
 
 
 @model
-@given(schedule=schedules, ahead=st.sampled_from([0, 6]), moments=st.lists(st.sampled_from([40, 90, 200, 420]), max_size=3))
+@given(schedule=schedules, ahead=st.sampled_from([0, 6]),
+       moments=st.lists(st.sampled_from([40, 90, 200, 420]), max_size=3))
 def test_window_is_whole_where_it_is_settled(schedule: Schedule, ahead: int, moments: list[int]) -> None:
     world = _world_of(schedule)
     for seconds in [*sorted(moments), HORIZON]:
