@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import BinaryIO
 
 from knack.log import get_logger
 
@@ -71,6 +72,10 @@ def _stream_sink(path: str, stack: ExitStack) -> Sink:
         stream = open(open_stream(path), 'wb')      # pylint: disable=consider-using-with
     except OSError as error:
         raise OutputError(f'The output file cannot be written: {error.strerror}.') from error
-    stack.enter_context(suppress(OSError))      # from closing: what could not be written has been said by then
-    stack.callback(stream.close)
+    stack.callback(_close_quietly, stream)
     return StreamSink(stream, compress=path.endswith('.gz'), is_stdout=False)
+
+
+def _close_quietly(stream: BinaryIO) -> None:
+    with suppress(OSError):         # what could not be written has been said when it was to be written
+        stream.close()
