@@ -1,0 +1,121 @@
+"""A token that is good no longer in the middle of a run: renewed where that is possible, else the end."""
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import SignIn
+from tests.e2e.logins import LOGINS
+from tests.e2e.processes import Az, changefeed, wait_until
+from tests.emulator import ticks, trouble
+from tests.emulator.cloud import Emulator
+from tests.emulator.dicom import DicomService
+from tests.emulator.identities import READER_USER
+from tests.emulator.sample import sample_feed
+
+EVENTS = 1_000
+FOLLOW = ('--follow', '--after-sequence', '0', '--poll-interval', '1s')
+kinds = pytest.mark.parametrize('kind', ['secret', 'user'])
+
+
+@pytest.fixture(scope='module')
+def emulator() -> Iterator[Emulator]:
+    """A cloud of this file's own: sign-ins are lost here for good."""
+    with Emulator() as running:
+        an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE
+        running.service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
+        yield running
+
+
+@pytest.fixture
+def service(emulator: Emulator) -> Iterator[DicomService]:
+    """Each answer takes a while, so that a run does."""
+    roles = dict(emulator.service.role_assignments)
+    emulator.service.latency_seconds = 0.4
+    emulator.journal.clear()
+    yield emulator.service
+    emulator.service.latency_seconds = 0
+    emulator.service.role_assignments.update(roles)
+
+
+@pytest.fixture
+def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every test signs in anew."""
+    return tmp_path_factory.mktemp('logins')
+
+
+@kinds
+def test_token_that_expires_is_renewed(
+        kind: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
+    machine = sign_in(kind)
+    emulator.entra.token_lifetime_seconds = 2
+    try:
+        with changefeed(machine, service, '--stream', '--concurrency', '2') as az:
+            assert_complete(az, service)
+    finally:
+        emulator.entra.token_lifetime_seconds = 4500
+    assert 0 < statuses(emulator).count(401) < 20
+
+
+@kinds
+def test_claims_challenge_is_answered(
+        kind: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
+    with changefeed(sign_in(kind), service, '--stream', '--concurrency', '2') as az:
+        wait_until(lambda: statuses(emulator).count(200) > 3)
+        emulator.entra.revoke(LOGINS[kind].principal)
+        assert_complete(az, service)
+    challenged = [request for request in emulator.journal.token_requests if 'nbf' in request['claims']]
+    assert len(challenged) == 1
+    assert 1 <= statuses(emulator).count(401) <= 2      # both workers may meet it
+
+
+@pytest.mark.parametrize(('kind', 'advice'), [('secret', 'az role assignment create'), ('user', 'az login')],
+                         ids=['role', 'sign-in'])
+def test_what_is_lost_for_good_ends_following(
+        kind: str, advice: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
+    machine = sign_in(kind)
+    output = machine.folder / 'stdout'
+    with output.open('w') as stdout, changefeed(machine, service, *FOLLOW, stdout=stdout) as az:
+        wait_until(lambda: output.stat().st_size)
+        if kind == 'user':
+            emulator.entra.revoke_refresh_tokens(READER_USER)
+            emulator.entra.revoke(READER_USER)
+        else:
+            service.revoke(LOGINS[kind].object_id)
+        _, stderr = az.communicate(timeout=30)
+    assert az.returncode == 1
+    assert advice in stderr and 'Traceback' not in stderr
+    text = output.read_text()
+    assert text.endswith('\n') and sequences(text) == truth(service)[:text.count('\n')]
+
+
+def test_throttled_following_ends_at_a_signal(sign_in: SignIn, service: DicomService) -> None:
+    service.trouble.when(lambda request: True, trouble.throttled(retry_after=3_600))
+    with changefeed(sign_in('secret'), service, *FOLLOW) as az:
+        assert az.stderr is not None and 'status 429' in az.stderr.readline()
+        az.send_signal(signal.SIGTERM)
+        assert az.wait(10) == 0
+    service.trouble.clear()
+
+
+def assert_complete(az: Az, service: DicomService) -> None:
+    stdout, stderr = az.communicate(timeout=60)
+    assert (az.returncode, stderr) == (0, '')
+    assert sequences(stdout) == truth(service)
+
+
+def statuses(emulator: Emulator) -> list[int]:
+    """Those of the answers of the feed."""
+    return [request.status for request in emulator.journal.requests if 'changefeed' in request.path]
+
+
+def sequences(text: str) -> list[int]:
+    return [json.loads(line)['sequence'] for line in text.splitlines()]
+
+
+def truth(service: DicomService) -> list[int]:
+    return [event.sequence for event in service.store.events()]
