@@ -93,6 +93,7 @@ class Options:      # pylint: disable=too-many-instance-attributes    # one for 
     def checked(cls, given: dict[str, Any]) -> Options:
         """The options as the parser gave them, or an error of az's that says what to change."""
         options = cls(**{name: given[name] for name in NAMES if given.get(name) is not None})
+        _check_presence(options)
         _check_numbers(options)
         _check_combinations(options)
         _check_texts(options)
@@ -113,6 +114,15 @@ NAMES = tuple(item.name for item in fields(Options) if item.name not in _MEANING
 
 def _spelled(name: str) -> str:
     return {'resource_group_name': 'resource-group'}.get(name, name.replace('_', '-'))
+
+
+def _check_presence(options: Options) -> None:
+    """An empty value is a variable that a script forgot to set, and must not pass for an option that was not given."""
+    for name in NAMES:
+        value = getattr(options, name)
+        if value == '' or isinstance(value, list) and '' in value:
+            raise InvalidArgumentValueError(f'The value of --{_spelled(name)} is empty.',
+                                            recommendation='Give it a value, or leave it out.')
 
 
 def _check_numbers(options: Options) -> None:
