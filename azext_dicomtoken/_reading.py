@@ -7,8 +7,10 @@ from typing import Any
 
 from knack.log import get_logger
 
+from azext_dicomtoken._diagnosis import Access
 from azext_dicomtoken._login import Login
 from azext_dicomtoken._options import CONCURRENCY, Options
+from azext_dicomtoken._paging import command_line
 from azext_dicomtoken._service import Service, resolve_service
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
@@ -60,6 +62,7 @@ class Reading:
     cmd: Any
     options: Options
     service: Service
+    login: Login
     feed: Feed
     pool: ThreadPool
     filters: Filters
@@ -68,6 +71,21 @@ class Reading:
     @property
     def client(self) -> FeedClient:
         return self.feed.client
+
+    def access(self) -> Access:
+        """Who asks which service, for what is said when that fails."""
+        return Access(self.service, self.login.unverified_claims())
+
+    def command_line(self, more: list[tuple[str, Any]], *, without: tuple[str, ...]) -> str:
+        """The command as it was typed, for the same identity and format, with other options in the place of some."""
+        cli_ctx = self.cmd.cli_ctx
+        output = cli_ctx.invocation.data.get('output')
+        if output == cli_ctx.config.get('core', 'output', fallback='json'):
+            output = None
+        subscription = cli_ctx.data.get('subscription_id')
+        if getattr(subscription, 'is_default', False):
+            subscription = None
+        return command_line([*self.options.typed(*without), *more, ('--subscription', subscription), ('-o', output)])
 
     def window_end(self) -> int:
         """Where the window ends: as given, else now, or just after the newest event where that is later."""
@@ -96,5 +114,5 @@ def open_reading(cmd: Any, options: Options) -> Reading:
                         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
                         on_retry=trouble.retrying)
     feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
-    return Reading(cmd, options, service, feed, ThreadPool(options.concurrency or CONCURRENCY),
+    return Reading(cmd, options, service, login, feed, ThreadPool(options.concurrency or CONCURRENCY),
                    Filters(**options.filters), summary)

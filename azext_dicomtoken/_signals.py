@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+_SAME_WISH_SECONDS = 1.0
 
 
 class Interrupted(BaseException):
@@ -24,15 +27,23 @@ class Interrupted(BaseException):
 
 
 class Interruption:
-    """Raises Interrupted for the first signal, where it does no harm; for a second one at once."""
+    """Raises Interrupted for the first signal, where it does no harm; for a second one at once.
 
-    def __init__(self) -> None:
+    A signal that follows within a second is the same wish, as when a supervisor signals the process and its group.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._held_back = 0
         self._pending: int | None = None
+        self._first_signal: float | None = None
+        self._monotonic = monotonic
 
     @contextmanager
     def raising(self) -> Iterator[Interruption]:
-        """Signals raise inside this context; the former handlers come back after it."""
+        """Signals raise inside this context. After it the former handlers come back, or, where one came, none counts.
+
+        What is left of the process then is az's own ending, which no second signal shall turn into another exit code.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -44,7 +55,7 @@ class Interruption:
             yield self
         finally:
             for number, handler in former.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler if self._first_signal is None else signal.SIG_IGN)
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
@@ -58,6 +69,11 @@ class Interruption:
             raise Interrupted(self._pending)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        now = self._monotonic()
+        if self._first_signal is None:
+            self._first_signal = now
+        elif now - self._first_signal < _SAME_WISH_SECONDS:
+            return
         if self._held_back and self._pending is None:
             self._pending = number
             return

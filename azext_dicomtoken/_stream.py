@@ -1,6 +1,7 @@
 """Events as they come: to standard output or to a file, with a checkpoint, for ever or to the end."""
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,8 +10,6 @@ from typing import Any
 from knack.log import get_logger
 
 from azext_dicomtoken._checkpoints import held_checkpoint, opened_sink, refuse_unfit_files
-from azext_dicomtoken._options import Options
-from azext_dicomtoken._paging import command_line
 from azext_dicomtoken._progress import Progress
 from azext_dicomtoken._reading import Reading
 from azext_dicomtoken._runs import Run, Sequences, Tail, Window
@@ -25,10 +24,14 @@ logger = get_logger(__name__)
 _GO_ON_WITHOUT = ('output_file', 'overwrite', 'summary_file', 'start_time', 'end_time', 'after_sequence', 'next_token',
                   'tail')
 
+# A page of metadata is decoded into tens of thousands of objects, which hold no cycles and are gone with the page.
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
 
 def stream(reading: Reading, interruption: Interruption) -> None:
-    """Deliver what was asked for. Ends with SystemExit where a signal cut it short."""
+    """Deliver what was asked for. Raises Interrupted where a signal ended it, after saying how to go on."""
     options = reading.options
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(reading))
         refuse_unfit_files(options, checkpoint)
@@ -37,11 +40,10 @@ def stream(reading: Reading, interruption: Interruption) -> None:
         run = kind(reading, checkpoint)
         try:
             _deliver(run, interruption, progress, stack)
-        except Interrupted as end:
-            if options.follow and not options.until_latest:
-                return
-            _say_how_to_go_on(options, run)
-            raise SystemExit(end.exit_code) from None
+        except Interrupted:
+            if not options.ends_by_signal:
+                _say_how_to_go_on(reading, run)
+            raise
 
 
 def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
@@ -74,7 +76,7 @@ def _summed_up(run: Run) -> Iterator[None]:
             _report(reading)
 
 
-def _lines_of(reading: Reading) -> Callable[[list[Event]], list[str]] | None:
+def _lines_of(reading: Reading) -> Callable[[list[Event]], list[bytes]] | None:
     """How events become lines where it is not the service's own bytes: --query, -o tsv."""
     cli_ctx = reading.cmd.cli_ctx
     invocation = cli_ctx.invocation.data
@@ -85,12 +87,14 @@ def _lines_of(reading: Reading) -> Callable[[list[Event]], list[str]] | None:
     queried = _query_of(cli_ctx)
     to_tsv = cli_ctx.output.get_formatter('tsv')
 
-    def lines_of(events: list[Event]) -> list[str]:
-        results = [queried(event.fields) for event in events]
+    def lines_of(events: list[Event]) -> list[bytes]:
+        return [line_of(queried(event.fields)).encode('utf-8', 'surrogatepass') for event in events]
+
+    def line_of(result: Any) -> str:
         if invocation.get('output') == 'tsv':
             # as the one row of a result, or a list would be a row for each element
-            return [to_tsv(CommandResultItem([result])).rstrip('\n').replace('\n', ' ') for result in results]
-        return [json.dumps(result, ensure_ascii=False, separators=(',', ':')) for result in results]
+            return str(to_tsv(CommandResultItem([result]))).rstrip('\n').replace('\n', ' ')
+        return json.dumps(result, ensure_ascii=False, separators=(',', ':'))
     return lines_of
 
 
@@ -111,13 +115,14 @@ def _query_of(cli_ctx: Any) -> Callable[[Any], Any]:
     return queried
 
 
-def _say_how_to_go_on(options: Options, run: Run) -> None:
+def _say_how_to_go_on(reading: Reading, run: Run) -> None:
+    options = reading.options
     if options.checkpoint:
         summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
         print(f'Interrupted. Run the same command again{summary} to go on.', file=sys.stderr)
         return
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
-    print('Interrupted. Go on with:\n' + command_line([*options.typed(*_GO_ON_WITHOUT), *run.go_on(), *where_to]),
+    print('Interrupted. Go on with:\n' + reading.command_line([*run.go_on(), *where_to], without=_GO_ON_WITHOUT),
           file=sys.stderr)
 
 

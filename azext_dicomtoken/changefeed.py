@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from azext_dicomtoken._checkpoints import held_checkpoint
+from azext_dicomtoken._errors import explained
 from azext_dicomtoken._options import MAX_ITEMS, Options
-from azext_dicomtoken._paging import NextToken, command_line
+from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._reading import Reading, open_reading
 from azext_dicomtoken._signals import Interrupted, Interruption
 from dicomfeed.events import Event
@@ -17,7 +18,7 @@ from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT
 from dicomfeed.sequences import AtHole, SequenceReader
 from dicomfeed.windows import WindowReader
 
-_GO_ON_WITHOUT = ('max_items', 'start_time', 'end_time', 'after_sequence', 'next_token')
+_GO_ON_WITHOUT = ('start_time', 'end_time', 'after_sequence', 'next_token')
 
 
 def changefeed(cmd: Any, **kwargs: Any) -> Any:
@@ -26,15 +27,21 @@ def changefeed(cmd: Any, **kwargs: Any) -> Any:
     with interruption.raising():
         try:
             reading = open_reading(cmd, options)
-            if options.is_streaming:
-                from azext_dicomtoken._stream import stream
-                stream(reading, interruption)
-                return None
-            if options.latest or options.sequence is not None:
-                return _one_event(reading)
-            return _list(reading)
+            with explained(reading.access):
+                return _read(reading, interruption)
         except Interrupted as end:
-            raise SystemExit(end.exit_code) from None
+            raise SystemExit(0 if options.ends_by_signal else end.exit_code) from None
+
+
+def _read(reading: Reading, interruption: Interruption) -> Any:
+    options = reading.options
+    if options.is_streaming:
+        from azext_dicomtoken._stream import stream
+        stream(reading, interruption)
+        return None
+    if options.latest or options.sequence is not None:
+        return _one_event(reading)
+    return _list(reading)
 
 
 def _one_event(reading: Reading) -> dict[str, Any] | None:
@@ -71,7 +78,7 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
     events = _first(source, wanted)
     if len(events) == wanted:
         events.pop()
-        _say_how_to_go_on(options, events[-1], window_end)
+        _say_how_to_go_on(reading, events[-1], window_end)
     return [event.fields for event in events]
 
 
@@ -132,9 +139,8 @@ def _first(events: Iterable[Event], count: int) -> list[Event]:
     return list(islice(events, count))
 
 
-def _say_how_to_go_on(options: Options, last: Event, window_end: int | None) -> None:
+def _say_how_to_go_on(reading: Reading, last: Event, window_end: int | None) -> None:
     """On standard error whatever --only-show-errors says: a cut result that is read as a whole one is wrong."""
     token = NextToken(last.sequence, last.ticks, window_end).encoded()
-    max_items = [('--max-items', options.max_items)] if options.max_items else []
-    print(f'There are more events than the {options.max_items or MAX_ITEMS} listed. Go on with:\n'
-          + command_line([*options.typed(*_GO_ON_WITHOUT), *max_items, ('--next-token', token)]), file=sys.stderr)
+    print(f'There are more events than the {reading.options.max_items or MAX_ITEMS} listed. Go on with:\n'
+          + reading.command_line([('--next-token', token)], without=_GO_ON_WITHOUT), file=sys.stderr)

@@ -17,13 +17,15 @@ from typing import TypeVar
 
 from dicomfeed.credential import Credential, TokenSource
 from dicomfeed.errors import (BadRequest, FeedError, Forbidden, HostUnreachable, MalformedResponse, NotFound,
-                              Redirected, RequestError, ServiceError, ServiceTrouble, Unauthorized)
+                              Redirected, RequestError, ServiceError, ServiceTrouble, TlsFailed, Unauthorized)
 from dicomfeed.events import Event, decode_event, decode_page
 from dicomfeed.queries import Page, Query, SequenceRange, TimeSlice
 from dicomfeed.times import Clock, Ticks, parse_http_date, ticks_from_seconds
 from dicomfeed.transport import Answer, Transport
 
 ONE_SHOT_PATIENCE_SECONDS = 300.0
+FIRST_ANSWER_PATIENCE_SECONDS = 15.0
+"""A host that has never answered is more likely mistyped or out of reach than in trouble that passes."""
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
 """A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
@@ -85,6 +87,7 @@ class FeedClient:
         self._gate = Gate(self.clock)
         self._on_retry = on_retry
         self._jitter = jitter
+        self._has_answered = False
 
     def by_sequence(self, *, after: int, limit: int, include_metadata: bool = False) -> Page:
         """The events numbered `after + 1` to `after + limit` (1 to 100), as far as they are visible."""
@@ -130,6 +133,7 @@ class FeedClient:
         self._gate.wait()
         token = self._credential.token()
         answer = self._transport.get(url, parameters=parameters, token=token)
+        self._has_answered = True
         if answer.status == 401:
             self._credential.renew(token, claims=_challenged_claims(answer.headers.get('www-authenticate', '')))
             answer = self._transport.get(url, parameters=parameters, token=self._credential.token())
@@ -142,7 +146,7 @@ class FeedClient:
 
     def _retried(self, ask: Callable[[], T], patience_seconds: float | None) -> T:
         """`ask`, again and again while what goes wrong may pass and patience lasts."""
-        deadline = None if patience_seconds is None else self.clock.monotonic() + patience_seconds
+        began = self.clock.monotonic()
         failures = 0
         while True:
             try:
@@ -150,10 +154,19 @@ class FeedClient:
             except (HostUnreachable, MalformedResponse, ServiceTrouble) as error:
                 failures += 1
                 pause = self._pause(error, failures)
-                if deadline is not None and self.clock.monotonic() + pause > deadline:
+                patience = self._patience(error, patience_seconds)
+                if patience is not None and self.clock.monotonic() + pause > began + patience:
                     raise
                 self._on_retry(Retry(error, failures, pause))
                 self._wait(error, pause)
+
+    def _patience(self, error: FeedError, seconds: float | None) -> float | None:
+        """How long to ask again: a host that never answered gets less, and no trust comes by waiting."""
+        if self._has_answered:
+            return seconds
+        if isinstance(error, TlsFailed):
+            return 0.0
+        return None if seconds is None else min(seconds, FIRST_ANSWER_PATIENCE_SECONDS)
 
     def _pause(self, error: FeedError, failures: int) -> float:
         """Seconds to wait: what the service asked for, or doubling from half a second to a minute, with jitter."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from dicomfeed import checkpoint as checkpoints
 from dicomfeed.checkpoint import Checkpoint, Output
-from dicomfeed.errors import OutputError
+from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
 from dicomfeed.sequences import SequenceReader
@@ -100,7 +100,7 @@ class Delivery:
 
     def __init__(self, sink: Sink, *, filters: Filters, summary: Summary, clock: Clock,
                  wanted: Callable[[Event], bool] | None = None, checkpoint: CheckpointWriter | None = None,
-                 lines_of: Callable[[list[Event]], list[str]] | None = None,
+                 lines_of: Callable[[list[Event]], list[bytes]] | None = None,
                  uninterrupted: Callable[[], AbstractContextManager[Any]] = nullcontext,
                  on_batch: Callable[[list[Event]], None] = lambda events: None) -> None:
         self._sink = sink
@@ -165,7 +165,7 @@ def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) 
         except FileNotFoundError:
             overwrite = False
     elif os.path.lexists(path) and not overwrite:
-        raise OutputError('The output file exists already.')
+        raise OutputExists()
     writer.save(Output.empty(path))
     try:
         return FileSink.create(path, overwrite=overwrite), known is not None and known.length > 0
@@ -174,5 +174,5 @@ def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) 
         raise
 
 
-def _service_lines(events: list[Event]) -> list[str]:
+def _service_lines(events: list[Event]) -> list[bytes]:
     return [event.line for event in events]

@@ -19,6 +19,7 @@
     │   ├── CheckpointMismatch      it belongs to another service, other filters or another format
     │   └── CheckpointLocked        another process works with it
     └── OutputError                 the file for the events cannot be used
+        └── OutputExists            there is a file of that name already
 
 No message holds a token, a UID or anything of a patient. What the service said of itself stands in
 `ServiceError.text`, for a person's eyes and never for a log.
@@ -146,3 +147,10 @@ class CheckpointLocked(CheckpointError):
 
 class OutputError(FeedError):
     """The file for the events cannot be used."""
+
+
+class OutputExists(OutputError):
+    """There is a file of that name already."""
+
+    def __init__(self) -> None:
+        super().__init__('The output file exists already.')

@@ -5,6 +5,7 @@ asked for (`queries.py`), how it came (`transport.py`).
 """
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,16 +23,24 @@ _BLANKS = ' \t\r\n'
 class Event(NamedTuple):
     """An entry of the change feed.
 
-    `sequence`, 1 to 2^63 - 1, and `timestamp`, the service's text, never change. `fields` is the entry as it came,
-    metadata included where it was asked for; of it `state`, `filePath` and `metadata` describe the instance when the
-    page was read, not when the event happened. `line` is the service's own JSON for the entry, line breaks inside it
-    made blanks.
+    `sequence`, 1 to 2^63 - 1, and `timestamp`, the service's text, never change. `line` is the service's own JSON for
+    the entry in UTF-8, line breaks inside it made blanks.
     """
 
     sequence: int
     timestamp: str
-    fields: Fields
-    line: str
+    line: bytes
+
+    @property
+    def fields(self) -> Fields:
+        """The entry as it came, metadata included where it was asked for.
+
+        `state`, `filePath` and `metadata` describe the instance when the page was read, not when the event happened.
+        Decoded anew each time: as objects a page of metadata weighs ten times what its text does, and most runs only
+        write the text.
+        """
+        fields: Fields = json.loads(self.line)
+        return fields
 
     @property
     def ticks(self) -> Ticks:
@@ -41,8 +50,9 @@ class Event(NamedTuple):
     @property
     def identity(self) -> Identity:
         """What tells this event from any other for ever: sequence, timestamp (in one form) and the three UIDs."""
+        fields = self.fields
         return (self.sequence, format_timestamp(self.ticks),
-                tuple(str(field(self.fields, name) or '') for name in UID_NAMES))
+                tuple(str(field(fields, name) or '') for name in UID_NAMES))
 
 
 def _refuse_constant(name: str) -> Any:
@@ -70,7 +80,7 @@ def decode_page(body: bytes) -> list[Event]:
     Raises ValueError for anything that is not a JSON array of objects with an integer `sequence` and a readable
     `timestamp`, for nesting without end and for numbers of thousands of digits.
     """
-    text = _text_of(body)
+    body, text = _text_of(body)
     position = _skip_blanks(text, 0)
     if not text.startswith('[', position):
         raise ValueError('not a list')
@@ -78,7 +88,7 @@ def decode_page(body: bytes) -> list[Event]:
     position = _skip_blanks(text, position + 1)
     closed = text.startswith(']', position)
     while not closed:
-        event, position = _scan_event(text, position)
+        event, position = _scan_event(body, text, position)
         events.append(event)
         if text.startswith(',{', position):         # how the service writes it; the rest is for others
             position += 1
@@ -95,13 +105,13 @@ def decode_page(body: bytes) -> list[Event]:
 
 def decode_event(body: bytes) -> Event:
     """The one event of a `latest` answer. Raises ValueError as `decode_page` does."""
-    text = _text_of(body)
-    event, position = _scan_event(text, _skip_blanks(text, 0))
+    body, text = _text_of(body)
+    event, position = _scan_event(body, text, _skip_blanks(text, 0))
     _expect_end(text, position)
     return event
 
 
-def _scan_event(text: str, start: int) -> tuple[Event, int]:
+def _scan_event(body: bytes, text: str, start: int) -> tuple[Event, int]:
     try:
         fields, end = _scan(text, start)
     except StopIteration:
@@ -116,14 +126,21 @@ def _scan_event(text: str, start: int) -> tuple[Event, int]:
         raise ValueError('an event without a sequence number')
     if not isinstance(timestamp, str) or not is_timestamp(timestamp):
         raise ValueError('an event without a timestamp')
-    line = text[start:end]
-    if '\n' in line or '\r' in line:
-        line = line.replace('\r', ' ').replace('\n', ' ')
-    return Event(sequence, timestamp, fields, line), end
+    line = body[start:end]
+    if b'\n' in line or b'\r' in line:
+        line = line.replace(b'\r', b' ').replace(b'\n', b' ')
+    return Event(sequence, timestamp, line), end
 
 
-def _text_of(body: bytes) -> str:
-    return body.decode('utf-8-sig')     # UnicodeDecodeError is a ValueError
+def _text_of(body: bytes) -> tuple[bytes, str]:
+    """The body without a byte order mark, and a text in which each of its bytes is one character.
+
+    So a position in the text is one in the body, and the line can be cut from the service's bytes. What is looked at
+    in the text is ASCII; everything else is only checked for its form.
+    """
+    body = body.removeprefix(codecs.BOM_UTF8)
+    body.decode('utf-8')    # UnicodeDecodeError is a ValueError
+    return body, body.decode('latin-1')
 
 
 def _skip_blanks(text: str, position: int) -> int:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from dicomfeed import files
 from dicomfeed.checkpoint import Output
-from dicomfeed.errors import OutputError
+from dicomfeed.errors import OutputError, OutputExists
 
 _DIGEST_BYTES = 4_096
 _GZIP = 16 + zlib.MAX_WBITS
@@ -25,7 +25,7 @@ _MOST_BUFFERED_BYTES = 2 ** 20
 class Sink(Protocol):
     """Takes lines."""
 
-    def write(self, lines: Sequence[str]) -> None:
+    def write(self, lines: Sequence[bytes]) -> None:
         """Write each line with a line feed after it."""
 
     def commit(self) -> Output | None:
@@ -44,7 +44,7 @@ class StreamSink:
         self._compress = compress
         self._is_stdout = is_stdout
 
-    def write(self, lines: Sequence[str]) -> None:
+    def write(self, lines: Sequence[bytes]) -> None:
         data = _encoded(lines)
         try:
             self._stream.write(gzip.compress(data) if self._compress else data)
@@ -80,7 +80,7 @@ class FileSink:
         try:
             return cls(path, files.create_replacing(path) if overwrite else files.create(path))
         except FileExistsError:
-            raise OutputError('The output file exists already.') from None
+            raise OutputExists() from None
         except OSError as error:
             raise _output_error(error) from error
 
@@ -108,7 +108,7 @@ class FileSink:
             raise
         return cls(path, descriptor, length=committed.length)
 
-    def write(self, lines: Sequence[str]) -> None:
+    def write(self, lines: Sequence[bytes]) -> None:
         if not lines:
             return
         data = _encoded(lines)
@@ -143,8 +143,8 @@ class FileSink:
         self._length += len(data)
 
 
-def _encoded(lines: Sequence[str]) -> bytes:
-    return ('\n'.join(lines) + '\n').encode('utf-8') if lines else b''
+def _encoded(lines: Sequence[bytes]) -> bytes:
+    return b'\n'.join((*lines, b'')) if lines else b''
 
 
 def _tail_digest(descriptor: int, length: int) -> str:

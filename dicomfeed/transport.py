@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
@@ -39,8 +40,17 @@ class Transport(Protocol):
         """Ask for `url` with that bearer token."""
 
 
+@dataclass(frozen=True)
+class _Route:
+    """Connections, what to ask them for, and whether a proxy stands between."""
+
+    pool: urllib3.HTTPConnectionPool
+    target: str
+    is_proxied: bool
+
+
 class HttpTransport:
-    """HTTP with `requests`: a session, so a kept-alive connection, for each thread that asks.
+    """HTTP by way of `requests`: a session, so a kept-alive connection, for each thread that asks.
 
     Proxies, CA bundles and `NO_PROXY` come from the environment, as for every other tool. A redirect is an answer
     like any other; it is never followed, because the token would go with it. Certificate checks are always on.
@@ -53,40 +63,41 @@ class HttpTransport:
                  largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
-        self._timeout = (connect_timeout_seconds, read_timeout_seconds)
+        self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._largest_answer_bytes = largest_answer_bytes
         self._monotonic = monotonic
         self._local = threading.local()
 
     def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
-        request = requests.PreparedRequest()
-        request.prepare(method='GET', url=url, headers=self._headers, params=dict(parameters), auth=_Bearer(token))
-        session, settings = self._session_for(url)
+        route = self._route_to(url)
+        headers = {**self._headers, 'Authorization': f'Bearer {token}'}
         try:
-            with session.send(request, stream=True, allow_redirects=False, timeout=self._timeout,
-                              **settings) as response:
+            with route.pool.urlopen('GET', f'{route.target}?{urlencode(parameters)}', headers=headers, redirect=False,
+                                    retries=False, timeout=self._timeout, preload_content=False) as response:
                 body = self._read(response, url)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, body)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _translated(error, url, proxied=bool(settings['proxies'])) from None
+                return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _translated(error, url, proxied=route.is_proxied) from None
 
-    def _session_for(self, url: str) -> tuple[requests.Session, dict[str, Any]]:
-        """This thread's session, and what the environment says about `url`, which is looked up once a thread."""
+    def _route_to(self, url: str) -> _Route:
+        """This thread's way to `url`, found once.
+
+        `requests` finds the proxy and the CA file that the environment names, and makes the connections; what its
+        sessions do besides for every request (cookies, netrc, the CA file once more) costs as much as the request.
+        """
         local = self._local
-        if getattr(local, 'url', None) != url:
-            if not hasattr(local, 'session'):
-                local.session = requests.Session()
-            environment = local.session.merge_environment_settings(url, {}, None, True, None)
-            local.settings = {name: environment[name] for name in ('proxies', 'verify', 'cert')}
-            local.url = url
-        return local.session, local.settings
+        if not hasattr(local, 'session'):
+            local.session, local.routes = requests.Session(), {}
+        if url not in local.routes:
+            local.routes[url] = _route(local.session, url)
+        route: _Route = local.routes[url]
+        return route
 
-    def _read(self, response: requests.Response, url: str) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
         chunks: list[bytes] = []
         size = 0
         last_moment = self._monotonic() + LONGEST_ANSWER_SECONDS
-        for chunk in response.iter_content(_CHUNK_BYTES):
+        for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
             if size > self._largest_answer_bytes:
@@ -96,15 +107,16 @@ class HttpTransport:
         return b''.join(chunks)
 
 
-class _Bearer(requests.auth.AuthBase):
-    """The token as an `auth=`: a header set by hand is replaced by what `~/.netrc` says for the host."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers['Authorization'] = f'Bearer {self._token}'
-        return request
+def _route(session: requests.Session, url: str) -> _Route:
+    settings = session.merge_environment_settings(url, {}, None, True, None)
+    adapter = session.get_adapter(url)
+    assert isinstance(adapter, requests.adapters.HTTPAdapter)
+    pool = adapter.get_connection_with_tls_context(requests.Request('GET', url).prepare(), settings['verify'],
+                                                   proxies=settings['proxies'])
+    assert isinstance(pool, urllib3.HTTPConnectionPool)
+    is_proxied = requests.utils.select_proxy(url, settings['proxies']) is not None
+    scheme, path = urlsplit(url).scheme, urlsplit(url).path
+    return _Route(pool, url if is_proxied and scheme == 'http' else path, is_proxied)   # RFC 9112, 3.2.2
 
 
 def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
@@ -129,12 +141,12 @@ def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
 def _causes(error: BaseException) -> list[BaseException]:
     """The exception and those that it wraps, whether as a cause, as a context or as an argument."""
     found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
+    waiting: list[object] = [error]
     while waiting:
         cause = waiting.pop()
-        if cause is None or cause in found:
+        if not isinstance(cause, BaseException) or cause in found:
             continue
         found.append(cause)
         waiting += [cause.__cause__, cause.__context__, getattr(cause, 'reason', None)]
-        waiting += [argument for argument in cause.args if isinstance(argument, BaseException)]
+        waiting += cause.args
     return found

@@ -120,7 +120,7 @@ def test_gzip_members_end_with_a_commit(tmp_path: Path) -> None:
     sink = FileSink.create(str(tmp_path / 'feed.jsonl.gz'))
     lengths = []
     for number in range(3):
-        sink.write([str(number)])
+        sink.write([str(number).encode()])
         lengths.append(sink.commit().length)
     sink.close()
     data = (tmp_path / 'feed.jsonl.gz').read_bytes()
