@@ -127,7 +127,10 @@ def _decoded(data: bytes) -> Checkpoint:
     digest = content.pop('digest', None)
     if content['format'] != FORMAT or digest != _digest_of(content):
         raise CheckpointDamaged('The checkpoint is not as it was written.')
-    return _from_content(content)
+    try:
+        return _from_content(content)
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointDamaged('The checkpoint is not a whole one.') from None
 
 
 def _from_content(content: dict[str, Any]) -> Checkpoint:

@@ -1,0 +1,162 @@
+"""The checkpoint's file: what comes back is what was saved; anything else is refused and left as it is."""
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicomfeed.checkpoint import Checkpoint, Output, Question, load, save
+from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
+from dicomfeed.times import FIRST_TICK, LAST_TICK
+
+QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com', {'action': ['create', 'delete']}, True)
+FULL = Checkpoint(QUESTION, sequence=2 ** 63 - 1, since=LAST_TICK,
+                  last=(2 ** 63 - 1, '9999-12-31T23:59:59.9999999Z', ('1.2', '1.2.3', '1.2.3.4')),
+                  output=Output('/data/feed \udce9\u00e9.jsonl', 2 ** 40, '0' * 64))
+GARBAGE = {
+    'nothing': b'', 'blank': b'\n', 'null': b'null', 'list': b'[]', 'empty': b'{}', 'text': b'# my checkpoint\n',
+    'a number': b'17', 'binary': bytes(range(256)), 'UTF-16': '{"format": 1}'.encode('utf-16'),
+    'format alone': b'{"format": 1}', 'format as text': b'{"format": "1"}', 'old format': b'{"format": 0}',
+    'twice': b'{"format": 1}{"format": 1}', 'nested without end': b'[' * 100_000, 'digits without end': b'9' * 100_000,
+    'no number': b'{"format": NaN}', 'huge': b' ' * 2 ** 20 + b'{"format": 1}',
+}
+OTHERS = {
+    'service': replace(QUESTION, service_url='https://contoso-research.dicom.azurehealthcareapis.com'),
+    'no filters': replace(QUESTION, filters={}),
+    'fewer values': replace(QUESTION, filters={'action': ['create']}),
+    'another filter': replace(QUESTION, filters={'state': ['create', 'delete']}),
+    'metadata': replace(QUESTION, include_metadata=False),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / 'checkpoint'
+
+
+@contextmanager
+def left_as_it_is(path: Path) -> Iterator[None]:
+    """Neither the file nor its folder changes in this context."""
+    def state() -> tuple[bytes, int, int, list[str]]:
+        status = path.stat()
+        return path.read_bytes(), status.st_mtime_ns, status.st_ino, sorted(name.name for name in path.parent.iterdir())
+    before = state()
+    yield
+    assert state() == before
+
+
+@pytest.mark.parametrize('checkpoint', [
+    FULL, Checkpoint(QUESTION), Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
+    replace(FULL, output=Output.empty('feed.jsonl'))], ids=['full', 'new', 'plain', 'empty file'])
+def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
+    save(str(path), checkpoint)
+    assert load(str(path), checkpoint.question) == checkpoint
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [name.name for name in path.parent.iterdir()] == ['checkpoint']
+
+
+def test_missing_file_is_no_checkpoint(path: Path) -> None:
+    assert load(str(path), QUESTION) is None
+    assert not path.exists()
+
+
+def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
+    save(str(path), FULL)
+    assert set(json.loads(path.read_text())) == {
+        'format', 'service', 'filters', 'includeMetadata', 'since', 'sequence', 'last', 'output', 'digest'}
+
+
+@pytest.mark.parametrize('checkpoint', [FULL, Checkpoint(QUESTION)], ids=['full', 'new'])
+def test_file_that_was_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> None:
+    save(str(path), checkpoint)
+    whole = path.read_bytes()
+    for length in range(len(whole) - 1):        # the last byte is a line feed
+        path.write_bytes(whole[:length])
+        with left_as_it_is(path), pytest.raises(CheckpointDamaged):
+            load(str(path), QUESTION)
+
+
+def test_byte_that_was_changed_anywhere_is_refused_or_means_the_same(path: Path) -> None:
+    save(str(path), FULL)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1:])
+        with left_as_it_is(path):
+            try:
+                assert load(str(path), QUESTION) == FULL
+            except (CheckpointDamaged, CheckpointMismatch):
+                pass
+
+
+@pytest.mark.parametrize('data', GARBAGE.values(), ids=GARBAGE)
+def test_what_is_no_checkpoint_is_refused(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+    with left_as_it_is(path), pytest.raises(CheckpointDamaged):
+        load(str(path), QUESTION)
+
+
+def test_number_that_was_edited_is_refused(path: Path) -> None:
+    save(str(path), replace(FULL, sequence=17))
+    path.write_text(path.read_text().replace('"sequence": 17', '"sequence": 18'))
+    with left_as_it_is(path), pytest.raises(CheckpointDamaged, match='not as it was written'):
+        load(str(path), QUESTION)
+
+
+@pytest.mark.parametrize('content', [{}, {'cursor': 'of another kind'}], ids=['bare', 'with contents'])
+def test_newer_format_is_refused_as_such(content: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps({'format': 2, **content}))
+    with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='newer version'):
+        load(str(path), QUESTION)
+
+
+@pytest.mark.parametrize('without', ['service', 'filters', 'includeMetadata', 'since', 'sequence', 'last', 'output'])
+def test_checkpoint_without_one_of_its_parts_is_refused(without: str, path: Path) -> None:
+    save(str(path), FULL)
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name not in (without, 'digest')}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**content, 'digest': digest}))
+    with left_as_it_is(path), pytest.raises(CheckpointDamaged):
+        load(str(path), QUESTION)
+
+
+@pytest.mark.parametrize('asked', OTHERS.values(), ids=OTHERS)
+def test_checkpoint_of_another_question_is_refused(asked: Question, path: Path) -> None:
+    save(str(path), FULL)
+    with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='The checkpoint was made '):
+        load(str(path), asked)
+
+
+def test_host_counts_in_any_letter_case(path: Path) -> None:
+    save(str(path), FULL)
+    assert load(str(path), replace(QUESTION, service_url=QUESTION.service_url.upper())) == FULL
+
+
+def test_folder_is_refused(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(CheckpointError, match='cannot be read'):
+        load(str(path), QUESTION)
+
+
+def test_failed_save_leaves_the_old_file_and_no_other(path: Path) -> None:
+    path.mkdir()
+    (path / 'kept').touch()
+    with pytest.raises(CheckpointError, match='cannot be written'):
+        save(str(path), FULL)
+    assert [name.name for name in path.parent.iterdir()] == ['checkpoint']
+    with pytest.raises(CheckpointError, match='cannot be written'):
+        save(str(path.parent / 'missing' / 'checkpoint'), FULL)
+
+
+def test_link_is_replaced_and_what_it_leads_to_is_kept(path: Path) -> None:
+    target = path.with_name('target')
+    target.write_text('kept')
+    path.symlink_to(target)
+    save(str(path), FULL)
+    assert (path.is_symlink(), target.read_text()) == (False, 'kept')
