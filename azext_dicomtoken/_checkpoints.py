@@ -15,7 +15,7 @@ from azext_dicomtoken._reading import Reading
 from dicomfeed import checkpoint as checkpoints
 from dicomfeed.checkpoint import Checkpoint, Question
 from dicomfeed.delivery import CheckpointWriter, open_output
-from dicomfeed.errors import OutputError
+from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.lock import FileLock
 from dicomfeed.sink import Sink, StreamSink
 
@@ -47,7 +47,7 @@ def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
         return
     for path in (options.output_file, options.summary_file):
         if path and os.path.lexists(path) and not is_stream(path) and os.path.abspath(path) != known:
-            raise OutputError('The output file exists already.')
+            raise OutputExists()
 
 
 def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:

@@ -184,8 +184,8 @@ def _run_once(world: World, folder: Path, name: str) -> None:
     """One run of `az dicom changefeed --checkpoint … --output-file …`, which may be killed."""
     options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
     cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}))
-    reading = Reading(SimpleNamespace(cli_ctx=cli_ctx), options, Service(URL, 'audience'), world.feed(),
-                      InlinePool(5), Filters(), Summary())      # type: ignore[arg-type]
+    reading = Reading(SimpleNamespace(cli_ctx=cli_ctx), options, Service(URL, 'audience'), login=None,
+                      feed=world.feed(), pool=InlinePool(5), filters=Filters(), summary=Summary())  # type: ignore
     try:
         stream(reading, _Mortal(world))
     except Killed:
