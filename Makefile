@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
-# As many processes as the machine can feed; each test file stays in one of them.
-PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
+# As many processes as the machine can feed. Each test file stays in one of them, and the files keep their order: the
+# other one, most tests first, leaves the longest file with its one test for the end.
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 # The az that is there, or else one in the virtual environment.
 AZ := $(shell command -v az 2>/dev/null || echo $(BIN)/az)
 
