@@ -16,7 +16,7 @@ TESTS_READY := $(VENV)/tests-ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test pytest lint demo build bench clean
+.PHONY: help test pytest lint demo build bench plants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
@@ -39,6 +39,9 @@ build: $(EMULATOR_READY)  ## build the wheel into dist/
 
 bench: $(TESTS_READY)  ## run the benchmarks
 	$(BIN)/python -m benchmarks
+
+plants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see that a test fails
+	$(BIN)/python scripts/plants.py
 
 clean:  ## remove what was built or installed here
 	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .hypothesis *.egg-info

@@ -105,19 +105,6 @@ def parse_moment(text: str, *, now: Ticks) -> Ticks:
     return _ticks_of(match)
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a length of time that a user typed: `90s`, `15m`, `2h`, `3d`, `1w`, or bare seconds.
-
-    Raises ValueError for anything else.
-    """
-    match = _AGE.fullmatch(text.lower())
-    if match:
-        return float(int(match[1]) * _UNIT_SECONDS[match[2]])
-    if re.fullmatch(r'\d{1,9}(\.\d{1,6})?', text, re.ASCII):
-        return float(text)
-    raise ValueError('not a length of time')
-
-
 def parse_http_date(text: str | None) -> Ticks | None:
     """The moment in a `Date` header (whole seconds), or None where there is none that can be read."""
     if not text:

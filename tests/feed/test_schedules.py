@@ -57,9 +57,7 @@ def slowly(world: World, batches: Iterator[list[Event]], seconds: float) -> Iter
 def page_and_late_commit(world: World) -> None:
     """51 commits 20 seconds after its number was taken, between 200 others."""
     world.create_now(50)
-    late = world.store.begin_create()
-    late.take_clock()
-    late.take_sequence()
+    late = world.writer()
     world.create_now(150)
     world.at(20.0, late.commit)
 
@@ -68,9 +66,7 @@ def page_and_late_commit(world: World) -> None:
 def test_rule_1_prefetched_page_is_asked_again(world: World, at_hole: AtHole) -> None:
     # The second page was read while 101 was missing, and waited a minute behind a slow consumer.
     world.create_now(100)
-    late = world.store.begin_create()
-    late.take_clock()
-    late.take_sequence()
+    late = world.writer()
     world.create_now(99)
     world.at(20.0, late.commit)
     reading = reader(world, ahead=4)
@@ -87,9 +83,7 @@ def test_rule_1_settled_hole_needs_no_second_read(world: World) -> None:
 
 def test_rule_1_outwaited_hole_is_asked_once_more(world: World) -> None:
     # 1 is seen missing at 0, watched for a minute, and appears in the very last moment before the last look.
-    late = world.store.begin_create()
-    late.take_clock()
-    late.take_sequence()
+    late = world.writer()
     world.create_now(5)
     world.at(59.9, late.commit)
     reading = reader(world, follows=True)
@@ -105,9 +99,7 @@ def test_rule_1_young_events_are_not_settled_by_a_fast_laptop(world: World) -> N
 
 def test_rule_1_young_events_are_not_settled_by_a_fast_server(world: World) -> None:
     world.create_now(50)
-    late = world.store.begin_create()
-    late.take_clock()
-    late.take_sequence()
+    late = world.writer()
     world.create_now(10)
     world.database_clock_ahead_seconds = 86_400
     assert numbers(reader(world).read(61, at_hole=AtHole.STOP)) == list(range(1, 51))
@@ -199,9 +191,7 @@ def test_rule_3_wide_hole_is_not_crossed_page_by_page(world: World) -> None:
 
 def test_rule_3_open_wide_hole_is_still_a_hole(world: World) -> None:
     world.create_now(5)
-    burned = world.store.begin_create()
-    burned.take_clock()
-    burned.take_sequence()
+    burned = world.writer()
     world.store.burn(20_000)
     world.create_now(5)
     world.at(20.0, burned.commit)
@@ -248,9 +238,7 @@ def test_rule_4_start_before_everything_is_zero(world: World) -> None:
 
 def test_rule_5_now_is_below_an_open_hole(world: World) -> None:
     world.create_now(99)
-    late = world.store.begin_create()
-    late.take_clock()
-    late.take_sequence()
+    late = world.writer()
     world.create_now(1)
     world.at(1.0, late.commit)
     cursor = sequence_now(world.feed(), pool=InlinePool())
@@ -264,9 +252,7 @@ def test_rule_5_now_is_the_newest_event_without_holes(world: World) -> None:
 
 def test_rule_5_tail_of_follow_is_below_an_open_hole(world: World) -> None:
     world.create_now(50)
-    late = world.store.begin_create()
-    late.take_clock()
-    late.take_sequence()
+    late = world.writer()
     world.create_now(50)
     assert sequence_before_tail(world.feed(), 10, filters=Filters(), pool=InlinePool()) == 50
 

@@ -96,6 +96,13 @@ class World:
         """A create that reads its clock at a moment, takes its number later, and commits or rolls back later still."""
         self._write(self.store.begin_create, at, sequence_after, commit_after, rolled_back)
 
+    def writer(self) -> Writer:
+        """A create that has read its clock and taken its number, and has not committed yet."""
+        writer = self.store.begin_create()
+        writer.take_clock()
+        writer.take_sequence()
+        return writer
+
     def create_now(self, number: int = 1, *, ticks: int | None = None) -> None:
         """Creates that are over at once."""
         for _ in range(number):
