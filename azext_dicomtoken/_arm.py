@@ -11,6 +11,8 @@ from azure.cli.core.azclierror import (
     AzureConnectionError, AzureInternalError, AzureResponseError, ForbiddenError, ResourceNotFoundError,
     UnauthorizedError)
 
+LIST_SERVICES = 'az resource list --resource-type Microsoft.HealthcareApis/workspaces/dicomservices -o table'
+
 _API_VERSION = '2023-11-01'
 _TIMEOUT_SECONDS = (10, 60)
 
@@ -38,11 +40,16 @@ def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *,
     from azext_dicomtoken._login import Login
     login = Login(cli_ctx, audience=cli_ctx.cloud.endpoints.active_directory_resource_id,
                   subscription=cli_ctx.data.get('subscription_id'))
-    resource_id = (f'/subscriptions/{login.subscription_id()}/resourceGroups/{quote(resource_group_name, safe="")}'
-                   f'/providers/Microsoft.HealthcareApis/workspaces/{workspace_name}'
-                   f'/dicomservices/{dicom_service_name}')
+    resource_id = dicom_resource_id(login.subscription_id(), quote(resource_group_name, safe=''), workspace_name,
+                                    dicom_service_name)
     url = cli_ctx.cloud.endpoints.resource_manager.rstrip('/') + resource_id
     return _service_of(_get(url, login.get_token().token), resource_id)
+
+
+def dicom_resource_id(subscription_id: str, resource_group_name: str, workspace_name: str,
+                      dicom_service_name: str) -> str:
+    return (f'/subscriptions/{subscription_id}/resourceGroups/{resource_group_name}'
+            f'/providers/Microsoft.HealthcareApis/workspaces/{workspace_name}/dicomservices/{dicom_service_name}')
 
 
 def _get(url: str, token: str) -> Any:
@@ -90,15 +97,14 @@ def _error_for(response: Any) -> Exception:
     status = response.status_code
     if status == 401:
         return UnauthorizedError('Azure Resource Manager did not accept the sign-in.',
-                                 recommendation='Sign in again: az login')
+                                 recommendation=['Sign in again:', 'az login'])
     if status == 403:
         return ForbiddenError('The signed-in account may not read the service in Azure Resource Manager.',
                               recommendation='Ask for the role Reader on it, or leave --resource-group out; the URL '
                                              'is then put together from the names.')
     if status == 404:
         return ResourceNotFoundError('There is no such DICOM service in that resource group.',
-                                     recommendation='See what there is: az resource list --resource-type '
-                                                    'Microsoft.HealthcareApis/workspaces/dicomservices -o table')
+                                     recommendation=['See what there is:', LIST_SERVICES])
     kind = AzureInternalError if status >= 500 else AzureResponseError
     return kind(f'Azure Resource Manager answered with status {status}.',
                 recommendation='Try again later, or name the service with --service-url.')

@@ -65,6 +65,28 @@ examples:
     text: az dicom token issue --format token | az dicom token show-claims --token-file -
 """
 
+helps['dicom check-access'] = """
+type: command
+short-summary: Check the way to the change feed of a DICOM service, step by step.
+long-summary: >
+    The steps are sign-in, service, token, host, tls and feed; each has passed, failed or been skipped after one that
+    failed. What a failure means, and the command that mends it, stand in its row and on standard error. Where a proxy
+    is in force, host and tls are judged through it. Nothing is changed, and of the feed only the newest event is asked
+    for.
+
+
+    The exit code is 0 when all steps pass, else 1.
+examples:
+  - name: Check the service that is configured as the default.
+    text: az dicom check-access -o table
+  - name: Check a service by its names.
+    text: az dicom check-access --workspace-name contoso --dicom-service-name imaging -o table
+  - name: Let Azure Resource Manager say where the service is, for a command with nothing left to fill in.
+    text: az dicom check-access --resource-group imaging --workspace-name contoso --dicom-service-name imaging
+  - name: Print only the command that mends what failed.
+    text: az dicom check-access --query "[?verdict=='failed'].command" -o tsv
+"""
+
 helps['dicom changefeed'] = """
 type: command
 short-summary: Read the change feed of a DICOM service.
@@ -81,6 +103,8 @@ long-summary: >
 
     Events hold identifiers of patients' images, and with --include-metadata health data. Protect what you write.
 examples:
+  - name: See when the feed was busy within the last two days, as a table with bars.
+    text: az dicom changefeed --since 2d --count-by hour -o table
   - name: List the first events of the feed as a table.
     text: az dicom changefeed --service-url https://contoso-imaging.dicom.azurehealthcareapis.com -o table
   - name: List the ten newest events of a service that is known by its names.

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
-from azext_dicomtoken._clouds import SHARED_AUDIENCE
+from azext_dicomtoken._clouds import SHARED_AUDIENCE, DicomCloud, cloud_of_host
 
 # The application behind the shared audience; Entra ID takes its ID for a resource as well.
 _SHARED_APP_ID = '75e725bf-66ce-4cea-9b9a-5c4caae57f33'
@@ -68,12 +68,12 @@ def parse_service_url(url: str) -> Origin:
     return Origin(scheme, host.lower(), None if port == _DEFAULT_PORTS[scheme] else port)
 
 
-def refuse_untrusted(origin: Origin, *, suffix: str | None, own_server: bool) -> None:
-    """Refuse a host that is no DICOM service of the active cloud, unless the user vouches for it.
+def refuse_untrusted(origin: Origin, cloud: DicomCloud, *, own_server: bool) -> None:
+    """Refuse a host that is no DICOM service of the active `cloud`, unless the user vouches for it.
 
     :param own_server: whether `--service-url` was typed together with an audience for which `is_own_audience`.
     """
-    if origin.is_under(suffix):
+    if origin.is_under(cloud.suffix):
         return
     if origin.scheme != 'https' and not origin.is_loopback():
         raise InvalidArgumentValueError('A token is sent over https only.',
@@ -81,15 +81,23 @@ def refuse_untrusted(origin: Origin, *, suffix: str | None, own_server: bool) ->
     if not own_server:
         raise InvalidArgumentValueError(
             'The service URL does not lead to a DICOM service of the active cloud.',
-            recommendation=['Correct it, or choose the cloud with: az cloud set --name NAME',
-                            'For a server of your own, type --service-url together with --resource and the audience '
-                            'that this server alone accepts.'])
+            recommendation=_advice_for_untrusted(origin, cloud))
 
 
 def is_own_audience(resource: str | None) -> bool:
     """Whether a token for that audience is of no use with Microsoft's DICOM services, however it is spelled."""
     text = (resource or '').lower()
     return bool(text) and SHARED_AUDIENCE.removeprefix('https://') not in text and _SHARED_APP_ID not in text
+
+
+def _advice_for_untrusted(origin: Origin, cloud: DicomCloud) -> list[str]:
+    other = cloud_of_host(origin.host)
+    if other and other != cloud:
+        return [f'It belongs to the cloud {other.name}, but {cloud.name} is active. Change over, then sign in there:',
+                f'az cloud set --name {other.name}']
+    return [f'The active cloud is {cloud.name}. Correct the URL, or choose the cloud: az cloud set --name NAME',
+            'For a server of your own, type --service-url together with --resource and the audience that this server '
+            'alone accepts.']
 
 
 def _is_host(match: re.Match[str]) -> bool:

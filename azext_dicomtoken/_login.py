@@ -49,6 +49,7 @@ class Login:
         self._subscription = None if tenant and getattr(subscription, 'is_default', False) else subscription
         self._tenant = tenant
         self._lock = threading.Lock()
+        self._last: IssuedToken | None = None
 
     def get_token(self, *, claims: str | None = None, force_refresh: bool = False,
                   min_validity_seconds: float = 0) -> IssuedToken:
@@ -62,19 +63,31 @@ class Login:
         """
         with self._lock:
             try:
-                if claims or force_refresh:
-                    return self._renewed(claims or _NO_CLAIMS)
-                issued = self._cached()
-                if issued.expires_on - time.time() < min_validity_seconds:
-                    issued = self._renewed(_NO_CLAIMS)
-                return issued
+                self._last = self._issued(claims, force_refresh, min_validity_seconds)
+                return self._last
             except AuthenticationError as error:
                 self._explain_refused_audience(error)
                 raise
 
+    def unverified_claims(self) -> dict[str, Any]:
+        """What the token in hand says of itself; empty where there is none, or none that can be read."""
+        from azext_dicomtoken._claims import NotAToken, decode_unverified
+        try:
+            return decode_unverified(self._last.token) if self._last else {}
+        except NotAToken:
+            return {}
+
     def subscription_id(self) -> str:
         """ID of the subscription that is meant, for addresses in Azure Resource Manager."""
         return str(Profile(cli_ctx=self._cli_ctx).get_subscription_id(self._subscription))
+
+    def _issued(self, claims: str | None, force_refresh: bool, min_validity_seconds: float) -> IssuedToken:
+        if claims or force_refresh:
+            return self._renewed(claims or _NO_CLAIMS)
+        issued = self._cached()
+        if issued.expires_on - time.time() < min_validity_seconds:
+            issued = self._renewed(_NO_CLAIMS)
+        return issued
 
     def _cached(self) -> IssuedToken:
         (token_type, token, entry), subscription, tenant = Profile(cli_ctx=self._cli_ctx).get_raw_token(
@@ -100,8 +113,21 @@ class Login:
 
     def _explain_refused_audience(self, error: AuthenticationError) -> None:
         # {'error': 'AudienceNotSupported', 'error_description': 'Audience … is not a supported MSI token audience.'}
+        # {'error': 'invalid_resource', 'error_codes': [500011], …}: to sign in again, as core advises, changes nothing.
         refusal = getattr(error, 'msal_error', None) or {}
+        if 500011 in (refusal.get('error_codes') or ()):
+            raise AuthenticationError(str(error), recommendation=[
+                f'The tenant knows no audience {self._audience}. It is misspelled (--resource), or the service belongs '
+                'to another tenant. Sign in there:', 'az login --tenant TENANT']) from error
         if refusal.get('error') == 'AudienceNotSupported':
             raise AuthenticationError(
                 f'The token broker of Cloud Shell does not issue tokens for {self._audience}.',
                 recommendation='Sign in inside the shell, which goes past the broker:\naz login') from error
+
+
+def signed_in_account(cli_ctx: Any, subscription: str | None) -> dict[str, Any]:
+    """The account that `az account show` shows, without asking anybody.
+
+    :raises CLIError: what core says where there is none.
+    """
+    return dict(Profile(cli_ctx=cli_ctx).get_subscription(subscription))

@@ -12,6 +12,7 @@ from azure.cli.core.commands.parameters import get_enum_type, resource_group_nam
 def load_arguments(loader: Any, command: str) -> None:
     _token_issue(loader)
     _token_show_claims(loader)
+    _check_access(loader)
     if command in ('', 'dicom changefeed'):      # '' is all of them; for this one another file is imported
         _changefeed(loader)
 
@@ -41,6 +42,12 @@ def _token_show_claims(loader: Any) -> None:
         _identity_arguments(context.argument)
         context.argument('token_file', options_list=['--token-file'],
                          help='Read the token from this file instead of asking for one; - is standard input.')
+
+
+def _check_access(loader: Any) -> None:
+    with loader.argument_context('dicom check-access') as context:
+        _service_arguments(context.argument)
+        _identity_arguments(context.argument)
 
 
 def _changefeed(loader: Any) -> None:

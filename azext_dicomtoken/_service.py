@@ -22,11 +22,13 @@ class Service:
     :ivar url: scheme, host and port, nothing after them; None when none was named and none was required.
     :ivar audience: the resource to ask a token for.
     :ivar resource_id: its ID in Azure Resource Manager, where that was asked.
+    :ivar names: of the workspace and the DICOM service, where they were given.
     """
 
     url: str | None
     audience: str
     resource_id: str | None = None
+    names: tuple[str, str] | None = None
 
 
 class AudienceUnknown(RequiredArgumentMissingError):
@@ -61,7 +63,7 @@ def resolve_service(cli_ctx: Any, *, service_url: str | None = None, workspace_n
             'Which DICOM service is meant?',
             recommendation=['Give --service-url, or --workspace-name and --dicom-service-name,',
                             'or a default: az config set defaults.dicom_service_url=URL'])
-    return Service(url, resource or cloud.audience or _refuse_unknown_audience(cli_ctx))
+    return Service(url, resource or cloud.audience or _refuse_unknown_audience(cli_ctx), names=names)
 
 
 def _refuse_unverified_connections() -> None:
@@ -123,7 +125,7 @@ def _url_from_names(cloud: DicomCloud, workspace_name: str, dicom_service_name: 
 def _url_from_text(cloud: DicomCloud, service_url: str, resource: str | None) -> str:
     from azext_dicomtoken._hosts import is_own_audience, parse_service_url, refuse_untrusted
     origin = parse_service_url(service_url)
-    refuse_untrusted(origin, suffix=cloud.suffix, own_server=_typed(service_url) and is_own_audience(resource))
+    refuse_untrusted(origin, cloud, own_server=_typed(service_url) and is_own_audience(resource))
     return str(origin)
 
 
@@ -137,7 +139,7 @@ def _from_arm(cli_ctx: Any, cloud: DicomCloud, names: tuple[str, str], *, resour
         raise AzureResponseError('Azure Resource Manager named a host that is no DICOM service of the active cloud.',
                                  recommendation='Check the active cloud: az cloud show --query name')
     audience = resource or _choose(found.audiences, cloud.audience) or _refuse_unknown_audience(cli_ctx)
-    return Service(str(origin), audience, found.resource_id)
+    return Service(str(origin), audience, found.resource_id, names)
 
 
 def _choose(audiences: list[str], known: str | None) -> str | None:

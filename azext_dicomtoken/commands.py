@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 def load_command_table(loader: Any, _args: Any) -> None:
     _token_commands(loader)
     _changefeed_command(loader)
+    _check_access_command(loader)
 
 
 def _token_commands(loader: Any) -> None:
@@ -27,6 +28,18 @@ def _changefeed_command(loader: Any) -> None:
     with loader.command_group('dicom', exception_handler=raise_az_error) as group:
         group.custom_command('changefeed', 'changefeed#changefeed', validator=validate_changefeed,
                              table_transformer=changefeed_table)
+
+
+def _check_access_command(loader: Any) -> None:
+    with loader.command_group('dicom', exception_handler=raise_az_error) as group:
+        group.custom_command('check-access', 'access#check_access', table_transformer=access_table)
+
+
+def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """One row a step; what mends a failure is printed below the table."""
+    from textwrap import shorten
+    return [{'Step': row['step'], 'Verdict': row['verdict'], 'Detail': shorten(row['detail'], 160, placeholder=' …')}
+            for row in rows]
 
 
 def changefeed_table(result: Any) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.cli.core.azclierror import AzCLIError
 
-from azext_dicomtoken._errors import Caller, role_assignment_command, to_az_error
+from azext_dicomtoken._errors import to_az_error
 from azext_dicomtoken.commands import raise_az_error
 from dicomfeed import errors
 from tests.az.identity_endpoint import IdentityEndpoint
@@ -32,14 +32,17 @@ def an_error(cls: type[errors.FeedError], **more: Any) -> errors.FeedError:
         arguments['status'] = 418
     if issubclass(cls, errors.TooManyPoisoned):
         arguments['sequences'] = [1]
+    if cls is errors.OutputExists:      # which has its own words
+        return errors.OutputExists()
     return cls('What went wrong.', **{**arguments, **more})
 
 
 @pytest.mark.parametrize('cls', list(dict.fromkeys(every(errors.FeedError))), ids=lambda cls: cls.__name__)
 def test_every_error_becomes_a_sentence_and_advice(cls: type[errors.FeedError]) -> None:
-    error = to_az_error(an_error(cls))
+    what_went_wrong = an_error(cls)
+    error = to_az_error(what_went_wrong)
     assert isinstance(error, AzCLIError)
-    assert error.error_msg == 'What went wrong.' and error.recommendations
+    assert error.error_msg == str(what_went_wrong) and error.recommendations
 
 
 @pytest.mark.parametrize(('cls', 'name'), [
@@ -57,13 +60,6 @@ def test_words_of_the_service_are_printed_and_stay_out_of_the_message(capsys: py
     assert capsys.readouterr().err == 'The service says: Patient\\x1b[2J 1.2.3\nRequest ID: id-7\n'
     assert isinstance(error, AzCLIError)
     assert 'Patient' not in error.error_msg + ''.join(error.recommendations)
-
-
-def test_role_command_names_the_caller() -> None:
-    caller = Caller(object_id='object', principal_type='ServicePrincipal', scope='/subscriptions/s')
-    assert role_assignment_command(caller) == (
-        'az role assignment create --assignee-object-id object --assignee-principal-type ServicePrincipal '
-        '--role "DICOM Data Reader" --scope /subscriptions/s')
 
 
 def test_error_that_nobody_expects_comes_through() -> None:

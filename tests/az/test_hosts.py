@@ -4,9 +4,11 @@ from __future__ import annotations
 import pytest
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
+from azext_dicomtoken._clouds import DicomCloud, dicom_cloud
 from azext_dicomtoken._hosts import is_own_audience, parse_service_url, refuse_untrusted
 
-SUFFIX = 'dicom.azurehealthcareapis.com'
+CLOUD = dicom_cloud('AzureCloud')
+SUFFIX = CLOUD.suffix
 GOOD = f'https://contoso-imaging.{SUFFIX}'
 
 
@@ -52,12 +54,12 @@ OTHER_HOSTS = [
 @pytest.mark.parametrize('url', OTHER_HOSTS)
 def test_other_host_gets_no_token(url: str) -> None:
     with pytest.raises(InvalidArgumentValueError):
-        refuse_untrusted(parse_service_url(url), suffix=SUFFIX, own_server=False)
+        refuse_untrusted(parse_service_url(url), CLOUD, own_server=False)
 
 
 @pytest.mark.parametrize('url', OTHER_HOSTS)
 def test_other_host_is_fine_for_a_server_of_ones_own(url: str) -> None:
-    refuse_untrusted(parse_service_url(url), suffix=SUFFIX, own_server=True)
+    refuse_untrusted(parse_service_url(url), CLOUD, own_server=True)
 
 
 @pytest.mark.parametrize('url', [f'http://x.{SUFFIX}', f'http://x.{SUFFIX}:443', 'http://server.example',
@@ -65,20 +67,29 @@ def test_other_host_is_fine_for_a_server_of_ones_own(url: str) -> None:
                                  'http://10.0.0.1', 'http://[2001:db8::1]', 'http://0.0.0.0'])
 def test_plain_http_is_refused_even_for_a_server_of_ones_own(url: str) -> None:
     with pytest.raises(InvalidArgumentValueError, match='https only'):
-        refuse_untrusted(parse_service_url(url), suffix=SUFFIX, own_server=True)
+        refuse_untrusted(parse_service_url(url), CLOUD, own_server=True)
 
 
 @pytest.mark.parametrize('url', ['http://127.0.0.1:8080', 'http://localhost:8080', 'http://[::1]:8080',
                                  'http://127.1.2.3'])
 def test_plain_http_is_for_loopback_and_a_server_of_ones_own(url: str) -> None:
-    refuse_untrusted(parse_service_url(url), suffix=SUFFIX, own_server=True)
+    refuse_untrusted(parse_service_url(url), CLOUD, own_server=True)
     with pytest.raises(InvalidArgumentValueError):
-        refuse_untrusted(parse_service_url(url), suffix=SUFFIX, own_server=False)
+        refuse_untrusted(parse_service_url(url), CLOUD, own_server=False)
+
+
+@pytest.mark.parametrize(('suffix', 'advice'), [
+    ('dicom.azurehealthcareapis.us', 'az cloud set --name AzureUSGovernment'),
+    ('evil.example', 'The active cloud is AzureCloud.')])
+def test_refusal_names_the_clouds(suffix: str, advice: str) -> None:
+    with pytest.raises(InvalidArgumentValueError) as caught:
+        refuse_untrusted(parse_service_url(f'https://x.{suffix}'), CLOUD, own_server=False)
+    assert advice in ' '.join(caught.value.recommendations)
 
 
 def test_cloud_without_a_suffix_trusts_no_host() -> None:
     with pytest.raises(InvalidArgumentValueError):
-        refuse_untrusted(parse_service_url(GOOD), suffix=None, own_server=False)
+        refuse_untrusted(parse_service_url(GOOD), DicomCloud('AzureChinaCloud'), own_server=False)
 
 
 @pytest.mark.parametrize('resource', [

@@ -16,6 +16,7 @@ AUDIENCE = 'https://dicom.healthcareapis.azure.com'
 URL = 'https://contoso-imaging.dicom.azurehealthcareapis.com'
 US_URL = 'https://contoso-imaging.dicom.azurehealthcareapis.us'
 NAMES = {'workspace_name': 'contoso', 'dicom_service_name': 'imaging'}
+TYPED = ('contoso', 'imaging')
 OWN = 'http://127.0.0.1:8080'
 
 
@@ -44,19 +45,20 @@ def resolve() -> Resolve:
 @pytest.mark.parametrize(('options', 'service'), [
     ({'service_url': URL + '/v2'}, Service(URL, AUDIENCE)),
     ({'service_url': DefaultStr(URL)}, Service(URL, AUDIENCE)),
-    (NAMES, Service(URL, AUDIENCE)),
-    ({**NAMES, 'service_url': DefaultStr('https://other.dicom.azurehealthcareapis.com')}, Service(URL, AUDIENCE)),
+    (NAMES, Service(URL, AUDIENCE, names=TYPED)),
+    ({**NAMES, 'service_url': DefaultStr('https://other.dicom.azurehealthcareapis.com')},
+     Service(URL, AUDIENCE, names=TYPED)),
     ({'service_url': URL, 'resource_group_name': DefaultStr('group')}, Service(URL, AUDIENCE)),
     ({'service_url': URL, 'resource': AUDIENCE + '/'}, Service(URL, AUDIENCE + '/')),
     ({'service_url': OWN, 'resource': 'api://own'}, Service(OWN, 'api://own')),
-    ({**NAMES, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'}, Service(US_URL, 'https://us')),
+    ({**NAMES, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'}, Service(US_URL, 'https://us', names=TYPED)),
     ({'service_url': US_URL, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'}, Service(US_URL, 'https://us')),
     ({'service_url': 'https://x.example', 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'},
      Service('https://x.example', 'https://cn')),
     ({'url_required': False}, Service(None, AUDIENCE)),
     ({'url_required': False, 'service_url': DefaultStr(OWN)}, Service(None, AUDIENCE)),
     ({'url_required': False, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn', **NAMES},
-     Service(None, 'https://cn')),
+     Service(None, 'https://cn', names=TYPED)),
 ], ids=['url', 'configured url', 'names', 'names beat configured url', 'configured group needs names',
         'resource as typed', 'own server', 'government names', 'government url', 'unknown cloud', 'audience only',
         'configured url not looked at', 'names in an unknown cloud'])
