@@ -49,6 +49,7 @@ class Options:      # pylint: disable=too-many-instance-attributes    # one for 
     sop_instance_uid: list[str] = field(default_factory=list)
     partition_name: list[str] = field(default_factory=list)
     include_metadata: bool = False
+    count_by: str | None = None
     max_items: int | None = None
     stream: bool = False
     output_file: str | None = None
@@ -72,6 +73,11 @@ class Options:      # pylint: disable=too-many-instance-attributes    # one for 
     def is_streaming(self) -> bool:
         """Whether events are written as they come, and not returned."""
         return self.stream or self.follow or bool(self.output_file)
+
+    @property
+    def ends_by_signal(self) -> bool:
+        """Whether a signal is the ordinary end."""
+        return self.follow and not self.until_latest
 
     @property
     def is_window(self) -> bool:
@@ -150,6 +156,8 @@ def _check_combinations(options: Options) -> None:
     _refuse_together(given, 'next_token', ['follow', 'checkpoint'])
     _refuse_together(given, 'max_items', ['stream', 'output_file', 'follow'])
     _refuse_together(given, 'stream', ['output_file'])
+    _refuse_together(given, 'count_by', ['latest', 'sequence', 'tail', 'next_token', 'max_items', 'stream',
+                                         'output_file', 'follow', 'checkpoint', 'include_metadata'])
     _require(given, 'until_latest', ['follow'])
     _require(given, 'poll_interval', ['follow'])
     _require(given, 'overwrite', ['output_file', 'summary_file'])

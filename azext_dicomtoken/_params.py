@@ -59,6 +59,7 @@ def _changefeed(loader: Any) -> None:
         _identity_arguments(context.argument)
         _what_to_read(context.argument)
         _filter_arguments(context.argument)
+        _counting_arguments(context.argument)
         _where_to(context.argument)
         _following_arguments(context.argument)
 
@@ -83,6 +84,14 @@ def _what_to_read(argument: Any) -> None:
     argument('include_metadata', options_list=['--include-metadata'], arg_group=group, action='store_true',
              help='Add to each event the DICOM metadata that its instance has now. They are health data, and cost the '
                   'service a read for every event.')
+
+
+def _counting_arguments(argument: Any) -> None:
+    argument('count_by', options_list=['--count-by'], arg_group='Counting',
+             arg_type=get_enum_type(['hour', 'day', 'study']),
+             help='Count the events instead of listing them, all that the start, the end and the filters leave: one '
+                  'row for each hour or day (UTC), or for each study, for which memory grows with their number. The '
+                  'table has a bar for each row.')
 
 
 def _filter_arguments(argument: Any) -> None:

@@ -1,6 +1,7 @@
 """What every way of reading the feed needs: the service, the sign-in, the client, and who hears of trouble."""
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,7 @@ class Trouble:
         if time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
             return
         self._last_report = time.monotonic()
-        logger.warning('%s Trying again in %.0f seconds.', _reason(retry), retry.pause_seconds)
+        logger.warning('%s Trying again in about %d s.', _reason(retry), math.ceil(retry.pause_seconds))
 
     def poisoned(self, sequence: int) -> None:
         self.summary.poisoned.append(sequence)

@@ -39,9 +39,24 @@ def _read(reading: Reading, interruption: Interruption) -> Any:
         from azext_dicomtoken._stream import stream
         stream(reading, interruption)
         return None
+    if options.count_by:
+        return _counts(reading, options.count_by)
     if options.latest or options.sequence is not None:
         return _one_event(reading)
     return _list(reading)
+
+
+def _counts(reading: Reading, by: str) -> list[dict[str, Any]]:
+    """One row a bucket, over the whole of what was asked."""
+    from azext_dicomtoken._runs import Sequences, Window
+    from dicomfeed.counts import Counts
+    run = (Window if reading.options.is_window else Sequences)(reading, None)
+    counts = Counts(by)
+    for events in run.batches():
+        for event in reading.filters.passing(events):
+            counts.add(event)
+    run.conclude()
+    return counts.rows()
 
 
 def _one_event(reading: Reading) -> dict[str, Any] | None:

@@ -43,8 +43,11 @@ def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def changefeed_table(result: Any) -> list[dict[str, str]]:
-    """One row an event; whatever letter case the service gave the names."""
+    """One row an event, whatever letter case the service gave the names; or one row a count, with a bar."""
     from azext_dicomtoken._output import escape_controls
+    if isinstance(result, list) and result and 'firstTime' in result[0]:
+        from azext_dicomtoken._bars import counts_table
+        return counts_table(result)
     from dicomfeed.events import field
     columns = {'Sequence': 'sequence', 'Timestamp': 'timestamp', 'Action': 'action', 'State': 'state',
                'Study': 'studyInstanceUid', 'Series': 'seriesInstanceUid', 'Instance': 'sopInstanceUid'}
@@ -57,7 +60,7 @@ def claims_table(claims: dict[str, Any]) -> list[dict[str, str]]:
     """One row a fact, because a token's facts do not fit beside each other on a terminal."""
     from azext_dicomtoken._output import escape_controls
     return [{'Claim': name, 'Value': escape_controls(_cell(value))}
-            for name, value in claims.items() if name != 'claims' and value is not None]
+            for name, value in claims.items() if name != 'claims' and value not in (None, [])]
 
 
 def _cell(value: Any) -> str:

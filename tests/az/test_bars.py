@@ -1,0 +1,40 @@
+"""Counts as a table with bars."""
+from __future__ import annotations
+
+import pytest
+
+from azext_dicomtoken._bars import counts_table
+
+
+def rows(*events: int) -> list[dict[str, object]]:
+    moment = '2026-01-31T09:00:00.0000000Z'
+    return [{'hour': f'2026-01-31T{hour:02}:00Z', 'created': number, 'updated': 0, 'deleted': 0, 'events': number,
+             'firstTime': moment if number else None, 'lastTime': moment if number else None}
+            for hour, number in enumerate(events)]
+
+
+def test_bar_is_the_share_of_the_fullest_row() -> None:
+    bars = [row['Bar'] for row in counts_table(rows(100, 50, 0, 1), columns=200)]
+    assert bars == ['#' * 60, '#' * 30, '', '#']
+
+
+@pytest.mark.parametrize('columns', [70, 80, 100, 132, 200], ids=str)
+def test_table_fits_the_terminal(columns: int) -> None:
+    table = counts_table(rows(1_000, 3), columns=columns)
+    widths = [max(len(title), *(len(row[title]) for row in table)) for title in table[0]]
+    assert sum(widths) + 2 * (len(widths) - 1) <= columns
+
+
+def test_times_give_way_to_the_bar_in_a_narrow_terminal() -> None:
+    assert 'First' in counts_table(rows(3), columns=200)[0]
+    assert 'First' not in counts_table(rows(3), columns=80)[0]
+
+
+def test_bar_is_there_in_a_terminal_that_is_narrower_than_the_numbers() -> None:
+    assert counts_table(rows(3), columns=20)[0]['Bar'] == '#' * 8
+
+
+def test_table_escapes_what_a_service_could_have_written() -> None:
+    row = {'study': '1.2\x1b[31m', 'created': 1, 'updated': 0, 'deleted': 0, 'events': 1, 'firstTime': None,
+           'lastTime': None}
+    assert '\x1b' not in counts_table([row], columns=200)[0]['Study']
