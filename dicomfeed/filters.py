@@ -43,8 +43,9 @@ class Filters:
         return [(name, frozenset(_folded(name, value) for value in values)) for name, values in given if values]
 
 
-def _text(event: Event, name: str) -> str:
-    return _folded(name, str(field(event.fields, name)))
+def _text(event: Event, name: str) -> str | None:
+    value = field(event.fields, name)
+    return _folded(name, value) if isinstance(value, str) else None
 
 
 def _folded(name: str, value: str) -> str:
