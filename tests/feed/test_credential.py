@@ -1,0 +1,101 @@
+"""When a token is asked for, and when a new one."""
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from dicomfeed.credential import RENEWAL_SECONDS, Credential
+from dicomfeed.times import epoch_seconds
+from tests.feed.world import World
+
+
+@dataclass(frozen=True)
+class Issued:
+    token: str = field(repr=False)
+    expires_on: float
+
+
+class Issuer:
+    """Issues numbered tokens that last a while, and notes how each was asked for."""
+
+    def __init__(self, world: World, *, lifetime_seconds: float = 3_600.0) -> None:
+        self.asked: list[tuple[str | None, bool]] = []
+        self._world = world
+        self._lifetime_seconds = lifetime_seconds
+
+    def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> Issued:
+        self.asked.append((claims, force_refresh))
+        return Issued(f'token {len(self.asked)}', epoch_seconds(self._world.clock.now()) + self._lifetime_seconds)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_token_is_kept_while_it_lasts(world: World) -> None:
+    issuer = Issuer(world)
+    credential = Credential(issuer, clock=world.clock)
+    assert [credential.token() for _ in range(3)] == ['token 1'] * 3
+    assert issuer.asked == [(None, False)]
+
+
+@pytest.mark.parametrize(('seconds', 'token'), [
+    (3_600.0 - RENEWAL_SECONDS - 1.0, 'token 1'), (3_600.0 - RENEWAL_SECONDS + 1.0, 'token 2'),
+], ids=['early enough', 'nearly expired'])
+def test_token_is_renewed_before_it_expires(world: World, seconds: float, token: str) -> None:
+    credential = Credential(Issuer(world), clock=world.clock)
+    credential.token()
+    world.pass_time(seconds)
+    assert credential.token() == token
+
+
+def test_source_of_short_tokens_is_not_asked_for_every_page(world: World) -> None:
+    issuer = Issuer(world, lifetime_seconds=120.0)
+    credential = Credential(issuer, clock=world.clock)
+    for _ in range(60):
+        credential.token()
+        world.pass_time(1.0)
+    assert len(issuer.asked) == 2
+
+
+def test_renewal_takes_a_new_token_from_no_cache(world: World) -> None:
+    issuer = Issuer(world)
+    credential = Credential(issuer, clock=world.clock)
+    credential.renew(credential.token(), claims='{"a":1}')
+    assert credential.token() == 'token 2'
+    assert issuer.asked == [(None, False), ('{"a":1}', True)]
+
+
+def test_refused_token_is_renewed_once_for_all_workers(world: World) -> None:
+    issuer = Issuer(world)
+    credential = Credential(issuer, clock=world.clock)
+    refused = credential.token()
+    together = threading.Barrier(8)
+
+    def renew(_: int) -> str:
+        together.wait(timeout=10)
+        credential.renew(refused)
+        return credential.token()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(renew, range(8))) == {'token 2'}
+    assert len(issuer.asked) == 2
+
+
+def test_failure_of_the_source_passes_through_and_locks_nobody_out(world: World) -> None:
+    class LostSignIn(Exception):
+        pass
+
+    class Source(Issuer):
+        def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> Issued:
+            token = super().get_token(claims=claims, force_refresh=force_refresh)
+            if len(self.asked) == 1:
+                raise LostSignIn
+            return token
+    credential = Credential(Source(world), clock=world.clock)
+    with pytest.raises(LostSignIn):
+        credential.token()
+    assert credential.token() == 'token 2'
