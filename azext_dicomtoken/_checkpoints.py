@@ -71,7 +71,7 @@ def _stream_sink(path: str, stack: ExitStack) -> Sink:
     try:
         stream = open(open_stream(path), 'wb')      # pylint: disable=consider-using-with
     except OSError as error:
-        raise OutputError(f'The output file cannot be written: {error.strerror}.') from error
+        raise OutputError(f'The output cannot be written: {error.strerror}.') from error
     stack.callback(_close_quietly, stream)
     return StreamSink(stream, compress=path.endswith('.gz'), is_stdout=False)
 

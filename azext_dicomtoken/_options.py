@@ -225,6 +225,9 @@ def _check_uids(uids: list[str], option: str) -> None:
 def _check_files(options: Options) -> None:
     paths = {name: os.path.realpath(path) for name in ('output_file', 'summary_file', 'checkpoint')
              if (path := getattr(options, name))}
+    if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
+        raise InvalidArgumentValueError('The value of --output-file is the name of the checkpoint\'s lock.',
+                                        recommendation='Give it another name.')
     names = list(paths)
     for position, name in enumerate(names):
         for other in names[:position]:

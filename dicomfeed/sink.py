@@ -161,4 +161,4 @@ def _tail_digest(descriptor: int, length: int) -> str:
 
 
 def _output_error(error: OSError) -> OutputError:
-    return OutputError(f'The output file cannot be written: {error.strerror}.')
+    return OutputError(f'The output cannot be written: {error.strerror}.')

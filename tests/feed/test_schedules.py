@@ -99,7 +99,7 @@ def test_rule_1_young_events_are_not_settled_by_a_fast_laptop(world: World) -> N
 
 def test_rule_1_young_events_are_not_settled_by_a_fast_server(world: World) -> None:
     world.create_now(50)
-    late = world.writer()
+    world.writer()
     world.create_now(10)
     world.database_clock_ahead_seconds = 86_400
     assert numbers(reader(world).read(61, at_hole=AtHole.STOP)) == list(range(1, 51))
@@ -252,7 +252,7 @@ def test_rule_5_now_is_the_newest_event_without_holes(world: World) -> None:
 
 def test_rule_5_tail_of_follow_is_below_an_open_hole(world: World) -> None:
     world.create_now(50)
-    late = world.writer()
+    world.writer()
     world.create_now(50)
     assert sequence_before_tail(world.feed(), 10, filters=Filters(), pool=InlinePool()) == 50
 
