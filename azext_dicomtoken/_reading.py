@@ -57,7 +57,7 @@ def _reason(retry: Retry) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading:      # pylint: disable=too-many-instance-attributes    # what one run is made of
     """One run of the command."""
 
     cmd: Any
