@@ -21,7 +21,7 @@ MOST_EMPTY_BUCKETS = 10_000
 
 @dataclass
 class _Bucket:
-    """What happened in one hour, on one day, or to one study. An action of another name counts among the events only."""
+    """What happened in one hour, on one day, or to one study; an action of another name is only an event."""
 
     created: int = 0
     updated: int = 0

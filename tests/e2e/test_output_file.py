@@ -141,7 +141,7 @@ def test_file_that_may_not_grow_loses_nothing_that_the_checkpoint_claims(
         machine: Machine, service: DicomService) -> None:
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (200_000, 200_000))
     done = run_slowly(machine, service, *BOTH, prepare=limit)
-    assert done.returncode == 1 and done.stderr.startswith('ERROR: The output file cannot be written'), done.stderr
+    assert done.returncode == 1 and done.stderr.startswith('ERROR: The output cannot be written'), done.stderr
     part = claimed(machine.folder, 'feed.jsonl')
     assert part and truth(service).startswith(part)
     assert run(machine, service, *BOTH).returncode == 0
