@@ -169,16 +169,18 @@ class FeedClient:
         return None if seconds is None else min(seconds, FIRST_ANSWER_PATIENCE_SECONDS)
 
     def _pause(self, error: FeedError, failures: int) -> float:
-        """Seconds to wait: what the service asked for, or doubling from half a second to a minute, with jitter."""
-        asked_for = getattr(error, 'retry_after', None)
-        if asked_for is not None:
-            return float(asked_for)
+        """Seconds to wait: what the service asked for, or doubling from half a second to a minute, with jitter.
+
+        Asked for no time at all, the reader keeps to its own pauses: at once, again and again, would be a storm.
+        """
+        asked_for: float | None = getattr(error, 'retry_after', None)
+        if asked_for:
+            return min(asked_for, LONGEST_OBEYED_PAUSE_SECONDS)
         longest = min(LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
         return longest * (0.5 + 0.5 * self._jitter())
 
     def _wait(self, error: FeedError, pause: float) -> None:
-        pause = min(pause, LONGEST_OBEYED_PAUSE_SECONDS)
-        if getattr(error, 'retry_after', None) is not None:
+        if getattr(error, 'retry_after', None):
             self._gate.close_for(pause)
         self.clock.sleep(pause)
 
