@@ -14,7 +14,7 @@ from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._reading import Reading
 from dicomfeed.checkpoint import Checkpoint
 from dicomfeed.delivery import CheckpointWriter
-from dicomfeed.events import Event
+from dicomfeed.events import LAST_SEQUENCE, Event
 from dicomfeed.sequences import AtHole, SequenceReader
 from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.tail import newest_events
@@ -32,6 +32,8 @@ class Run:
         self.checkpoint: CheckpointWriter | None = None
         self.wanted: Callable[[Event], bool] | None = None
         """Which events count at all, beside the filters; None: all of them."""
+        self.reached: Callable[[], Event | None] = lambda: None
+        """The last event that has been dealt with; a reader is always a step ahead of that."""
 
     def batches(self) -> Iterator[list[Event]]:
         """What is read. Before the first batch everything that can be refused has been."""
@@ -80,15 +82,20 @@ class Sequences(Run):
         return (self.reader.cursor - self._began_at) / max(1, self._through - self._began_at)
 
     def go_on(self) -> list[tuple[str, Any]]:
-        return [] if self.checkpoint else [('--after-sequence', self.reader.cursor)]
+        return [] if self.checkpoint else [('--after-sequence', self._dealt_with())]
 
     def conclude(self) -> None:
         reader, summary = self.reader, self.reading.summary
         summary.holes = reader.holes
-        summary.complete_through = reader.cursor if reader.complete_through is None else reader.complete_through
+        before_hole = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
+        summary.complete_through = min(self._dealt_with(), before_hole)
         if reader.complete_through is not None:
             logger.warning('Complete through sequence number %d: above it, events may still appear that belong '
                            'between those delivered.', reader.complete_through)
+
+    def _dealt_with(self) -> int:
+        reached = self.reached()
+        return self._began_at if reached is None else reached.sequence
 
     def _first_cursor(self) -> int:
         options, feed, pool = self.reading.options, self.reading.feed, self.reading.pool
@@ -111,7 +118,6 @@ class Window(Run):
     def __init__(self, reading: Reading, checkpoint: Checkpoint | None) -> None:
         super().__init__(reading, checkpoint)
         self._after = reading.options.window_start
-        self._last = self._after
         self._end = reading.window_end()
         self._reader = WindowReader(reading.feed, start=self._after[0], end=self._end, pool=reading.pool,
                                     settle_seconds=reading.options.settle_seconds)
@@ -119,17 +125,17 @@ class Window(Run):
             self.wanted = lambda event: (event.ticks, event.sequence) > self._after
 
     def batches(self) -> Iterator[list[Event]]:
-        for events in self._reader.read():
-            yield events
-            if events:
-                self._last = (events[-1].ticks, events[-1].sequence)
+        return self._reader.read()
 
     def fraction(self, events: list[Event]) -> float:
-        reached = events[-1].ticks if events else self._last[0]
-        return (reached - self._after[0]) / max(1, self._end - self._after[0])
+        if not events:
+            return 0.0
+        return (events[-1].ticks - self._after[0]) / max(1, self._end - self._after[0])
 
     def go_on(self) -> list[tuple[str, Any]]:
-        return [('--next-token', NextToken(self._last[1], self._last[0], self._end).encoded())]
+        reached = self.reached()
+        ticks, sequence = self._after if reached is None else (reached.ticks, reached.sequence)
+        return [('--next-token', NextToken(sequence, ticks, self._end).encoded())]
 
     def conclude(self) -> None:
         settled = self._reader.settled_through

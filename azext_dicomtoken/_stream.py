@@ -15,7 +15,7 @@ from azext_dicomtoken._reading import Reading
 from azext_dicomtoken._runs import Run, Sequences, Tail, Window
 from azext_dicomtoken._signals import Interrupted, Interruption
 from dicomfeed.delivery import Delivery
-from dicomfeed.errors import CheckpointError, OutputError
+from dicomfeed.errors import CheckpointError, OutputError, RequestError, ServiceError
 from dicomfeed.events import Event
 
 logger = get_logger(__name__)
@@ -42,7 +42,11 @@ def stream(reading: Reading, interruption: Interruption) -> None:
             _deliver(run, interruption, progress, stack)
         except Interrupted:
             if not options.ends_by_signal:
-                _say_how_to_go_on(reading, run)
+                _say_how_to_go_on('Interrupted.', reading, run)
+            raise
+        except (RequestError, ServiceError):
+            if reading.summary.events_read:
+                _say_how_to_go_on('The reading ended early.', reading, run)
             raise
 
 
@@ -55,6 +59,7 @@ def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: Ex
                         uninterrupted=interruption.held_back,
                         on_batch=lambda events: progress.show(f'{reading.summary.events} events ',
                                                               run.fraction(events)))
+    run.reached = lambda: delivery.reached
     with _summed_up(run):
         delivery.run(batches)
 
@@ -115,14 +120,14 @@ def _query_of(cli_ctx: Any) -> Callable[[Any], Any]:
     return queried
 
 
-def _say_how_to_go_on(reading: Reading, run: Run) -> None:
+def _say_how_to_go_on(what_happened: str, reading: Reading, run: Run) -> None:
     options = reading.options
     if options.checkpoint:
         summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
-        print(f'Interrupted. Run the same command again{summary} to go on.', file=sys.stderr)
+        print(f'{what_happened} Run the same command again{summary} to go on.', file=sys.stderr)
         return
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
-    print('Interrupted. Go on with:\n' + reading.command_line([*run.go_on(), *where_to], without=_GO_ON_WITHOUT),
+    print(f'{what_happened} Go on with:\n' + reading.command_line([*run.go_on(), *where_to], without=_GO_ON_WITHOUT),
           file=sys.stderr)
 
 

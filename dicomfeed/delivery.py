@@ -113,6 +113,8 @@ class Delivery:
         self._uninterrupted = uninterrupted
         self._on_batch = on_batch
         self._is_sink_intact = True
+        self.reached: Event | None = None
+        """The last event that has been dealt with: written, or found not to be wanted."""
         self._committed_monotonic = clock.monotonic()
 
     def run(self, batches: Iterable[list[Event]]) -> None:
@@ -134,6 +136,8 @@ class Delivery:
             self._is_sink_intact = False
             self._sink.write(self._lines_of(delivered))
             self._is_sink_intact = True
+        if events:
+            self.reached = events[-1]
         if self._checkpoint is not None:
             self._checkpoint.deal_with()
         self._summary.count(events, delivered)
