@@ -5,6 +5,7 @@ broken connection is. Not owned: what a status means and whether to ask again (`
 """
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ READ_TIMEOUT_SECONDS = 120.0
 LONGEST_ANSWER_SECONDS = 300.0
 LARGEST_ANSWER_BYTES = 128 * 2 ** 20
 _CHUNK_BYTES = 2 ** 18
+_SENDABLE = re.compile(r'[!-~]+')
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,14 @@ class HttpTransport:
         self._local = threading.local()
 
     def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+        if not _SENDABLE.fullmatch(token):      # http.client would say the token in its error
+            raise RequestError('The token holds characters that no header may hold.', url=url)
         route = self._route_to(url)
         headers = {**self._headers, 'Authorization': f'Bearer {token}'}
         try:
             with route.pool.urlopen('GET', f'{route.target}?{urlencode(parameters)}', headers=headers, redirect=False,
-                                    retries=False, timeout=self._timeout, preload_content=False) as response:
+                                    retries=False, assert_same_host=False, timeout=self._timeout,
+                                    preload_content=False) as response:
                 body = self._read(response, url)
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -89,7 +94,11 @@ class HttpTransport:
         if not hasattr(local, 'session'):
             local.session, local.routes = requests.Session(), {}
         if url not in local.routes:
-            local.routes[url] = _route(local.session, url)
+            try:
+                local.routes[url] = _route(local.session, url)
+            except (urllib3.exceptions.HTTPError, OSError):     # `requests` has its own as OSError
+                raise HostUnreachable('The address or the proxy setting is not valid.', url=url,
+                                      through_proxy=True) from None
         route: _Route = local.routes[url]
         return route
 
