@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import TypeVar
 
 from dicomfeed.credential import Credential, TokenSource
@@ -153,9 +154,10 @@ class FeedClient:
                 return ask()
             except (HostUnreachable, MalformedResponse, ServiceTrouble) as error:
                 failures += 1
-                pause = self._pause(error, failures)
                 patience = self._patience(error, patience_seconds)
-                if patience is not None and self.clock.monotonic() + pause > began + patience:
+                left = inf if patience is None else began + patience - self.clock.monotonic()
+                pause = self._pause(error, failures, left=left)
+                if left <= 0 or pause > left:
                     raise
                 self._on_retry(Retry(error, failures, pause))
                 self._wait(error, pause)
@@ -168,16 +170,17 @@ class FeedClient:
             return 0.0
         return None if seconds is None else min(seconds, FIRST_ANSWER_PATIENCE_SECONDS)
 
-    def _pause(self, error: FeedError, failures: int) -> float:
+    def _pause(self, error: FeedError, failures: int, *, left: float) -> float:
         """Seconds to wait: what the service asked for, or doubling from half a second to a minute, with jitter.
 
-        Asked for no time at all, the reader keeps to its own pauses: at once, again and again, would be a storm.
+        Its own pauses the reader cuts to the `left` seconds of patience, so that it asks once more at their end. It
+        keeps to them where it was asked for no time at all: at once, again and again, would be a storm.
         """
         asked_for: float | None = getattr(error, 'retry_after', None)
         if asked_for:
             return min(asked_for, LONGEST_OBEYED_PAUSE_SECONDS)
         longest = min(LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
-        return longest * (0.5 + 0.5 * self._jitter())
+        return min(left, longest * (0.5 + 0.5 * self._jitter()))
 
     def _wait(self, error: FeedError, pause: float) -> None:
         if getattr(error, 'retry_after', None):

@@ -172,15 +172,14 @@ def test_one_shot_run_asks_for_five_minutes(world: World, script: tuple[Answer |
         while True:
             began = world.elapsed
             ask(client)
-    assert ONE_SHOT_PATIENCE_SECONDS - LONGEST_PAUSE_SECONDS <= world.elapsed - began <= ONE_SHOT_PATIENCE_SECONDS + 1
+    assert world.elapsed - began == pytest.approx(ONE_SHOT_PATIENCE_SECONDS, abs=1.1)
 
 
 @pytest.mark.parametrize('patience_seconds', [300.0, 5.0])
 def test_host_that_never_answered_gets_less(world: World, patience_seconds: float) -> None:
     with pytest.raises(HostUnreachable):
         ask(scripted(world, HostUnreachable('', url=URL), patience_seconds=patience_seconds))
-    assert world.elapsed <= min(FIRST_ANSWER_PATIENCE_SECONDS, patience_seconds) + 1
-    assert world.retries
+    assert world.elapsed == pytest.approx(min(FIRST_ANSWER_PATIENCE_SECONDS, patience_seconds), abs=1.1)
 
 
 @pytest.mark.parametrize('patience_seconds', [300.0, None], ids=['one shot', 'follow'])
