@@ -1,32 +1,44 @@
 # Everything that a person or a machine runs on this project. `make` alone lists it.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 # As many processes as the machine can feed. Each test file stays in one of them, and the files keep their order: the
 # other one, most tests first, leaves the longest file with its one test for the end.
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+# Which az the tests run on: the one that tests/e2e/requirements.txt pins, or another release (CLI=2.80.0), or the core of
+# a release and nothing more (CORE=2.75.0), which some tests are skipped for. Each in a VENV of its own.
+AZ_PACKAGES := $(if $(CORE),azure-cli-core==$(CORE) azure-common msrest,$\
+	$(if $(CLI),azure-cli==$(CLI),-r tests/e2e/requirements.txt))
+OLDEST := $(shell sed -n 's/.*"azext.minCliCoreVersion": "\(.*\)".*/\1/p' azext_dicomtoken/azext_metadata.json)
 # The az that is there, or else one in the virtual environment.
 AZ := $(shell command -v az 2>/dev/null || echo $(BIN)/az)
 
 EMULATOR_READY := $(VENV)/emulator-ready
 AZ_READY := $(if $(filter $(BIN)/az,$(AZ)),$(VENV)/az-ready)
 TESTS_READY := $(VENV)/tests-ready
+LINT_READY := $(VENV)/lint-ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test pytest lint demo build bench plants clean
+.PHONY: help test pytest oldest lint matrix demo build release bench plants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
 
-test: lint pytest  ## everything that CI runs: lint, and the tests with the emulator and the real az
+test: lint pytest oldest  ## everything that CI runs: lint, the tests with the emulator and the real az, the oldest core
 
 pytest: $(TESTS_READY)  ## the tests alone; ARGS="tests/az -k claims" chooses some
 	$(PYTEST) $(ARGS)
 
-lint: $(TESTS_READY)  ## azdev's style and linter, flake8 over all, mypy in strict mode over dicomfeed
+oldest:  ## the tests that run az in one process, on the oldest release that the extension takes
+	$(MAKE) --no-print-directory pytest VENV=.venv-core-$(OLDEST) CORE=$(OLDEST) ARGS=tests/az
+
+matrix:  ## the tests on several releases of az, and on each Python that is at hand; ARGS="3.13 core" chooses some
+	$(PYTHON) scripts/matrix.py $(ARGS)
+
+lint: $(LINT_READY)  ## azdev's style and linter, flake8 over all, mypy in strict mode over dicomfeed
 	$(BIN)/python scripts/azdev_check.py all low
 	$(BIN)/python -m flake8
 	$(BIN)/python -m mypy
@@ -44,7 +56,7 @@ plants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see tha
 	$(BIN)/python scripts/plants.py
 
 clean:  ## remove what was built or installed here
-	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems leave out what puts pip into a new environment; any pip from 22.3 on can do it, too.
@@ -67,6 +79,10 @@ $(VENV)/az-ready: tests/e2e/requirements.txt | $(VENV)/created
 	@touch $@
 
 $(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(EMULATOR_READY)
-	@echo 'Installing what the tests need, az included; this takes two minutes ...'
-	@$(PIP_INSTALL) -r tests/requirements.txt
+	@echo 'Installing what the tests need, and $(or $(CORE:%=the core of az %),az $(CLI)); this takes up to two minutes ...'
+	@$(PIP_INSTALL) -r tests/requirements.txt $(AZ_PACKAGES)
+	@touch $@
+
+$(LINT_READY): scripts/lint-requirements.txt $(TESTS_READY)
+	@$(PIP_INSTALL) -r scripts/lint-requirements.txt
 	@touch $@

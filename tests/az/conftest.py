@@ -5,10 +5,13 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -29,11 +32,26 @@ class Outcome:
 
 Az = Callable[..., Outcome]
 
+# The core can be installed alone, and that is enough for all that runs in this process.
+WHOLE_AZ = find_spec('azure.cli.__main__') is not None
+if not WHOLE_AZ:
+    _NO_COMMANDS = ModuleType('azure.cli.command_modules')      # the core warns of a missing one
+    _NO_COMMANDS.__path__ = []
+    sys.modules[_NO_COMMANDS.__name__] = _NO_COMMANDS
+
 
 @pytest.fixture
 def az() -> Az:
     """Run a command in this process: ten milliseconds where a process takes four hundred."""
     return run_az
+
+
+@pytest.fixture(scope='session')
+def az_process() -> list[str]:
+    """What runs az as a process, and has commands that are not ours."""
+    if not WHOLE_AZ:
+        pytest.skip('needs the package azure-cli, and only its core is here')
+    return [sys.executable, '-m', 'azure.cli']
 
 
 def run_az(*arguments: str, stdin: str = '') -> Outcome:
@@ -84,7 +102,6 @@ def _bare_loggers() -> Iterator[None]:
 
 @contextmanager
 def _redirect_stdin(text: str) -> Iterator[None]:
-    import sys
     kept = sys.stdin
     sys.stdin = io.StringIO(text)
     try:

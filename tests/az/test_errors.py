@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,8 +70,8 @@ def test_error_that_nobody_expects_comes_through() -> None:
 
 @pytest.mark.parametrize(('stdout', 'code', 'words'), [('closed pipe', 0, ''), ('/dev/full', 1, 'No space left')])
 def test_output_that_nobody_takes_ends_without_a_traceback(
-        identity: IdentityEndpoint, stdout: str, code: int, words: str) -> None:
-    command = [sys.executable, '-m', 'azure.cli', 'dicom', 'token', 'issue', '--format', 'token']
+        stdout: str, code: int, words: str, identity: IdentityEndpoint, az_process: list[str]) -> None:
+    command = [*az_process, 'dicom', 'token', 'issue', '--format', 'token']
     if stdout == 'closed pipe':
         reader, descriptor = os.pipe()
         os.close(reader)

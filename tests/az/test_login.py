@@ -20,6 +20,8 @@ from tests.emulator.identities import (
     FOREIGN_TENANT, HOME_TENANT, MANAGED_IDENTITY, READER_APPLICATION, READER_USER, RESEARCH_SUBSCRIPTION, Principal,
     Tenant)
 
+pytestmark = pytest.mark.usefixtures('az_process')
+
 ISSUE = ('dicom', 'token', 'issue')
 LOGIN = ('login', '--service-principal', '--username', READER_APPLICATION.client_id, '--tenant', HOME_TENANT.id)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import email
 import os
 import subprocess
-import sys
 import zipfile
 from email.message import Message
 from pathlib import Path
@@ -64,13 +63,13 @@ def test_wheel_requires_nothing_outside_its_extras(metadata: Message) -> None:
     assert [line for line in required if 'extra ==' not in line] == []
 
 
-def test_az_runs_what_it_installed_twice(wheel: Path, tmp_path: Path) -> None:
+def test_az_runs_what_it_installed_twice(wheel: Path, tmp_path: Path, az_process: list[str]) -> None:
     """Twice, because az remembers after the first command where it found it."""
     installed = tmp_path / 'extensions' / 'dicomtoken'
     zipfile.ZipFile(wheel).extractall(installed)
     environment = {**os.environ, 'AZURE_CONFIG_DIR': str(tmp_path / 'azure'),
                    'AZURE_EXTENSION_DIR': str(installed.parent)}
     for _ in range(2):
-        done = subprocess.run([sys.executable, '-m', 'azure.cli', 'dicom', 'token', 'issue'], env=environment,
-                              capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        done = subprocess.run([*az_process, 'dicom', 'token', 'issue'], env=environment, capture_output=True,
+                              text=True, timeout=60, cwd=tmp_path)
         assert done.stderr == "ERROR: Please run 'az login' to setup account.\n"
