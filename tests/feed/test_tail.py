@@ -1,0 +1,75 @@
+"""The newest events. Jumps and open holes: `test_schedules.py`."""
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from dicomfeed.filters import Filters
+from dicomfeed.prefetch import InlinePool, ThreadPool
+from dicomfeed.tail import newest_events
+from tests.feed.world import World
+
+
+def tail(world: World, count: int, filters: Filters = Filters(), *, ahead: int = 0) -> list[int]:
+    return [event.sequence for event in newest_events(world.feed(), count, filters=filters, pool=InlinePool(ahead))]
+
+
+@pytest.mark.parametrize(('size', 'count'), [
+    (0, 5), (1, 1), (1, 5), (99, 100), (100, 100), (101, 100), (250, 1), (250, 100), (250, 101), (250, 250), (250, 999),
+])
+def test_tail_is_the_newest_events_oldest_first(size: int, count: int) -> None:
+    world = World()
+    world.create_now(size)
+    assert tail(world, count) == world.committed()[-count:]
+
+
+@pytest.mark.parametrize('ahead', [0, 4], ids=['one by one', 'read ahead'])
+def test_filters_reach_back_across_pages(ahead: int) -> None:
+    # Every 97th instance is deleted, so a page of 100 holds one event or two that pass.
+    world = World()
+    world.create_now(2_000)
+    for sequence in range(1, 2_001, 97):
+        world.store.delete(world.store.event(sequence).instance.study)
+    passing = [event.sequence for event in world.store.events() if event.state == 'Deleted']
+    assert tail(world, 30, Filters(state=('deleted',)), ahead=ahead) == passing[-30:]
+    assert tail(world, 999, Filters(state=('deleted',)), ahead=ahead) == passing
+
+
+def test_filters_that_nothing_passes_reach_the_beginning() -> None:
+    world = World()
+    world.create_now(450)
+    assert tail(world, 3, Filters(action=('Update',))) == []
+    assert len(world.journal.requests) == 6
+
+
+def test_filters_reach_back_across_a_jump() -> None:
+    world = World()
+    world.create_now(10)
+    deleted = world.store.delete(world.store.event(3).instance.study)
+    world.store.burn(100_000)
+    world.create_now(10)
+    assert tail(world, 5, Filters(action=('delete',))) == list(deleted)
+    assert len(world.journal.requests) < 60
+
+
+def test_small_tail_asks_for_no_more_than_it_needs() -> None:
+    world = World()
+    world.create_now(5_000)
+    tail(world, 10, ahead=8)
+    assert [request.path for request in world.journal.requests] == ['/v1/changefeed/latest', '/v1/changefeed']
+
+
+def test_tail_has_metadata_where_it_was_asked_for() -> None:
+    world = World()
+    world.create_now(3)
+    found = newest_events(world.feed(include_metadata=True), 2, filters=Filters(), pool=InlinePool())
+    assert all('metadata' in event.fields for event in found)
+
+
+def test_tail_does_not_depend_on_the_number_of_workers() -> None:
+    world = World(latency_seconds=0.0)
+    world.create_now(1_500)
+    with closing(ThreadPool(8)) as pool:
+        found = newest_events(world.feed(), 1_200, filters=Filters(action=('create',)), pool=pool)
+    assert [event.sequence for event in found] == world.committed()[-1_200:]

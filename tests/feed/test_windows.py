@@ -1,0 +1,96 @@
+"""What a window of time costs, and its edges. Ties and the unsettled end: `test_schedules.py`."""
+from __future__ import annotations
+
+from contextlib import closing
+from urllib.parse import parse_qs
+
+import pytest
+
+from dicomfeed.prefetch import InlinePool, Pool, ThreadPool
+from dicomfeed.queries import TIME_LIMIT
+from dicomfeed.times import FIRST_TICK, LAST_TICK
+from dicomfeed.windows import CUT_ROWS, WindowReader
+from tests.emulator import trouble
+from tests.feed.world import World, after, numbers
+
+SIZE = 8_000
+
+
+def filled(*, latency_seconds: float = 0.02) -> World:
+    """Eight thousand events, one each tenth of a second, long ago."""
+    world = World(latency_seconds=latency_seconds)
+    for number in range(SIZE):
+        world.store.create(ticks=after(number / 10))
+    world.pass_time(10_000.0)
+    return world
+
+
+@pytest.fixture(scope='module')
+def busy() -> World:
+    """A world that tests only read."""
+    return filled(latency_seconds=0.0)
+
+
+def read(world: World, start: int = FIRST_TICK, end: int | None = None, *, pool: Pool = InlinePool(4)) -> list[int]:
+    return numbers(WindowReader(world.feed(), start=start, end=world.clock.now() if end is None else end,
+                                pool=pool).read())
+
+
+def test_rows_skipped_grow_with_the_events_and_no_faster(busy: World) -> None:
+    busy.journal.clear()
+    read(busy)
+    assert busy.journal.counters()['rows_skipped'] <= 6 * SIZE
+    assert len(busy.journal.requests) <= SIZE / TIME_LIMIT * 1.25 + 5
+
+
+def test_no_offset_is_deeper_than_a_cut(busy: World) -> None:
+    busy.journal.clear()
+    read(busy)
+    offsets = [int(parse_qs(request.query)['offset'][0]) for request in busy.journal.requests]
+    assert max(offsets) == CUT_ROWS
+
+
+def test_service_takes_every_request(busy: World) -> None:
+    busy.journal.clear()
+    read(busy)
+    assert {(request.path, request.status) for request in busy.journal.requests} == {('/v2/changefeed', 200)}
+    assert all(1 <= int(parse_qs(request.query)['limit'][0]) <= TIME_LIMIT for request in busy.journal.requests)
+
+
+@pytest.mark.parametrize('workers', [1, 8])
+def test_order_does_not_depend_on_the_number_of_workers(busy: World, workers: int) -> None:
+    with closing(ThreadPool(workers)) as pool:
+        assert read(busy, pool=pool) == list(range(1, SIZE + 1))
+
+
+@pytest.mark.parametrize(('start', 'end', 'sequences'), [
+    (after(10), after(20), range(101, 201)), (after(10), after(10) + 1, range(101, 102)),
+    (after(10) + 1, after(10.1), ()),
+    (FIRST_TICK, after(1), range(1, 11)), (after(799), LAST_TICK, range(7_991, 8_001)),
+    (LAST_TICK - 1, LAST_TICK, ()), (FIRST_TICK, FIRST_TICK + 1, ()),
+], ids=['inside', 'one tick', 'between two', 'from the beginning', 'to the end of time',
+        'last tick', 'first tick'])
+def test_window_has_its_start_and_not_its_end(busy: World, start: int, end: int, sequences: range) -> None:
+    assert read(busy, start, end) == list(sequences)
+
+
+def test_small_window_costs_few_requests(busy: World) -> None:
+    busy.journal.clear()
+    read(busy, after(10), after(20))
+    assert len(busy.journal.requests) <= 3
+
+
+def test_trouble_in_any_request_changes_nothing() -> None:
+    world = filled()
+    world.service.trouble.every(4, [trouble.cut(), trouble.unavailable(), trouble.throttled(3),
+                                    trouble.malformed_json(), trouble.transient_400()], seed=5)
+    assert read(world) == list(range(1, SIZE + 1))
+    assert len(world.retries) > 10
+
+
+def test_end_in_the_future_is_not_settled() -> None:
+    world = World()
+    world.create_now(300)
+    reader = WindowReader(world.feed(), start=FIRST_TICK, end=after(86_400), pool=InlinePool())
+    assert numbers(reader.read()) == list(range(1, 301))
+    assert reader.settled_through is not None and reader.settled_through < after(0)
