@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
 
-from dicomfeed.events import Event, field
+from dicomfeed.events import Event, Fields, field
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Filters:
         wanted = self._wanted()
         if not wanted:
             return list(events)
-        return [event for event in events if all(_text(event, name) in values for name, values in wanted)]
+        return [event for event in events if _passes(event.fields, wanted)]
 
     @property
     def is_empty(self) -> bool:
@@ -39,12 +40,16 @@ class Filters:
         return {name: sorted(values) for name, values in self._wanted()}
 
     def _wanted(self) -> list[tuple[str, frozenset[str]]]:
-        given = ((_property_name(item.name), getattr(self, item.name)) for item in fields(self))
+        given = ((_property_name(item.name), getattr(self, item.name)) for item in fields_of(self))
         return [(name, frozenset(_folded(name, value) for value in values)) for name, values in given if values]
 
 
-def _text(event: Event, name: str) -> str | None:
-    value = field(event.fields, name)
+def _passes(fields: Fields, wanted: list[tuple[str, frozenset[str]]]) -> bool:
+    return all(_text(fields, name) in values for name, values in wanted)
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    value = field(fields, name)
     return _folded(name, value) if isinstance(value, str) else None
 
 
