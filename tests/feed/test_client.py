@@ -300,8 +300,8 @@ def challenge(text: str) -> Fault:
     ('Bearer realm="x", error="insufficient_claims", claims="{}"'.format(
         base64.b64encode(b'{"access_token":{"nbf":{"value":"1"}}}').decode()),
      '{"access_token":{"nbf":{"value":"1"}}}'),
-    ('Bearer claims="{}"'.format(base64.urlsafe_b64encode('{"a":"ÿ?>"}'.encode()).decode().rstrip('=')),
-     '{"a":"ÿ?>"}'),
+    ('Bearer claims="{}"'.format(base64.urlsafe_b64encode('{"a":{"b":"ÿ?>"}}'.encode()).decode().rstrip('=')),
+     '{"a":{"b":"ÿ?>"}}'),
     ('Bearer claims="/w=="', None),
     ('Bearer claims="A"', None),
 ], ids=['none', 'expired', 'challenge', 'URL-safe without padding', 'not UTF-8', 'not base64'])

@@ -55,7 +55,7 @@ def test_filters_reach_back_across_a_jump() -> None:
 
 def test_small_tail_asks_for_no_more_than_it_needs() -> None:
     world = World()
-    world.create_now(5_000)
+    world.create_now(1_000)
     tail(world, 10, ahead=8)
     assert [request.path for request in world.journal.requests] == ['/v1/changefeed/latest', '/v1/changefeed']
 

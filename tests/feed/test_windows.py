@@ -13,11 +13,11 @@ from dicomfeed.windows import CUT_ROWS, WindowReader
 from tests.emulator import trouble
 from tests.feed.world import World, after, numbers
 
-SIZE = 8_000
+SIZE = 4_000
 
 
 def filled(*, latency_seconds: float = 0.02) -> World:
-    """Eight thousand events, one each tenth of a second, long ago."""
+    """Four thousand events, one each tenth of a second, long ago."""
     world = World(latency_seconds=latency_seconds)
     for number in range(SIZE):
         world.store.create(ticks=after(number / 10))
@@ -66,7 +66,7 @@ def test_order_does_not_depend_on_the_number_of_workers(busy: World, workers: in
 @pytest.mark.parametrize(('start', 'end', 'sequences'), [
     (after(10), after(20), range(101, 201)), (after(10), after(10) + 1, range(101, 102)),
     (after(10) + 1, after(10.1), ()),
-    (FIRST_TICK, after(1), range(1, 11)), (after(799), LAST_TICK, range(7_991, 8_001)),
+    (FIRST_TICK, after(1), range(1, 11)), (after(399), LAST_TICK, range(3_991, 4_001)),
     (LAST_TICK - 1, LAST_TICK, ()), (FIRST_TICK, FIRST_TICK + 1, ()),
 ], ids=['inside', 'one tick', 'between two', 'from the beginning', 'to the end of time',
         'last tick', 'first tick'])
@@ -85,7 +85,7 @@ def test_trouble_in_any_request_changes_nothing() -> None:
     world.service.trouble.every(4, [trouble.cut(), trouble.unavailable(), trouble.throttled(3),
                                     trouble.malformed_json(), trouble.transient_400()], seed=5)
     assert read(world) == list(range(1, SIZE + 1))
-    assert len(world.retries) > 10
+    assert len(world.retries) >= 5
 
 
 def test_end_in_the_future_is_not_settled() -> None:
