@@ -15,6 +15,7 @@ OLDEST := $(shell sed -n 's/.*"azext.minCliCoreVersion": "\(.*\)".*/\1/p' azext_
 # The az that is there, or else one in the virtual environment.
 AZ := $(shell command -v az 2>/dev/null || echo $(BIN)/az)
 
+BUILD_READY := $(VENV)/build-ready
 EMULATOR_READY := $(VENV)/emulator-ready
 AZ_READY := $(if $(filter $(BIN)/az,$(AZ)),$(VENV)/az-ready)
 TESTS_READY := $(VENV)/tests-ready
@@ -43,11 +44,14 @@ lint: $(LINT_READY)  ## azdev's style and linter, flake8 over all, mypy in stric
 	$(BIN)/python -m flake8
 	$(BIN)/python -m mypy
 
-demo: $(EMULATOR_READY) $(AZ_READY)  ## walk through the main job, in a cloud that is emulated on this machine
+demo: $(BUILD_READY) $(EMULATOR_READY) $(AZ_READY)  ## walk through the main job, in a cloud that is emulated on this machine
 	@AZ=$(AZ) PYTHON=$(BIN)/python scripts/demo.sh
 
-build: $(EMULATOR_READY)  ## build the wheel into dist/
+build: $(BUILD_READY)  ## build the wheel into dist/
 	$(BIN)/python scripts/build_wheel.py dist
+
+release: $(BUILD_READY)  ## build the wheel, its SHA-256 and an extension index; URL=... is where the wheel will be
+	$(BIN)/python -m scripts.release dist $(URL)
 
 bench: $(TESTS_READY)  ## run the benchmarks
 	$(BIN)/python -m benchmarks
@@ -67,9 +71,12 @@ $(VENV)/created:
 		$(PYTHON) -m pip --python $(BIN)/python install -qq pip; }
 	@touch $@
 
-$(EMULATOR_READY): tests/emulator/requirements.txt scripts/requirements.txt | $(VENV)/created
-	@echo 'Installing what builds the wheel and what the emulator needs ...'
+$(BUILD_READY): scripts/requirements.txt | $(VENV)/created
 	@$(PIP_INSTALL) --upgrade --target $(VENV)/build -r scripts/requirements.txt
+	@touch $@
+
+$(EMULATOR_READY): tests/emulator/requirements.txt | $(VENV)/created
+	@echo 'Installing what the emulator needs ...'
 	@$(PIP_INSTALL) -r tests/emulator/requirements.txt
 	@touch $@
 
@@ -78,7 +85,7 @@ $(VENV)/az-ready: tests/e2e/requirements.txt | $(VENV)/created
 	@$(PIP_INSTALL) -r tests/e2e/requirements.txt
 	@touch $@
 
-$(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(EMULATOR_READY)
+$(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(BUILD_READY) $(EMULATOR_READY)
 	@echo 'Installing what the tests need, and $(or $(CORE:%=the core of az %),az $(CLI)); this takes up to two minutes ...'
 	@$(PIP_INSTALL) -r tests/requirements.txt $(AZ_PACKAGES)
 	@touch $@

@@ -31,13 +31,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, *, root: Path = ROOT) -> Path:
     """Build into the folder, in the place of an older wheel, and return the wheel's path."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='dicomtoken-build-') as name:
         sources = Path(name)
-        _copy_sources(sources)
+        copy_sources(sources, root=root)
         done = subprocess.run([sys.executable, '-W', 'ignore', 'setup.py', '-q', 'bdist_wheel'], cwd=sources, text=True,
                               env=_environment(), umask=0o022, stderr=subprocess.PIPE, check=False)
         if done.returncode:
@@ -47,15 +47,15 @@ def build(folder: Path) -> Path:
         return Path(shutil.copy(built, folder / built.name))
 
 
-def _copy_sources(target: Path) -> None:
+def copy_sources(target: Path, *, root: Path = ROOT) -> None:
     """Without the modes of the checkout, which depend on who cloned it and would be in the wheel."""
     kept = os.umask(0o022)
     try:
         for name in PACKAGES:
-            shutil.copytree(ROOT / name, target / name, copy_function=shutil.copyfile,
+            shutil.copytree(root / name, target / name, copy_function=shutil.copyfile,
                             ignore=shutil.ignore_patterns('__pycache__', '.*'))
         for name in FILES:
-            shutil.copyfile(ROOT / name, target / name)
+            shutil.copyfile(root / name, target / name)
     finally:
         os.umask(kept)
 
