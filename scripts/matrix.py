@@ -3,8 +3,8 @@
 usage: python scripts/matrix.py [WORD ...]
 
 The words choose the rows that have all of them in their names. Each row is a `make pytest` in a virtual environment of
-its own, which stays. The core of az is enough for all that runs in one process; the whole of it, 800 MB a row, is for the
-emulator and the tests end to end. Exits with 1 when a row failed.
+its own, which stays. The core of az is enough for all that runs in one process; the whole of it, 800 MB a row, is for
+the emulator and the tests end to end. Exits with 1 when a row failed.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 YEAR_OLD = '2.80.0'
 YEAR_OLD_PYTHON = '3.12'    # of Azure Linux, and so of Cloud Shell
-IN_ONE_PROCESS = 'tests/az tests/feed'
+IN_ONE_PROCESS = 'tests/az'
 
 
 @dataclass(frozen=True)
