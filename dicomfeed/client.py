@@ -7,7 +7,7 @@ service says so, one renewal of the token after a 401. Not owned: the socket (`t
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 import random
 import re
 import threading
@@ -228,15 +228,20 @@ def _retry_after(text: str | None, served: str | None) -> float | None:
 
 
 def _challenged_claims(challenge: str) -> str | None:
-    """The JSON of a claims challenge in `WWW-Authenticate` (base64 in `claims="…"`), or None."""
+    """The JSON of a claims challenge in `WWW-Authenticate` (base64 in `claims="…"`), or None where it is none.
+
+    It goes to the sign-in's own code, which trusts it to be an object of objects (OpenID Connect Core, 5.5).
+    """
     match = re.search(r'claims="([A-Za-z0-9+/=_-]+)"', challenge)
     if match is None:
         return None
     try:
         padded = match[1].replace('-', '+').replace('_', '/') + '=' * (-len(match[1]) % 4)
-        return base64.b64decode(padded).decode('utf-8')
-    except (binascii.Error, UnicodeDecodeError):
+        text = base64.b64decode(padded).decode('utf-8')
+        claims = json.loads(text)
+    except (ValueError, RecursionError):
         return None
+    return text if isinstance(claims, dict) and all(isinstance(part, dict) for part in claims.values()) else None
 
 
 __all__ = ['FeedClient', 'Gate', 'RequestError', 'Retry']

@@ -304,7 +304,10 @@ def challenge(text: str) -> Fault:
      '{"a":{"b":"ÿ?>"}}'),
     ('Bearer claims="/w=="', None),
     ('Bearer claims="A"', None),
-], ids=['none', 'expired', 'challenge', 'URL-safe without padding', 'not UTF-8', 'not base64'])
+    *((f'Bearer claims="{base64.b64encode(text).decode()}"', None)
+      for text in (b'{', b'[1]', b'{"access_token":null}', b'[' * 20_000)),
+], ids=['none', 'expired', 'challenge', 'URL-safe without padding', 'not UTF-8', 'not base64', 'not JSON', 'list',
+        'null', 'deep'])
 def test_refused_token_is_renewed_once_with_the_claims_of_the_challenge(
         world: World, header: str, claims: str | None) -> None:
     issuer = Issuer(world)
