@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from dicomfeed.errors import CheckpointLocked
+from dicomfeed.errors import CheckpointError, CheckpointLocked
 
 
 class FileLock:
     """Holds `path` locked while the context is open. The file stays: taking it away would let two in.
 
     Raises CheckpointLocked, with the holder's process id, where another process holds it; the system lets go of the
-    lock when the holder ends, however it ends.
+    lock when the holder ends, however it ends. Raises CheckpointError where there can be no such file.
     """
 
     def __init__(self, path: str) -> None:
@@ -25,7 +25,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> FileLock:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_BINARY', 0), 0o600)
+        self._descriptor = _open(self._path)
         try:
             _lock(self._descriptor)
         except OSError:
@@ -52,6 +52,15 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _open(path: str) -> int:
+    """The file as it is, or a new one; what a symbolic link leads to would be overwritten, so none is followed."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, 'O_BINARY', 0) | getattr(os, 'O_NOFOLLOW', 0)
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise CheckpointError(f'The lock of the checkpoint cannot be used: {error.strerror}.') from error
 
 
 def _lock_posix(descriptor: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomfeed.errors import CheckpointLocked
+from dicomfeed.errors import CheckpointError, CheckpointLocked
 from dicomfeed.lock import FileLock
 
 HOLD = 'import sys; from dicomfeed.lock import FileLock\nwith FileLock(sys.argv[1]): print("held", flush=True); input()'
@@ -71,3 +71,17 @@ def test_refused_lock_leaves_the_name_of_the_holder(tmp_path: Path) -> None:
             with pytest.raises(CheckpointLocked), FileLock(str(path)):
                 pass
         assert path.read_text() == named
+
+
+@pytest.mark.parametrize('target', ['present', 'missing'])
+def test_link_is_refused_and_never_followed(tmp_path: Path, target: str) -> None:
+    (tmp_path / 'present').write_text('of somebody else')
+    (tmp_path / 'lock').symlink_to(target)
+    with pytest.raises(CheckpointError), FileLock(str(tmp_path / 'lock')):
+        pass
+    assert (tmp_path / 'present').read_text() == 'of somebody else' and not (tmp_path / 'missing').exists()
+
+
+def test_path_that_can_be_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError), FileLock(str(tmp_path)):
+        pass
