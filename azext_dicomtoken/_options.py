@@ -12,7 +12,7 @@ from typing import Any
 from azure.cli.core.azclierror import (
     InvalidArgumentValueError, MutuallyExclusiveArgumentError, RequiredArgumentMissingError)
 from azext_dicomtoken._paging import NextToken
-from azext_dicomtoken._validators import parse_duration
+from azext_dicomtoken._validators import parse_duration, refuse_empty, spelled
 
 LAST_SEQUENCE = 2 ** 63 - 1
 MAX_ITEMS = 100
@@ -109,7 +109,7 @@ class Options:      # pylint: disable=too-many-instance-attributes    # one for 
     def typed(self, *without: str) -> list[tuple[str, Any]]:
         """The options that were given, as they are spelled, for a command to paste."""
         given = [(name, getattr(self, name)) for name in NAMES if name not in without]
-        return [('--' + _spelled(name), value) for name, value in given
+        return [('--' + spelled(name), value) for name, value in given
                 if value is not None and not getattr(value, 'is_default', False)]
 
 
@@ -118,17 +118,9 @@ NAMES = tuple(item.name for item in fields(Options) if item.name not in _MEANING
 """The options that the parser has to know."""
 
 
-def _spelled(name: str) -> str:
-    return {'resource_group_name': 'resource-group'}.get(name, name.replace('_', '-'))
-
-
 def _check_presence(options: Options) -> None:
-    """An empty value is a variable that a script forgot to set, and must not pass for an option that was not given."""
     for name in NAMES:
-        value = getattr(options, name)
-        if value == '' or isinstance(value, list) and '' in value:
-            raise InvalidArgumentValueError(f'The value of --{_spelled(name)} is empty.',
-                                            recommendation='Give it a value, or leave it out.')
+        refuse_empty(name, getattr(options, name))
 
 
 def _check_numbers(options: Options) -> None:
@@ -137,7 +129,7 @@ def _check_numbers(options: Options) -> None:
     for name, (lowest, highest) in bounds.items():
         value = getattr(options, name)
         if value is not None and not lowest <= value <= highest:
-            raise InvalidArgumentValueError(f'The value of --{_spelled(name)} is out of bounds.',
+            raise InvalidArgumentValueError(f'The value of --{spelled(name)} is out of bounds.',
                                             recommendation=f'It takes a whole number from {lowest} to {highest}.')
 
 
@@ -167,14 +159,14 @@ def _check_combinations(options: Options) -> None:
 def _refuse_together(given: set[str], name: str, others: list[str]) -> None:
     for other in others:
         if name in given and other in given:
-            raise MutuallyExclusiveArgumentError(f'--{_spelled(name)} and --{_spelled(other)} do not go together.',
+            raise MutuallyExclusiveArgumentError(f'--{spelled(name)} and --{spelled(other)} do not go together.',
                                                  recommendation='Leave one of them out.')
 
 
 def _require(given: set[str], name: str, others: list[str]) -> None:
     if name in given and not given & set(others):
-        named = ' or '.join(f'--{_spelled(other)}' for other in others)
-        raise RequiredArgumentMissingError(f'--{_spelled(name)} says nothing without {named}.',
+        named = ' or '.join(f'--{spelled(other)}' for other in others)
+        raise RequiredArgumentMissingError(f'--{spelled(name)} says nothing without {named}.',
                                            recommendation=f'Add {named}, or leave it out.')
 
 
@@ -191,7 +183,7 @@ def _check_texts(options: Options) -> None:
     options.poll_interval_seconds = _seconds(options.poll_interval or POLL_INTERVAL, '--poll-interval', 1, 86_400)
     options.settle_seconds = _seconds(options.settle or SETTLE, '--settle', 0, 3_600)
     for name in ('study_instance_uid', 'series_instance_uid', 'sop_instance_uid'):
-        _check_uids(getattr(options, name), f'--{_spelled(name)}')
+        _check_uids(getattr(options, name), f'--{spelled(name)}')
 
 
 def _moment(text: str | None, option: str, now: int) -> int | None:
@@ -232,11 +224,11 @@ def _check_files(options: Options) -> None:
     for position, name in enumerate(names):
         for other in names[:position]:
             if paths[name] == paths[other]:
-                raise MutuallyExclusiveArgumentError(f'--{_spelled(other)} and --{_spelled(name)} name one file.',
+                raise MutuallyExclusiveArgumentError(f'--{spelled(other)} and --{spelled(name)} name one file.',
                                                      recommendation='Give each a file of its own.')
         if os.path.isdir(paths[name]):
-            raise InvalidArgumentValueError(f'The value of --{_spelled(name)} is a folder.',
+            raise InvalidArgumentValueError(f'The value of --{spelled(name)} is a folder.',
                                             recommendation='Name a file in it.')
         if not os.path.isdir(os.path.dirname(paths[name])):
-            raise InvalidArgumentValueError(f'The folder of --{_spelled(name)} does not exist.',
+            raise InvalidArgumentValueError(f'The folder of --{spelled(name)} does not exist.',
                                             recommendation='Make it first, or name a file in another one.')

@@ -16,6 +16,7 @@ _UNIT_SECONDS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
 
 def validate_token_issue(cmd: Any, namespace: Any) -> None:
     from azext_dicomtoken._formats import FORMATS
+    _refuse_empties(namespace, 'output_file', 'min_validity', 'variable_name')
     namespace.token_format = str(namespace.token_format)
     if namespace.min_validity is not None:
         namespace.min_validity = parse_duration(namespace.min_validity, '--min-validity')
@@ -28,9 +29,14 @@ def validate_token_issue(cmd: Any, namespace: Any) -> None:
 
 
 def validate_token_show_claims(namespace: Any) -> None:
+    _refuse_empties(namespace, 'token_file')
     if namespace.token_file and namespace.tenant:
         raise MutuallyExclusiveArgumentError('--token-file and --tenant do not go together.',
                                              recommendation='A token that is already there has its tenant.')
+
+
+def validate_check_access(namespace: Any) -> None:
+    _refuse_empties(namespace)
 
 
 def validate_changefeed(cmd: Any, namespace: Any) -> None:
@@ -48,6 +54,18 @@ def parse_duration(text: str, option: str) -> float:
         raise InvalidArgumentValueError(f'The value of {option} is not a duration.',
                                         recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.')
     return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def spelled(name: str) -> str:
+    """An option as it is typed, without the hyphens before it."""
+    return {'resource_group_name': 'resource-group'}.get(name, name.replace('_', '-'))
+
+
+def refuse_empty(name: str, value: Any) -> None:
+    """An empty value is a variable that a script forgot to set, and must not pass for an option that was not given."""
+    if value == '' or isinstance(value, list) and '' in value:
+        raise InvalidArgumentValueError(f'The value of --{spelled(name)} is empty.',
+                                        recommendation='Give it a value, or leave it out.')
 
 
 def check_overwrite(namespace: Any) -> None:
@@ -73,6 +91,12 @@ def refuse_other_output_format(cmd: Any, option: str) -> None:
     if cmd.cli_ctx.invocation.data.get('output') not in (None, configured):
         raise MutuallyExclusiveArgumentError(f'-o has no effect with {option}.',
                                              recommendation=f'Leave out either -o or {option}.')
+
+
+def _refuse_empties(namespace: Any, *names: str) -> None:
+    for name in ('service_url', 'workspace_name', 'dicom_service_name', 'resource_group_name', 'resource', 'tenant',
+                 *names):
+        refuse_empty(name, getattr(namespace, name))
 
 
 def _check_variable_name(namespace: Any, *, wanted: bool) -> None:

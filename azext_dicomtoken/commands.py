@@ -31,8 +31,10 @@ def _changefeed_command(loader: Any) -> None:
 
 
 def _check_access_command(loader: Any) -> None:
+    from azext_dicomtoken._validators import validate_check_access
     with loader.command_group('dicom', exception_handler=raise_az_error) as group:
-        group.custom_command('check-access', 'access#check_access', table_transformer=access_table)
+        group.custom_command('check-access', 'access#check_access', validator=validate_check_access,
+                             table_transformer=access_table)
 
 
 def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -31,7 +31,7 @@ class IdentityEndpoint:
 
     @contextmanager
     def serving(self) -> Iterator[IdentityEndpoint]:
-        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield self
