@@ -4,17 +4,22 @@ Whether that URL is to be trusted is `_service`'s affair.
 """
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.cli.core.azclierror import (
     AzureConnectionError, AzureInternalError, AzureResponseError, ForbiddenError, ResourceNotFoundError,
     UnauthorizedError)
 
+if TYPE_CHECKING:
+    from dicomfeed.transport import Answer
+
 LIST_SERVICES = 'az resource list --resource-type Microsoft.HealthcareApis/workspaces/dicomservices -o table'
 
 _API_VERSION = '2023-11-01'
-_TIMEOUT_SECONDS = (10, 60)
+_READ_TIMEOUT_SECONDS = 60.0
+_LARGEST_ANSWER_BYTES = 2 ** 20
 
 
 @dataclass(frozen=True)
@@ -53,27 +58,24 @@ def dicom_resource_id(subscription_id: str, resource_group_name: str, workspace_
 
 
 def _get(url: str, token: str) -> Any:
-    # Not az's send_raw_request: that follows redirects and waits without end.
-    import requests
+    # Not az's send_raw_request: that follows redirects, and waits and reads without end.
+    import json
     from azure.cli.core.util import get_az_user_agent
-
-    def authorize(request: Any) -> Any:     # as a plain header, an entry in ~/.netrc would replace it
-        request.headers['Authorization'] = f'Bearer {token}'
-        return request
-
+    from dicomfeed.errors import RequestError
+    from dicomfeed.transport import HttpTransport
+    transport = HttpTransport(user_agent=get_az_user_agent(), read_timeout_seconds=_READ_TIMEOUT_SECONDS,
+                              largest_answer_bytes=_LARGEST_ANSWER_BYTES)
     try:
-        response = requests.get(url, params={'api-version': _API_VERSION}, auth=authorize,
-                                headers={'User-Agent': get_az_user_agent()}, timeout=_TIMEOUT_SECONDS,
-                                allow_redirects=False)
-    except requests.RequestException as error:
+        answer = transport.get(url, parameters={'api-version': _API_VERSION}, token=token)
+    except RequestError as error:
         raise AzureConnectionError('Azure Resource Manager could not be reached.',
-                                   recommendation='Check the network and the proxy settings, or name the service '
-                                                  'with --service-url.') from error
-    if response.status_code != 200:
-        raise _error_for(response)
+                                   recommendation=[str(error), 'Check the network and the proxy settings, or name the '
+                                                   'service with --service-url.']) from error
+    if answer.status != 200:
+        raise _error_for(answer)
     try:
-        return response.json()
-    except ValueError:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
         return None
 
 
@@ -83,7 +85,7 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
         properties = body['properties']
         url = properties['serviceUrl']
         audiences = list((properties.get('authenticationConfiguration') or {}).get('audiences') or [])
-        if all(isinstance(text, str) for text in (url, *audiences)):
+        if all(re.fullmatch(r'[!-~]{1,2000}', text) for text in (url, *audiences)):
             return ArmService(resource_id, url, audiences)
     except (TypeError, KeyError, AttributeError):
         pass
@@ -91,10 +93,10 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
                              recommendation='The service may still be in deployment; or name it with --service-url.')
 
 
-def _error_for(response: Any) -> Exception:
+def _error_for(answer: Answer) -> Exception:
     from azext_dicomtoken._output import print_service_words
-    print_service_words(response.text[:2000], response.headers.get('x-ms-request-id'))
-    status = response.status_code
+    print_service_words(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))
+    status = answer.status
     if status == 401:
         return UnauthorizedError('Azure Resource Manager did not accept the sign-in.',
                                  recommendation=['Sign in again:', 'az login'])
