@@ -34,10 +34,13 @@ class NextToken:
 
     @classmethod
     def decoded(cls, text: str) -> NextToken:
+        from dicomfeed.events import LAST_SEQUENCE      # az reads this module for -h too
+        from dicomfeed.times import LAST_TICK
         try:
             version, sequence, ticks, end = json.loads(base64.urlsafe_b64decode(text + '=' * (-len(text) % 4)))
-            numbers = [sequence, ticks, 0 if end is None else end]
-            if version != 1 or not all(isinstance(number, int) and 0 <= number < 2 ** 63 for number in numbers):
+            bounds = {LAST_SEQUENCE: [sequence], LAST_TICK: [ticks, 0 if end is None else end]}
+            if version != 1 or not all(isinstance(number, int) and 0 <= number <= last
+                                       for last, numbers in bounds.items() for number in numbers):
                 raise ValueError
         except (ValueError, TypeError, RecursionError):
             raise InvalidArgumentValueError(
