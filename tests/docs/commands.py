@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from knack.help_files import helps
 
-# From `az dicom` to what ends a simple command; quoted text may hold anything.
-_COMMAND_LINE = re.compile(r"""az dicom(?:"[^"]*"|'[^']*'|[^|;)"'\n])*""")
+# From `az dicom` to what ends a simple command, or to where its output goes; quoted text may hold anything.
+_COMMAND_LINE = re.compile(r"""az dicom(?:"[^"]*"|'[^']*'|[^|;>)"'\n])*""")
+_EXPANSION = re.compile(r'\$(?:\w+|\(.*\))')
 
 
 @cache
@@ -52,7 +53,8 @@ def command_lines(script: str) -> list[str]:
 
 
 def arguments(command_line: str) -> list[str]:
-    return shlex.split(command_line, comments=True)[1:]
+    """The words of a command line; a number, which suits every option, in the place of what the shell would know."""
+    return ['1' if _EXPANSION.fullmatch(word) else word for word in shlex.split(command_line, comments=True)[1:]]
 
 
 def _helps() -> dict[str, dict[str, Any]]:

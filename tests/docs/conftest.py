@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.logins import LOGINS
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
+from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 from tests.emulator.sample import sample_feed
 
 Stop = Callable[[str, signal.Signals], int]
@@ -37,9 +38,19 @@ def signed_in(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def machine(emulator: Emulator, signed_in: Path, tmp_path: Path) -> Machine:
-    """The examples' service is its default, as the README and the help texts take it to be."""
+    """The examples' service is its default, as the pages and the help texts take it to be.
+
+    An application's credentials are in its environment, as a platform with workload identity puts them there.
+    """
     shutil.copytree(signed_in, tmp_path, dirs_exist_ok=True)
-    return _machine(tmp_path, emulator)
+    machine = _machine(tmp_path, emulator)
+    token_file = tmp_path / 'federated.token'
+    token_file.write_text(
+        emulator.entra.client_credentials.federate(READER_APPLICATION, 'system:serviceaccount:imaging:reader'), 'utf-8')
+    machine.environment.update({
+        'AZURE_CLIENT_ID': READER_APPLICATION.client_id, 'AZURE_TENANT_ID': HOME_TENANT.id,
+        'AZURE_FEDERATED_TOKEN_FILE': str(token_file), 'AZURE_AUTHORITY_HOST': 'https://login.microsoftonline.com/'})
+    return machine
 
 
 @pytest.fixture

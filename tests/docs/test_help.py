@@ -1,6 +1,6 @@
 """Each example of the help texts runs as it is written there, in a folder of its own.
 
-Those that stand in README.md, too, run there.
+Those that stand in README.md or in docs/, too, run there.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.commands import EXAMPLES
 from tests.docs.conftest import Stop
-from tests.docs.readme import BLOCKS
+from tests.docs.pages import BLOCKS
 from tests.e2e.machine import Machine
 
 _OTHERS = [text for _, text in EXAMPLES if not any(text in block.code for block in BLOCKS if block.is_run)]

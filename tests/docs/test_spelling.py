@@ -1,4 +1,4 @@
-"""What README and help texts say of the commands is what the parser knows."""
+"""What README, docs/ and help texts say of the commands is what the parser knows, and links lead somewhere."""
 from __future__ import annotations
 
 import re
@@ -6,18 +6,20 @@ import re
 import pytest
 
 from tests.docs.commands import EXAMPLES, HELPS, arguments, command_lines, options, parser, parsers
-from tests.docs.readme import BLOCKS, TEXT, rows_below, spans
+from tests.docs.pages import BLOCKS, PAGES, README, Page
 
-# Options of other commands of az that the README's text names.
-_OTHERS = {'--source', '--use-device-code', '--assignee-principal-type'}
+# Options of other commands that the text names.
+_OTHERS = {'--source', '--use-device-code', '--assignee-principal-type', '--fail-with-body'}
 _OF_ANOTHER_COMMAND = '`az configure --defaults group=NAME`'     # core's own words on --resource-group
 
 _OPTION = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
+_EACH_PAGE = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 
 
 def _written_commands() -> list[str]:
-    """Each command line that stands in README or help; one with an ellipsis is none."""
-    texts = [block.code for block in BLOCKS] + [example for _, example in EXAMPLES] + spans()
+    """Each command line that stands in a page or in a help text; one with an ellipsis is none."""
+    texts = [block.code for block in BLOCKS] + [example for _, example in EXAMPLES] + [
+        span for page in PAGES for span in page.spans()]
     lines = [line for text in texts for line in command_lines(text)]
     return sorted({line for line in lines if '…' not in line})
 
@@ -28,7 +30,7 @@ def test_commands_of_az_and_of_the_help_are_the_same() -> None:
 
 @pytest.mark.parametrize('command', sorted(HELPS))
 def test_command_is_in_the_readme_and_has_examples(command: str) -> None:
-    assert [f'`az {command}`'] == [row[0] for row in rows_below('| command |') if row[0] == f'`az {command}`']
+    assert [f'`az {command}`'] == [row[0] for row in README.rows_below('| command |') if row[0] == f'`az {command}`']
     assert [name for name, _ in EXAMPLES].count(command) > 1
 
 
@@ -44,18 +46,27 @@ def test_options_in_the_help_belong_to_the_command(command: str) -> None:
     assert named <= options()[command]
 
 
-def test_options_in_the_readme_are_those_of_some_command() -> None:
-    named = {option for span in spans() if span.startswith('--') for option in _OPTION.findall(span)}
+@_EACH_PAGE
+def test_options_in_a_page_are_those_of_some_command(page: Page) -> None:
+    named = {option for span in page.spans() if span.startswith('--') for option in _OPTION.findall(span)}
     assert named <= set().union(*options().values()) | _OTHERS
 
 
 def test_formats_in_the_readme_are_those_of_the_command() -> None:
     from azext_dicomtoken._formats import FORMATS
-    named = [name for row in rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])]
+    named = [name for row in README.rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])]
     assert named == list(FORMATS)
 
 
-def test_links_in_the_readme_lead_to_headings() -> None:
-    headings = {re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-')
-                for title in re.findall(r'^#+ (.*)$', TEXT, re.MULTILINE)}
-    assert set(re.findall(r'\]\(#([^)]*)\)', TEXT)) <= headings
+@_EACH_PAGE
+def test_links_of_a_page_lead_to_files_and_headings(page: Page) -> None:
+    anchors = {other.path: other.anchors() for other in PAGES}
+    for link in page.links():
+        name, _, anchor = link.partition('#')
+        target = (page.path.parent / name).resolve() if name else page.path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors[target], link
+
+
+def test_readme_links_to_every_page() -> None:
+    assert {page.name for page in PAGES} - {README.name} <= set(README.links())
