@@ -72,6 +72,7 @@ def _cell(value: Any) -> str:
 def raise_az_error(error: Exception) -> NoReturn:
     """Let az's own errors pass, turn the reader's and the network's into az's, end quietly on a closed pipe."""
     from knack.util import CLIError
+    _empty_frames(error)
     if isinstance(error, CLIError):
         raise error
     if isinstance(error, BrokenPipeError):
@@ -80,3 +81,11 @@ def raise_az_error(error: Exception) -> NoReturn:
         raise SystemExit(0)
     from azext_dicomtoken._errors import to_az_error
     raise to_az_error(error) from error
+
+
+def _empty_frames(error: BaseException | None) -> None:
+    """Take the values out of the tracebacks of an error and of what led to it: there are tokens among them."""
+    from traceback import clear_frames
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

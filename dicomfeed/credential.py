@@ -26,6 +26,15 @@ class AccessToken(Protocol):
         ...
 
 
+class Secret(str):
+    """Text that is not shown with the variables of a traceback, as some tools print them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return '<secret>'
+
+
 class TokenSource(Protocol):
     """Whatever issues tokens."""
 
@@ -53,7 +62,7 @@ class Credential:
             if self._token is None or self._is_due(self._token):
                 self._token = self._source.get_token()
                 self._asked_monotonic = self._clock.monotonic()
-            return self._token.token
+            return Secret(self._token.token)
 
     def renew(self, refused: str, *, claims: str | None = None) -> None:
         """See to it that the next token is another one than `refused`; nothing to do where another worker has."""

@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 import urllib3
 
+from dicomfeed.credential import Secret
 from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -74,7 +75,7 @@ class HttpTransport:
         if not _SENDABLE.fullmatch(token):      # http.client would say the token in its error
             raise RequestError('The token holds characters that no header may hold.', url=url)
         route = self._route_to(url)
-        headers = {**self._headers, 'Authorization': f'Bearer {token}'}
+        headers = {**self._headers, 'Authorization': Secret(f'Bearer {token}')}
         try:
             with route.pool.urlopen('GET', f'{route.target}?{urlencode(parameters)}', headers=headers, redirect=False,
                                     retries=False, assert_same_host=False, timeout=self._timeout,
