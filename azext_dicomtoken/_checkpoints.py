@@ -47,6 +47,8 @@ def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
         return
     for path in (options.output_file, options.summary_file):
         if path and os.path.lexists(path) and not is_stream(path) and os.path.abspath(path) != known:
+            if checkpoint is not None and path == options.output_file:     # to overwrite it would lose what is in it
+                raise OutputError('The output file exists already, and is not the one that the checkpoint names.')
             raise OutputExists()
 
 

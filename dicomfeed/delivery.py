@@ -154,7 +154,7 @@ class Delivery:
 
 
 def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) -> tuple[FileSink, bool]:
-    """The output file, and whether it was begun anew although the checkpoint knows of bytes in it.
+    """The output file, and whether it was begun anew because the one with this name is gone.
 
     The one that the checkpoint names goes on after the length that counts, or is begun anew where it is gone. Any
     other file must not exist yet, or is replaced with `overwrite`; the checkpoint names it before it is there, so
@@ -163,7 +163,8 @@ def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) 
     if writer is None:
         return FileSink.create(path, overwrite=overwrite), False
     known = writer.checkpoint.output
-    if known is not None and known.path == os.path.abspath(path):
+    is_known = known is not None and known.path == os.path.abspath(path)
+    if known is not None and is_known:
         try:
             return FileSink.resume(path, known), False
         except FileNotFoundError:
@@ -172,7 +173,7 @@ def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) 
         raise OutputExists()
     writer.save(Output.empty(path))
     try:
-        return FileSink.create(path, overwrite=overwrite), known is not None and known.length > 0
+        return FileSink.create(path, overwrite=overwrite), is_known and known is not None and known.length > 0
     except OutputError:
         writer.save(known)
         raise

@@ -89,6 +89,15 @@ def test_rule_9_checkpoint_names_the_file_before_its_first_byte(tmp_path: Path) 
     assert loaded is not None and loaded.output == Output.empty(path)
 
 
+def test_open_output_begins_another_file_without_a_word(tmp_path: Path) -> None:
+    reader = SequenceReader(World().feed(), cursor=0, pool=InlinePool())
+    checkpoint = Checkpoint(QUESTION, output=Output(str(tmp_path / 'monday.jsonl'), 100, 'digest'))
+    writer = CheckpointWriter(str(tmp_path / 'checkpoint'), checkpoint, reader)
+    sink, is_begun_anew = open_output(str(tmp_path / 'tuesday.jsonl'), overwrite=False, writer=writer)
+    sink.close()
+    assert not is_begun_anew
+
+
 def test_open_output_leaves_a_foreign_file_alone(tmp_path: Path) -> None:
     (tmp_path / 'feed.jsonl').write_text('mine')
     world = World()
