@@ -90,7 +90,7 @@ def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
     try:
         if path == '-':
             return (stdin or sys.stdin).read(_MOST_CHARACTERS)
-        with open(os.path.expanduser(path), encoding='utf-8') as file:
+        with open(path, encoding='utf-8') as file:
             return file.read(_MOST_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, 'strerror', None) or 'it is not text'

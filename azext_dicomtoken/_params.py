@@ -6,7 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from azure.cli.core.commands.parameters import get_enum_type, resource_group_name_type
+from argcomplete.completers import FilesCompleter
+from azure.cli.core.commands.parameters import file_type, get_enum_type, resource_group_name_type
+from knack.arguments import CLIArgumentType
+
+# Shells complete file names by themselves where a command offers nothing, but not all of them; PowerShell expands no ~.
+_FILE = CLIArgumentType(type=file_type, completer=FilesCompleter())
 
 
 def load_arguments(loader: Any, command: str) -> None:
@@ -40,7 +45,7 @@ def _token_show_claims(loader: Any) -> None:
     with loader.argument_context('dicom token show-claims') as context:
         _service_arguments(context.argument)
         _identity_arguments(context.argument)
-        context.argument('token_file', options_list=['--token-file'],
+        context.argument('token_file', options_list=['--token-file'], arg_type=_FILE,
                          help='Read the token from this file instead of asking for one; - is standard input.')
 
 
@@ -122,14 +127,14 @@ def _where_to(argument: Any) -> None:
     argument('stream', options_list=['--stream'], arg_group=group, action='store_true',
              help='Write every event as a line of JSON to standard output, as it arrives. --query applies to each '
                   'event.')
-    argument('output_file', options_list=['--output-file'], arg_group=group,
+    argument('output_file', options_list=['--output-file'], arg_group=group, arg_type=_FILE,
              help='Write every event as a line of JSON to this file, compressed where its name ends in .gz. Only its '
                   'owner may read it.')
     argument('overwrite', options_list=['--overwrite'], arg_group=group, action='store_true',
              help='Replace files that exist already.')
-    argument('summary_file', options_list=['--summary-file'], arg_group=group,
+    argument('summary_file', options_list=['--summary-file'], arg_group=group, arg_type=_FILE,
              help='Write what the run did to this file, as JSON: events, first and last sequence number, holes.')
-    argument('checkpoint', options_list=['--checkpoint'], arg_group=group,
+    argument('checkpoint', options_list=['--checkpoint'], arg_group=group, arg_type=_FILE,
              help='Begin after what this file says, and keep it up to date. The first run makes it and begins where '
                   'the other options say; later runs go on from the file alone.')
     argument('concurrency', options_list=['--concurrency'], arg_group=group, type=int,
@@ -179,7 +184,7 @@ def _identity_arguments(argument: Any) -> None:
 
 
 def _output_file_arguments(context: Any) -> None:
-    context.argument('output_file', options_list=['--output-file'],
+    context.argument('output_file', options_list=['--output-file'], arg_type=_FILE,
                      help='Write to this file instead of standard output. Only its owner may read it.')
     context.argument('overwrite', options_list=['--overwrite'], action='store_true',
                      help='Replace a file that exists already.')
