@@ -14,6 +14,9 @@ def create(path: str) -> int:
 
 def create_replacing(path: str) -> int:
     """A descriptor for a new file that has taken the name; a symbolic link is replaced, never followed."""
+    if os.name == 'nt':     # which renames no file that is open; not tried there
+        replace_with(path, b'')
+        return os.open(path, os.O_RDWR | _BINARY)
     descriptor, beside = _create_beside(path)
     try:
         os.replace(beside, path)
