@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.az.conftest import Az, run_az
-from tests.az.identity_endpoint import IdentityEndpoint, write_login
+from tests.az.identity_endpoint import SUBSCRIPTION, TENANT, IdentityEndpoint, write_login
 from tests.az.test_claims import a_token
 from tests.emulator.cloud import Emulator
+from tests.emulator.identities import HOME_TENANT, IMAGING_SUBSCRIPTION
 from tests.emulator.sample import sample_feed
 
 TOKEN = a_token({'oid': '00000000-0000-4000-8000-0000000005ec', 'upn': 'secret-of-this-token'})
@@ -46,6 +47,9 @@ def config_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def in_the_cloud(emulator: Emulator, config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """az is signed in to the emulated cloud as the managed identity, which may read."""
     write_login(config_folder)
+    profile = config_folder / 'azureProfile.json'
+    profile.write_text(profile.read_text('utf-8').replace(SUBSCRIPTION, IMAGING_SUBSCRIPTION.id)
+                       .replace(TENANT, HOME_TENANT.id), 'utf-8')
     for name, value in emulator.managed_identity_environment.items():
         monkeypatch.setenv(name, value)
     return emulator

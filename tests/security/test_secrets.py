@@ -63,7 +63,7 @@ def children() -> Iterator[list[str]]:
 @contextmanager
 def telemetry_on() -> Iterator[list[str]]:
     """What az would send: the payload, once the context is left. Nothing is sent."""
-    telemetry._session.__init__()       # type: ignore[misc]
+    telemetry._session.__init__()
     payloads: list[str] = []
     yield payloads
     payloads.append(telemetry._session.generate_payload())
