@@ -137,7 +137,8 @@ def test_table_shows_a_terminal_no_escapes(name: str, options: tuple[str, ...], 
 @pytest.mark.parametrize('value', [None, 1e300, [[1]], {'a': 1}, 'x' * 100_000],
                          ids=['null', 'number', 'list', 'object', 'long'])
 @pytest.mark.parametrize('options', [('-o', 'table'), ('--count-by', 'study', '-o', 'table'),
-                                     ('--action', 'Create', '--study-instance-uid', '1.2'), ('--stream',)], ids=' '.join)
+                                     ('--action', 'Create', '--study-instance-uid', '1.2'), ('--stream',)],
+                         ids=' '.join)
 def test_value_of_another_type_is_borne(value: Any, options: tuple[str, ...], az: Az) -> None:
     with hostile(feed_with(action=value, studyInstanceUid=value)) as (url, _):
         outcome = az('dicom', 'changefeed', *own_server(url), *options)
