@@ -8,7 +8,9 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,5 +44,12 @@ def _isolate(folder: Path) -> None:
     })
 
 
+def _take_signals() -> None:
+    """Tests send Ctrl-C to commands; where a shell started the tests in the background, all of them would ignore it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_take_signals()
 _isolate(Path(_FOLDER.name))
 install_extension(Path(_FOLDER.name) / 'extensions')

@@ -60,9 +60,12 @@ def stop(machine: Machine, emulator: Emulator) -> Stop:
         before = _requests(emulator)
         with subprocess.Popen(['bash', '-c', f'exec {command}'], env=machine.environment, cwd=machine.folder,
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-            _wait_until_quiet(lambda: _requests(emulator) - before, lambda: process.poll() is None)
-            process.send_signal(number)
-            return process.wait(timeout=_TIMEOUT_SECONDS)
+            try:
+                _wait_until_quiet(lambda: _requests(emulator) - before, lambda: process.poll() is None)
+                process.send_signal(number)
+                return process.wait(timeout=_TIMEOUT_SECONDS)
+            finally:
+                process.kill()
     return run
 
 
