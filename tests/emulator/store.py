@@ -282,7 +282,7 @@ class FeedStore:
             for key in keys:
                 self._database.execute(
                     'UPDATE instance SET version = (SELECT CASE WHEN action = ? THEN NULL ELSE version END FROM feed'
-                    ' WHERE instance = ?2 ORDER BY sequence DESC LIMIT 1) WHERE key = ?2', (DELETE, key))
+                    ' WHERE feed.instance = instance.key ORDER BY sequence DESC LIMIT 1) WHERE key = ?', (DELETE, key))
                 self._render(' WHERE f.instance = ?', key)
             self._next_sequence = to_sequence + 1
 
@@ -392,9 +392,9 @@ class FeedStore:
     def _matching(self, study: str, series: str | None, sop: str | None, partition: str) -> list[Instance]:
         """The instances that exist now under a study, a series or a single UID."""
         return [Instance(*row) for row in self._database.execute(
-            'SELECT partition, study, series, sop FROM instance WHERE study = ?1 AND (?2 IS NULL OR series = ?2)'
-            ' AND (?3 IS NULL OR sop = ?3) AND partition = ?4 AND version IS NOT NULL ORDER BY key',
-            (study, series, sop, partition))]
+            'SELECT partition, study, series, sop FROM instance WHERE study = :study AND partition = :partition'
+            ' AND (:series IS NULL OR series = :series) AND (:sop IS NULL OR sop = :sop) AND version IS NOT NULL'
+            ' ORDER BY key', {'study': study, 'series': series, 'sop': sop, 'partition': partition})]
 
     def _new_instance(self) -> Instance:
         number = self._next_version + len(self._writers)
