@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from itertools import islice
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
@@ -142,6 +143,7 @@ class FeedStore:
         self._writers: list[Writer] = []
         self._lock = threading.RLock()
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._database.close)    # from 3.13 on Python warns of one that is merely dropped
         self._database.executescript('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;' + _SCHEMA + _INDEXES)
         self._next_sequence = self._number('SELECT max(sequence) FROM feed') + 1
         self._next_version = self._number('SELECT max(version) FROM feed') + 1
