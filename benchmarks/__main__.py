@@ -20,7 +20,7 @@ from benchmarks.server import Server
 
 RESULTS = Path(__file__).with_name('RESULTS.md')
 _ROOT = RESULTS.parent.parent
-_STARTUP_PAIRS = 15
+_STARTUP_PAIRS = 31
 # on a feed of 100,000 events with metadata; following comes last, as it adds to the feed
 _ON_THE_FEED: dict[str, tuple[Callable[[Bench], str], ...]] = {
     'reading': (lambda bench: reading.measure(bench, metadata=False),
