@@ -93,7 +93,7 @@ class Delivery:
     """Writes what a reader hands out.
 
     :param wanted: which events count at all, beside the filters; None: all of them.
-    :param write: turns events into lines; the service's own bytes unless said otherwise.
+    :param lines_of: turns events into lines; the service's own bytes unless said otherwise.
     :param uninterrupted: a context in which no signal is let through, for each write.
     :param on_batch: told after each batch, for a progress bar.
     """

@@ -1,7 +1,8 @@
-"""Reading by sequence: everything, from a number on, for ever; and where such a reading begins.
+"""Reading by sequence: everything, from a number on, for ever.
 
 Sequence numbers are taken before a writer commits, so the order of the numbers is not the order in which events
-appear; a prefix without open holes is final at once. `holes.py` says when a hole is closed.
+appear; a prefix without open holes is final at once. `holes.py` says when a hole is closed,
+`starts.py` where a reading begins that was not given a number.
 """
 from __future__ import annotations
 
