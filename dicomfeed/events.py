@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dicomfeed.cutting import cut
 from dicomfeed.times import Ticks, format_timestamp, is_timestamp, parse_timestamp
 
 Fields = dict[str, Any]
@@ -81,6 +82,16 @@ def decode_page(body: bytes) -> list[Event]:
     `timestamp`, for nesting without end and for numbers of thousands of digits.
     """
     body, text = _text_of(body)
+    pieces = cut(body)
+    if pieces is not None:
+        try:
+            return [_event_of(_scan_value(head.decode('latin-1'), 0)[0], line) for head, line in pieces]
+        except ValueError:
+            pass        # the properties in another order
+    return _scan_page(body, text)
+
+
+def _scan_page(body: bytes, text: str) -> list[Event]:
     position = _skip_blanks(text, 0)
     if not text.startswith('[', position):
         raise ValueError('not a list')
@@ -112,12 +123,24 @@ def decode_event(body: bytes) -> Event:
 
 
 def _scan_event(body: bytes, text: str, start: int) -> tuple[Event, int]:
+    fields, end = _scan_value(text, start)
+    line = body[start:end]
+    if b'\n' in line or b'\r' in line:
+        line = line.replace(b'\r', b' ').replace(b'\n', b' ')
+    return _event_of(fields, line), end
+
+
+def _scan_value(text: str, start: int) -> tuple[Any, int]:
     try:
-        fields, end = _scan(text, start)
+        value, end = _scan(text, start)
     except StopIteration:
         raise ValueError('not JSON') from None
     except RecursionError:
         raise ValueError('nested without end') from None
+    return value, end
+
+
+def _event_of(fields: Any, line: bytes) -> Event:
     if type(fields) is not dict:        # pylint: disable=unidiomatic-typecheck
         raise ValueError('not an event')
     sequence = fields.get('sequence') or field(fields, 'sequence')
@@ -126,10 +149,7 @@ def _scan_event(body: bytes, text: str, start: int) -> tuple[Event, int]:
         raise ValueError('an event without a sequence number')
     if not isinstance(timestamp, str) or not is_timestamp(timestamp):
         raise ValueError('an event without a timestamp')
-    line = body[start:end]
-    if b'\n' in line or b'\r' in line:
-        line = line.replace(b'\r', b' ').replace(b'\n', b' ')
-    return Event(sequence, timestamp, line), end
+    return Event(sequence, timestamp, line)
 
 
 def _text_of(body: bytes) -> tuple[bytes, str]:
