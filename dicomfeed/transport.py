@@ -1,21 +1,24 @@
 """One HTTP request and its answer; the only file that imports `requests`.
 
 Owned: connections, proxies and CA files from the environment, time-outs, the size of an answer, and which exception a
-broken connection is. Not owned: what a status means and whether to ask again (`client.py`).
+broken connection is. Not owned: how the time for a whole answer is kept (`bounded.py`), what a status means and whether
+to ask again (`client.py`).
 """
 from __future__ import annotations
 
+import http.client
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
 
+from dicomfeed.bounded import responses_within
 from dicomfeed.credential import Secret
 from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
 
@@ -68,7 +71,7 @@ class HttpTransport:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
         self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._largest_answer_bytes = largest_answer_bytes
-        self._monotonic = monotonic
+        self._response_class = responses_within(LONGEST_ANSWER_SECONDS, monotonic)
         self._local = threading.local()
 
     def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
@@ -96,7 +99,7 @@ class HttpTransport:
             local.session, local.routes = requests.Session(), {}
         if url not in local.routes:
             try:
-                local.routes[url] = _route(local.session, url)
+                local.routes[url] = _route(local.session, url, self._response_class)
             except (urllib3.exceptions.HTTPError, OSError):     # `requests` has its own as OSError
                 raise HostUnreachable('The address or the proxy setting is not valid.', url=url,
                                       through_proxy=True) from None
@@ -106,24 +109,24 @@ class HttpTransport:
     def _read(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        last_moment = self._monotonic() + LONGEST_ANSWER_SECONDS
         for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
             if size > self._largest_answer_bytes:
                 raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
-            if self._monotonic() > last_moment:
-                raise HostUnreachable('The answer took too long to arrive.', url=url)
         return b''.join(chunks)
 
 
-def _route(session: requests.Session, url: str) -> _Route:
+def _route(session: requests.Session, url: str, response_class: type[http.client.HTTPResponse]) -> _Route:
     settings = session.merge_environment_settings(url, {}, None, True, None)
     adapter = session.get_adapter(url)
     assert isinstance(adapter, requests.adapters.HTTPAdapter)
     pool = adapter.get_connection_with_tls_context(requests.Request('GET', url).prepare(), settings['verify'],
                                                    proxies=settings['proxies'])
     assert isinstance(pool, urllib3.HTTPConnectionPool)
+    kind: Any = pool.ConnectionCls
+    if kind.response_class is not response_class:       # addresses of one host share a pool
+        pool.ConnectionCls = type(kind.__name__, (kind,), {'response_class': response_class})
     is_proxied = requests.utils.select_proxy(url, settings['proxies']) is not None
     scheme, path = urlsplit(url).scheme, urlsplit(url).path
     return _Route(pool, url if is_proxied and scheme == 'http' else path, is_proxied)   # RFC 9112, 3.2.2

@@ -19,7 +19,7 @@ METADATA = ('{"00080005":{"vr":"CS","Value":["ISO_IR 6"]},"00100010":{"vr":"PN",
 
 
 def event_with(metadata: bytes = METADATA, after: bytes = b'') -> bytes:
-    return (b'{"sequence":42,"sopInstanceUid":"1.2.3","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
+    return (b'{"sequence":42,"sopInstanceUid":"1.2","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
             b'"state":"Current","metadata":' + metadata + after + b'}')
 
 
