@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from azure.cli.core.azclierror import FileOperationError
 
@@ -103,12 +103,27 @@ def escape_controls(text: str) -> str:
     return _CONTROLS.sub(_escape, text)
 
 
+def escape_on_terminal(result: Any, output: str | None) -> Any:
+    """A command's result, its texts without controls where az prints them bare (`tsv`, `table`) and to a terminal."""
+    if output not in ('tsv', 'table') or not sys.stdout.isatty():
+        return result
+    return _escaped(result)
+
+
 def print_service_words(text: str, request_id: str | None, *, stream: TextIO | None = None) -> None:
     """Say on standard error what a service said, for a person's eyes; not through a logger, which may keep it."""
     stream = stream or sys.stderr
     for label, words in (('The service says', text), ('Request ID', request_id)):
         if words and words.strip():
             print(f'{label}: {escape_controls(words.strip())}', file=stream)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape_controls(value)
+    if isinstance(value, dict):
+        return {escape_controls(name): _escaped(item) for name, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ what it says of itself in `_help`.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
@@ -20,14 +21,14 @@ def _token_commands(loader: Any) -> None:
         group.custom_command('issue', 'tokens#issue', validator=validate_token_issue,
                              sensitive_info=group.sensitive(sensitive_keys=['accessToken']))
         group.custom_command('show-claims', 'tokens#show_claims', validator=validate_token_show_claims,
-                             table_transformer=claims_table)
+                             transform=_for_terminals(loader), table_transformer=claims_table)
 
 
 def _changefeed_command(loader: Any) -> None:
     from azext_dicomtoken._validators import validate_changefeed
     with loader.command_group('dicom', exception_handler=raise_az_error) as group:
         group.custom_command('changefeed', 'changefeed#changefeed', validator=validate_changefeed,
-                             table_transformer=changefeed_table)
+                             transform=_for_terminals(loader), table_transformer=changefeed_table)
 
 
 def _check_access_command(loader: Any) -> None:
@@ -35,6 +36,13 @@ def _check_access_command(loader: Any) -> None:
     with loader.command_group('dicom', exception_handler=raise_az_error) as group:
         group.custom_command('check-access', 'access#check_access', validator=validate_check_access,
                              table_transformer=access_table)
+
+
+def _for_terminals(loader: Any) -> Callable[[Any], Any]:
+    def transform(result: Any) -> Any:
+        from azext_dicomtoken._output import escape_on_terminal
+        return escape_on_terminal(result, loader.cli_ctx.invocation.data.get('output'))
+    return transform
 
 
 def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:

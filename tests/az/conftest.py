@@ -54,9 +54,14 @@ def az_process() -> list[str]:
     return [sys.executable, '-m', 'azure.cli']
 
 
-def run_az(*arguments: str, stdin: str = '') -> Outcome:
+class _Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outcome:
     from azure.cli.core import get_default_cli
-    stdout, stderr = _stream(), _stream()
+    stdout, stderr = _stream(_Terminal if to_terminal else io.TextIOWrapper), _stream()
     with ExitStack() as stack:
         stack.enter_context(_bare_loggers())
         stack.enter_context(redirect_stdout(stdout))
@@ -110,8 +115,8 @@ def _redirect_stdin(text: str) -> Iterator[None]:
         sys.stdin = kept
 
 
-def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), encoding='utf-8', newline='', write_through=True)
+def _stream(kind: type[io.TextIOWrapper] = io.TextIOWrapper) -> io.TextIOWrapper:
+    return kind(io.BytesIO(), encoding='utf-8', newline='', write_through=True)
 
 
 def _text(stream: io.TextIOWrapper) -> str:

@@ -134,6 +134,23 @@ def test_table_shows_a_terminal_no_escapes(name: str, options: tuple[str, ...], 
     assert not set(outcome.stdout + outcome.stderr) & CONTROLS
 
 
+BARE_TEXTS = ['-o tsv', '-o tsv --query [].sopInstanceUid', '-o table --query [].{uid:sopInstanceUid}']
+
+
+@pytest.mark.parametrize('options', BARE_TEXTS)
+def test_bare_texts_show_a_terminal_no_escapes(options: str, az: Az) -> None:
+    with hostile(feed_with(sopInstanceUid=f'1.2{ESCAPES}')) as (url, _):
+        outcome = az('dicom', 'changefeed', *options.split(), *own_server(url), to_terminal=True)
+    assert outcome.code == 0 and '1.2\\x1b[2J' in outcome.stdout
+    assert not set(outcome.stdout + outcome.stderr) & CONTROLS
+
+
+def test_bare_texts_go_through_a_pipe_as_they_are(az: Az) -> None:
+    with hostile(feed_with(sopInstanceUid='1.2\x9b')) as (url, _):
+        outcome = az('dicom', 'changefeed', '-o', 'tsv', '--query', '[].sopInstanceUid', *own_server(url))
+    assert outcome.stdout.strip('\r\n') == '1.2\x9b'
+
+
 @pytest.mark.parametrize('value', [None, 1e300, [[1]], {'a': 1}, 'x' * 100_000],
                          ids=['null', 'number', 'list', 'object', 'long'])
 @pytest.mark.parametrize('options', [('-o', 'table'), ('--count-by', 'study', '-o', 'table'),
