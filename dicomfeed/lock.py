@@ -5,12 +5,16 @@ new one.
 """
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
 
 from dicomfeed.errors import CheckpointError, CheckpointLocked
+
+# What flock(2) and Windows' locking() say of a lock that another process holds. A file system without locks says others.
+_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 
 
 class FileLock:
@@ -28,9 +32,11 @@ class FileLock:
         self._descriptor = _open(self._path)
         try:
             _lock(self._descriptor)
-        except OSError:
+        except OSError as error:
             holder = self._holder()
             self._close()
+            if error.errno not in _HELD:
+                raise _unusable(error) from error
             named = f' by process {holder}' if holder else ''
             raise CheckpointLocked(f'The checkpoint is in use{named}.', process_id=holder) from None
         os.ftruncate(self._descriptor, 0)
@@ -60,7 +66,11 @@ def _open(path: str) -> int:
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
-        raise CheckpointError(f'The lock of the checkpoint cannot be used: {error.strerror}.') from error
+        raise _unusable(error) from error
+
+
+def _unusable(error: OSError) -> CheckpointError:
+    return CheckpointError(f'The lock of the checkpoint cannot be used: {error.strerror}.')
 
 
 def _lock_posix(descriptor: int) -> None:

@@ -1,6 +1,8 @@
 """One process at a time. Two locks in one process: `test_delivery.py`."""
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import subprocess
 import sys
@@ -45,6 +47,17 @@ def test_lock_file_stays_and_is_private(tmp_path: Path) -> None:
     with FileLock(str(tmp_path / 'lock')):
         pass
     assert stat.S_IMODE((tmp_path / 'lock').stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='flock is of POSIX')
+def test_file_system_without_locks_is_not_taken_for_another_process(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    monkeypatch.setattr('fcntl.flock', flock)
+    with pytest.raises(CheckpointError, match='No locks available') as caught, FileLock(str(tmp_path / 'lock')):
+        pass
+    assert not isinstance(caught.value, CheckpointLocked)
 
 
 def test_lock_is_let_go_when_the_work_fails(tmp_path: Path) -> None:
