@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.emulator.event_json import Instance
-from tests.emulator.store import FeedStore, Writer
+from tests.emulator.store import FeedStore
+from tests.emulator.writers import Writer
 
 _BURNED = (1, 1, 3, 120, 1_500)     # a retry, a roll-back, a page, a failover
 

@@ -1,7 +1,7 @@
 """A believable change feed of any size: working days, quiet nights, studies, corrections, deletions, holes.
 
 Owns: what the made-up hospital does. Every name and UID is invented; UIDs stand under the root that pydicom gives away.
-Does not own: states, which follow from the events (`FeedStore.load`).
+Does not own: states, which follow from the events (`bulk_load.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Iterator
 
 from tests.emulator import ticks
+from tests.emulator.bulk_load import Row
 from tests.emulator.event_json import CREATE, DEFAULT_PARTITION, DELETE, UPDATE, Instance
-from tests.emulator.store import Row
 
 _ROOT = '1.2.826.0.1.3680043.8.498'
 _HOURS = (1, 1, 1, 1, 1, 2, 6, 20, 40, 50, 50, 45, 30, 40, 50, 45, 35, 20, 10, 6, 4, 3, 2, 1)

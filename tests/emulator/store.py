@@ -1,8 +1,9 @@
-"""The state behind the change feed, in SQLite, with the service's own order and range semantics as SQL.
+"""The change feed of one service, with the service's own order and range semantics as SQL.
 
-Owns: which events are visible and in which order, how writers take a clock value and a sequence number and commit later
-or never, and how a change of an instance rewrites the rows that it already has (contract, sections 6 and 8).
-Does not own: HTTP (`dicom.py`) and the spelling of an entry (`event_json.py`).
+Owns: which events are visible and in which order, which writers may begin, whether metadata can be read, and what a
+restore leaves (contract, sections 6 and 8).
+Does not own: the tables (`feed_tables.py`), what a writer does to them (`writers.py`), filling them at once
+(`bulk_load.py`), HTTP (`dicom.py`) and the spelling of an entry (`event_json.py`).
 
 One thing is harsher than the real service: there, a read waits for a writer that has already inserted a row into the
 range (8.2). Here it never waits, and finds a hole. A reader that bears this bears the real one.
@@ -10,36 +11,16 @@ range (8.2). Here it never waits, and finds a hole. A reader that bears this bea
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-import weakref
-from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Callable, Iterable, Sequence
 
+from tests.emulator import bulk_load
 from tests.emulator import ticks as time_ticks
-from tests.emulator.event_json import (CREATE, CURRENT, DEFAULT_PARTITION, DELETE, DELETED, RECORDED, REPLACED, UPDATE,
-                                       Event, EventShape, Instance)
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS instance (
-    key INTEGER PRIMARY KEY, partition TEXT, study TEXT, series TEXT, sop TEXT,
-    version INTEGER);                       -- the current one; NULL: deleted
-CREATE TABLE IF NOT EXISTS feed (
-    sequence INTEGER PRIMARY KEY, ticks INTEGER, action TEXT, instance INTEGER,
-    version INTEGER,                        -- the instance's version that this event made or deleted
-    path TEXT, utc_offset_minutes INTEGER,
-    text TEXT);                             -- the entry as it is sent now, without metadata
-CREATE TABLE IF NOT EXISTS blob (version INTEGER PRIMARY KEY, metadata TEXT);
-"""
-_INDEXES = """
-CREATE INDEX IF NOT EXISTS instance_by_uids ON instance (study, sop);
-CREATE INDEX IF NOT EXISTS feed_by_time ON feed (ticks, sequence);
-CREATE INDEX IF NOT EXISTS feed_by_instance ON feed (instance);
-"""
-
-# Filling an empty store is several times as fast without them.
-_DROP_INDEXES = 'DROP INDEX instance_by_uids; DROP INDEX feed_by_time; DROP INDEX feed_by_instance'
+from tests.emulator.bulk_load import Row
+from tests.emulator.event_json import (CREATE, DEFAULT_PARTITION, DELETE, RECORDED, UPDATE, Event, EventShape,
+                                       Instance)
+from tests.emulator.feed_tables import FeedTables
+from tests.emulator.writers import Writer
 
 _TEXTS = 'SELECT f.text FROM feed AS f'
 _TEXTS_AND_METADATA = """
@@ -51,28 +32,6 @@ _BY_TIME = ' WHERE f.ticks >= ? AND f.ticks < ? ORDER BY f.ticks, f.sequence LIM
 _LATEST_BY_SEQUENCE = ' ORDER BY f.sequence DESC LIMIT 1'
 _LATEST_BY_TIME = ' ORDER BY f.ticks DESC, f.sequence DESC LIMIT 1'
 
-_EVENTS = f"""
-SELECT f.sequence, f.ticks, f.action, i.partition, i.study, i.series, i.sop,
-       CASE WHEN i.version IS NULL THEN '{DELETED}' WHEN i.version = f.version THEN '{CURRENT}'
-            ELSE '{REPLACED}' END,
-       f.path, f.utc_offset_minutes
-FROM feed AS f JOIN instance AS i ON i.key = f.instance"""
-_INSERT = ('INSERT INTO feed (sequence, ticks, action, instance, version, path, utc_offset_minutes, text)'
-           ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
-
-
-class Row(NamedTuple):
-    """What `FeedStore.load` takes: an event without the state that follows from the events after it.
-
-    `metadata` is DICOM JSON text; without it an instance has the few attributes that follow from its UIDs.
-    """
-
-    sequence: int
-    ticks: int
-    action: str
-    instance: Instance
-    metadata: str | None = None
-
 
 class BlobFailure(Exception):
     """Metadata could not be read. `status` is what the service answers: 503, or 500 where the blob is missing."""
@@ -80,45 +39,6 @@ class BlobFailure(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
-
-
-class Writer:
-    """One transaction that will insert feed rows: begun, not yet committed, seen by no reader.
-
-    The clock is always read before the sequence numbers are taken, as in the service's procedures; `commit` takes what
-    was not taken before. A transaction that lost its ground (the instance was deleted meanwhile, the database was
-    restored) is rolled back, and its `commit` writes nothing. Sequence numbers of a rolled-back writer are burned.
-    """
-
-    def __init__(self, store: FeedStore, action: str, instances: Sequence[Instance], metadata: str | None) -> None:
-        self._store = store
-        self.action = action
-        self.instances = tuple(instances)
-        self.metadata = metadata
-        self.ticks: int | None = None
-        self.sequences: tuple[int, ...] = ()
-        self.is_open = True
-
-    def take_clock(self, ticks: int | None = None) -> int:
-        """Read the server's clock (or use `ticks`): the timestamp of all rows of this writer."""
-        self.ticks = self._store.clock() if ticks is None else ticks
-        return self.ticks
-
-    def take_sequence(self) -> tuple[int, ...]:
-        """Take one sequence number for each instance; they are a hole until `commit`."""
-        if self.ticks is None:
-            self.take_clock()
-        if not self.sequences:
-            self.sequences = self._store.burn(len(self.instances))
-        return self.sequences
-
-    def commit(self) -> tuple[int, ...]:
-        """Make the rows visible. Returns their sequence numbers; none where the writer had been rolled back."""
-        return self._store.commit(self)
-
-    def roll_back(self) -> None:
-        """Give up. Does nothing when the writer has already ended."""
-        self._store.roll_back(self)
 
 
 class FeedStore:
@@ -134,19 +54,14 @@ class FeedStore:
                  shape: EventShape = RECORDED, external_storage: bool = False,
                  utc_offset_minutes_of_deletes: int = 0) -> None:
         self.clock = clock
-        self.external_storage = external_storage
-        self.utc_offset_minutes_of_deletes = utc_offset_minutes_of_deletes
         self.blobs_down = False
         self.blob_reads = 0
-        self._shape = shape
         self._poisoned: dict[int, int] = {}
         self._writers: list[Writer] = []
-        self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        weakref.finalize(self, self._database.close)    # from 3.13 on Python warns of one that is merely dropped
-        self._database.executescript('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;' + _SCHEMA + _INDEXES)
-        self._next_sequence = self._number('SELECT max(sequence) FROM feed') + 1
-        self._next_version = self._number('SELECT max(version) FROM feed') + 1
+        self._tables = FeedTables(path, shape=shape, external_storage=external_storage,
+                                  utc_offset_minutes_of_deletes=utc_offset_minutes_of_deletes)
+        self._database = self._tables.database
+        self._lock = self._tables.lock
 
     def close(self) -> None:
         """Close the database."""
@@ -171,8 +86,8 @@ class FeedStore:
     def skipped(self, start: int, end: int, offset: int) -> int:
         """How many rows of the window `by_time` has to read only to skip them."""
         with self._lock:
-            return self._number('SELECT count(*) FROM (SELECT 1 FROM feed WHERE ticks >= ? AND ticks < ? LIMIT ?)',
-                                start, end, offset)
+            return self._tables.number(
+                'SELECT count(*) FROM (SELECT 1 FROM feed WHERE ticks >= ? AND ticks < ? LIMIT ?)', start, end, offset)
 
     def latest(self, *, by_time: bool, metadata: bool = False) -> str | None:
         """The newest entry by (ticks, sequence), or by sequence; None when there is none."""
@@ -184,19 +99,19 @@ class FeedStore:
     def events(self) -> list[Event]:
         """All committed events as they stand now, by sequence."""
         with self._lock:
-            return [_event(row) for row in self._database.execute(_EVENTS + ' ORDER BY f.sequence')]
+            return self._tables.events(' ORDER BY f.sequence')
 
     def event(self, sequence: int) -> Event:
         """The committed event with that sequence number. Raises KeyError where there is none."""
         with self._lock:
-            for row in self._database.execute(_EVENTS + ' WHERE f.sequence = ?', (sequence,)):
-                return _event(row)
+            for event in self._tables.events(' WHERE f.sequence = ?', sequence):
+                return event
         raise KeyError(sequence)
 
     @property
     def next_sequence(self) -> int:
         """The number that the next writer will take."""
-        return self._next_sequence
+        return self._tables.next_sequence
 
     # Writing
 
@@ -211,7 +126,7 @@ class FeedStore:
         """Begin to store an instance. ValueError where it exists, or another writer is storing it."""
         with self._lock:
             instance = instance or self._new_instance()
-            if self._matching(instance.study, instance.series, instance.sop, instance.partition) or any(
+            if self._tables.instances(instance.study, instance.series, instance.sop, instance.partition) or any(
                     instance in writer.instances for writer in self._writers if writer.action == CREATE):
                 raise ValueError('the instance exists')
             return self._begin(CREATE, [instance], metadata)
@@ -230,7 +145,7 @@ class FeedStore:
             for writer in list(self._writers):
                 if writer.action == CREATE and _is_in(writer.instances[0], study, series, sop, partition):
                     writer.roll_back()
-            return self._begin(DELETE, self._matching(study, series, sop, partition), None)
+            return self._begin(DELETE, self._tables.instances(study, series, sop, partition), None)
 
     def update(self, study: str, *, partition: str = DEFAULT_PARTITION, ticks: int | None = None,
                metadata: str | None = None) -> tuple[int, ...]:
@@ -242,36 +157,11 @@ class FeedStore:
     def begin_update(self, study: str, *, partition: str = DEFAULT_PARTITION, metadata: str | None = None) -> Writer:
         """Begin such an update."""
         with self._lock:
-            return self._begin(UPDATE, self._matching(study, None, None, partition), metadata)
-
-    def commit(self, writer: Writer) -> tuple[int, ...]:
-        """See `Writer.commit`."""
-        with self._lock:
-            if not writer.is_open:
-                return ()
-            sequences = writer.take_sequence()
-            self._end(writer)
-            written = []
-            for sequence, instance in zip(sequences, writer.instances):
-                key, version = self._instance_key(instance)
-                if writer.action != CREATE and version is None:
-                    continue  # another writer deleted it meanwhile; the real service would have made that one wait
-                self._insert(sequence, writer, key, version)
-                written.append(sequence)
-            return tuple(written)
-
-    def roll_back(self, writer: Writer) -> None:
-        """See `Writer.roll_back`."""
-        with self._lock:
-            if writer.is_open:
-                self._end(writer)
+            return self._begin(UPDATE, self._tables.instances(study, None, None, partition), metadata)
 
     def burn(self, count: int) -> tuple[int, ...]:
         """Take sequence numbers that no row will have (unless a writer takes them): a hole for ever."""
-        with self._lock:
-            first = self._next_sequence
-            self._next_sequence += count
-            return tuple(range(first, self._next_sequence))
+        return self._tables.take_sequences(count)
 
     def restore(self, to_sequence: int) -> None:
         """Restore the database to the moment after `to_sequence`: what came later is gone, its numbers come again."""
@@ -285,27 +175,12 @@ class FeedStore:
                 self._database.execute(
                     'UPDATE instance SET version = (SELECT CASE WHEN action = ? THEN NULL ELSE version END FROM feed'
                     ' WHERE feed.instance = instance.key ORDER BY sequence DESC LIMIT 1) WHERE key = ?', (DELETE, key))
-                self._render(' WHERE f.instance = ?', key)
-            self._next_sequence = to_sequence + 1
+                self._tables.render_instance(key)
+            self._tables.next_sequence = to_sequence + 1
 
     def load(self, rows: Iterable[Row]) -> int:
-        """Fill an empty store with many events, given by ascending sequence; returns how many.
-
-        A row is rendered once, and once more if a later one changes its instance.
-        """
-        with self._lock:
-            if self._number('SELECT count(*) FROM feed'):
-                raise ValueError('the store is not empty')
-            self._database.executescript(_DROP_INDEXES)
-            try:
-                with self._database:
-                    self._database.execute('BEGIN')
-                    loaded, changed = self._load(iter(rows))
-            finally:
-                self._database.executescript(_INDEXES)
-            for key in changed:
-                self._render(' WHERE f.instance = ?', key)
-            return loaded
+        """Fill an empty store with many events, given by ascending sequence; returns how many."""
+        return bulk_load.load(self._tables, rows)
 
     # Trouble with metadata, and other spellings
 
@@ -322,13 +197,22 @@ class FeedStore:
     @property
     def shape(self) -> EventShape:
         """How entries are spelled; setting it spells all of them anew."""
-        return self._shape
+        return self._tables.shape
 
     @shape.setter
     def shape(self, shape: EventShape) -> None:
         with self._lock:
-            self._shape = shape
-            self._render('')
+            self._tables.shape = shape
+            self._tables.render('')
+
+    @property
+    def external_storage(self) -> bool:
+        """Whether versions that come now have a file path."""
+        return self._tables.external_storage
+
+    @external_storage.setter
+    def external_storage(self, external_storage: bool) -> None:
+        self._tables.external_storage = external_storage
 
     # Below: the lock is held
 
@@ -345,104 +229,20 @@ class FeedStore:
         self.blob_reads += 1
         if self.blobs_down or version in self._poisoned:
             raise BlobFailure(self._poisoned.get(version, 503))
-        return self._shape.text_with_metadata(text, metadata or _plain_metadata(version, *uids))
+        return self._tables.shape.text_with_metadata(text, metadata or _plain_metadata(version, *uids))
 
     def _begin(self, action: str, instances: Sequence[Instance], metadata: str | None) -> Writer:
-        writer = Writer(self, action, instances, metadata)
+        writer = Writer(self._tables, action, instances, metadata=metadata, clock=self.clock,
+                        on_end=self._writers.remove)
         self._writers.append(writer)
         return writer
 
-    def _end(self, writer: Writer) -> None:
-        writer.is_open = False
-        self._writers.remove(writer)
-
-    def _insert(self, sequence: int, writer: Writer, key: int, version: int | None) -> None:
-        """One row, and what it does to the rows that the instance already has (contract 8.6)."""
-        path = None
-        if writer.action != DELETE:
-            version, self._next_version = self._next_version, self._next_version + 1
-            path = self._new_path(writer.instances[0].partition, version, sequence)
-            if writer.metadata is not None:
-                self._database.execute('INSERT INTO blob VALUES (?, ?)', (version, writer.metadata))
-        self._database.execute('UPDATE instance SET version = ? WHERE key = ?',
-                               (None if writer.action == DELETE else version, key))
-        self._database.execute(_INSERT, (sequence, writer.ticks, writer.action, key, version, path,
-                                         self._utc_offset_minutes(writer.action), ''))
-        if writer.action == UPDATE:
-            self._database.execute('UPDATE feed SET path = ? WHERE instance = ?', (path, key))
-        self._render(' WHERE f.instance = ?', key)
-
-    def _new_path(self, partition: str, version: int, sequence: int) -> str | None:
-        return f'DICOM/{partition}/{version}_{sequence}.dcm' if self.external_storage else None
-
-    def _utc_offset_minutes(self, action: str) -> int:
-        return 0 if action == CREATE else self.utc_offset_minutes_of_deletes
-
-    def _instance_key(self, instance: Instance) -> tuple[int, int | None]:
-        """The row of the instance, made where missing, and its current version."""
-        partition, study, series, sop = instance
-        found = self._database.execute(
-            'SELECT key, version FROM instance WHERE study = ? AND series = ? AND sop = ? AND partition = ?',
-            (study, series, sop, partition)).fetchone()
-        if found:
-            return found[0], found[1]
-        key = self._database.execute('INSERT INTO instance (partition, study, series, sop) VALUES (?, ?, ?, ?)',
-                                     instance).lastrowid
-        assert key is not None
-        return key, None
-
-    def _matching(self, study: str, series: str | None, sop: str | None, partition: str) -> list[Instance]:
-        """The instances that exist now under a study, a series or a single UID."""
-        return [Instance(*row) for row in self._database.execute(
-            'SELECT partition, study, series, sop FROM instance WHERE study = :study AND partition = :partition'
-            ' AND (:series IS NULL OR series = :series) AND (:sop IS NULL OR sop = :sop) AND version IS NOT NULL'
-            ' ORDER BY key', {'study': study, 'series': series, 'sop': sop, 'partition': partition})]
-
     def _new_instance(self) -> Instance:
-        number = self._next_version + len(self._writers)
-        while self._matching(study := f'1.2.826.0.1.3680043.10.{number}', None, None, DEFAULT_PARTITION) or any(
+        number = self._tables.next_version + len(self._writers)
+        while self._tables.instances(study := f'1.2.826.0.1.3680043.10.{number}', None, None, DEFAULT_PARTITION) or any(
                 writer.instances and writer.instances[0].study == study for writer in self._writers):
             number += 1
         return Instance(DEFAULT_PARTITION, study, f'{study}.1', f'{study}.1.1')
-
-    def _load(self, rows: Iterator[Row]) -> tuple[int, set[int]]:
-        """How many rows were loaded, and the keys of the instances that have more than one."""
-        keys: dict[Instance, int] = {}
-        versions: list[int | None] = []
-        changed: set[int] = set()
-        loaded = 0
-        while part := list(islice(rows, 10_000)):
-            loaded += len(part)
-            self._database.executemany(_INSERT, [self._loaded(row, keys, versions, changed) for row in part])
-            self._database.executemany('INSERT INTO blob VALUES (?, ?)', [
-                (row.sequence, row.metadata) for row in part if row.metadata is not None])
-            self._next_sequence = self._next_version = part[-1].sequence + 1
-        self._database.executemany('INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?)', (
-            (key, *instance, versions[key]) for instance, key in keys.items()))
-        return loaded, changed
-
-    def _loaded(self, row: Row, keys: dict[Instance, int], versions: list[int | None],
-                changed: set[int]) -> tuple[object, ...]:
-        """The row as it looks when nothing comes after it. Its sequence number serves as the version that it makes."""
-        sequence, ticks, action, instance, _ = row
-        key = keys.setdefault(instance, len(keys))
-        version: int | None = sequence
-        if key < len(versions):
-            changed.add(key)
-            if action == DELETE:
-                version = versions[key]
-            versions[key] = None if action == DELETE else version
-        else:
-            versions.append(None if action == DELETE else version)
-        path = None if action == DELETE else self._new_path(instance.partition, sequence, sequence)
-        offset = self._utc_offset_minutes(action)
-        event = Event(sequence, ticks, action, instance, DELETED if action == DELETE else CURRENT, path, offset)
-        return sequence, ticks, action, key, version, path, offset, self._shape.text(event)
-
-    def _render(self, clause: str, *parameters: int) -> None:
-        events = [_event(row) for row in self._database.execute(_EVENTS + clause, parameters)]
-        self._database.executemany('UPDATE feed SET text = ? WHERE sequence = ?',
-                                   ((self._shape.text(event), event.sequence) for event in events))
 
     def _version_shown(self, sequence: int) -> int:
         row = self._database.execute('SELECT i.version FROM feed AS f JOIN instance AS i ON i.key = f.instance'
@@ -450,14 +250,6 @@ class FeedStore:
         if row is None:
             raise ValueError('no such event, or one of a deleted instance, which shows no metadata')
         return int(row[0])
-
-    def _number(self, query: str, *parameters: int) -> int:
-        return int(self._database.execute(query, parameters).fetchone()[0] or 0)
-
-
-def _event(row: tuple[int, int, str, str, str, str, str, str, str | None, int]) -> Event:
-    sequence, ticks, action, partition, study, series, sop, state, path, offset = row
-    return Event(sequence, ticks, action, Instance(partition, study, series, sop), state, path, offset)
 
 
 def _is_in(instance: Instance, study: str, series: str | None, sop: str | None, partition: str) -> bool:

@@ -19,8 +19,9 @@ from dicomfeed.times import Clock, parse_timestamp, ticks_from_seconds
 from dicomfeed.transport import Answer
 from tests.emulator.dicom import DicomService
 from tests.emulator.journal import Journal
-from tests.emulator.store import FeedStore, Writer
+from tests.emulator.store import FeedStore
 from tests.emulator.trouble import ConnectionCut, Hang, Request
+from tests.emulator.writers import Writer
 
 BEGINNING = parse_timestamp('2026-01-31T12:00:00Z')
 URL = 'https://contoso-imaging.dicom.azurehealthcareapis.com'

@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 from tests.emulator import ticks
+from tests.emulator.bulk_load import Row
 from tests.emulator.sample import sample_feed
-from tests.emulator.store import FeedStore, Row
+from tests.emulator.store import FeedStore
 
 END = 638_500_000_000_000_000
 
