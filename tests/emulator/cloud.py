@@ -17,10 +17,11 @@ import uvicorn
 from starlette.routing import Mount, Router
 
 from tests.emulator.arm import ARM_HOSTS, Arm, DicomResource
+from tests.emulator.authorities import AUTHORITY_HOSTS, GRAPH_HOST
 from tests.emulator.certificates import CertificateAuthority
 from tests.emulator.control import Control
 from tests.emulator.dicom import READER, DicomService
-from tests.emulator.entra import AUTHORITY_HOSTS, DICOM_AUDIENCE, GRAPH_HOST, Entra
+from tests.emulator.entra import DICOM_AUDIENCE, Entra
 from tests.emulator.hosts import Hosts
 from tests.emulator.identities import HOME_TENANT, READERS
 from tests.emulator.journal import Journal

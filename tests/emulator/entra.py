@@ -1,8 +1,8 @@
-"""The emulated Entra ID: discovery, the token endpoint with its grants, device code, user info.
+"""The emulated Entra ID: the token endpoint with its grants, device code, user info.
 
-Owns the grants and what the endpoints answer. Tokens themselves are made and checked in `tokens.py`, a client's
-credentials are checked in `client_credentials.py`, the words of refusals stand in `entra_errors.py`. Shapes: RFC 6749,
-RFC 8628, OpenID Connect Discovery, and what MSAL sends and reads.
+Owns the grants and what the endpoints answer. Discovery is in `authorities.py`, tokens are made and checked in
+`tokens.py`, a client's credentials are checked in `client_credentials.py`, the words of refusals stand in
+`entra_errors.py`. Shapes: RFC 6749, RFC 8628, and what MSAL sends and reads.
 """
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.emulator.authorities import GRAPH_HOST, OPENID_SCOPES, discovery_routes, tenant_of
 from tests.emulator.client_credentials import ClientCredentials
 from tests.emulator.entra_errors import SignInRefused
 from tests.emulator.identities import (
@@ -26,8 +27,6 @@ from tests.emulator.identities import (
 from tests.emulator.journal import Journal
 from tests.emulator.tokens import TokenRejected, Tokens, delegated_scope, encode_json
 
-AUTHORITY_HOSTS = ("login.microsoftonline.com", "login.windows.net", "sts.windows.net", "login.microsoftonline.us")
-GRAPH_HOST = "graph.microsoft.com"
 DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
 ARM_AUDIENCES = (
     "https://management.core.windows.net/", "https://management.azure.com/",
@@ -35,8 +34,6 @@ ARM_AUDIENCES = (
 )
 
 _GRAPH_AUDIENCE = f"https://{GRAPH_HOST}"
-_OPENID_SCOPES = {"openid", "profile", "offline_access", "email"}
-_ANY_TENANT = {"common", "organizations"}
 
 
 @dataclass(frozen=True)
@@ -119,42 +116,14 @@ class Entra:
 
     def _routes(self) -> list[Route]:
         return [
-            Route("/common/discovery/instance", _instance_discovery),
+            *discovery_routes(),
             Route("/oidc/userinfo", self._user_info),
-            Route("/{tenant}/.well-known/openid-configuration", self._configuration),
-            Route("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration),
-            # MSAL's default authority ends in a slash, and so Cloud Shell's request has two.
-            Route("/{tenant}//v2.0/.well-known/openid-configuration", self._configuration),
             Route("/{tenant}/discovery/v2.0/keys", self._keys),
             Route("/{tenant}/discovery/keys", self._keys),
             Route("/{tenant}/oauth2/v2.0/devicecode", self._device_code, methods=["POST"]),
             Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
             Route("/{tenant}/oauth2/token", self._token, methods=["POST"]),
         ]
-
-    async def _configuration(self, request: Request) -> Response:
-        try:
-            tenant = _tenant(request)
-        except SignInRefused as refused:
-            return refused.response()
-        segment = request.path_params["tenant"]
-        segment = segment if segment in _ANY_TENANT else tenant.id
-        base = f"https://{request.url.hostname}/{segment}"
-        return JSONResponse({
-            "issuer": f"https://login.microsoftonline.com/{'{tenantid}' if segment in _ANY_TENANT else tenant.id}/v2.0",
-            "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-            "token_endpoint": f"{base}/oauth2/v2.0/token",
-            "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
-            "jwks_uri": f"{base}/discovery/v2.0/keys",
-            "userinfo_endpoint": f"https://{GRAPH_HOST}/oidc/userinfo",
-            "response_types_supported": ["code", "id_token"],
-            "subject_types_supported": ["pairwise"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-            "scopes_supported": sorted(_OPENID_SCOPES),
-            "tenant_region_scope": None,
-            "cloud_instance_name": "microsoftonline.com",
-        })
 
     async def _keys(self, _: Request) -> Response:
         return JSONResponse(self.tokens.key_set())
@@ -191,7 +160,7 @@ class Entra:
             "error": "",
         }
         try:
-            tenant = _tenant(request)
+            tenant = tenant_of(request)
             return JSONResponse(self._answer(form, tenant, note=note), headers={"cache-control": "no-store"})
         except SignInRefused as refused:
             note["error"] = f"AADSTS{refused.code}"
@@ -292,21 +261,10 @@ class Entra:
         return max(int(self.token_lifetime_seconds) - 1, 0)
 
 
-def _tenant(request: Request) -> Tenant:
-    """The tenant that the path names by ID or domain; an unnamed one is the home tenant."""
-    segment = request.path_params["tenant"].lower()
-    if segment in _ANY_TENANT:
-        return HOME_TENANT
-    for tenant in TENANTS:
-        if segment in (tenant.id, tenant.domain):
-            return tenant
-    raise SignInRefused(90002, name=segment)
-
-
 def _resource(scope: str) -> str:
     """The resource of a v2.0 scope: all before the last slash, so `X//.default` names `X/`."""
     for part in scope.split():
-        if part not in _OPENID_SCOPES:
+        if part not in OPENID_SCOPES:
             return part.rpartition("/")[0]
     return ""
 
@@ -319,20 +277,3 @@ def _declares_cp1(claims: str) -> bool:
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of an URL-encoded body."""
     return dict(parse_qsl((await request.body()).decode()))
-
-
-async def _instance_discovery(_: Request) -> Response:
-    authority = "https://login.microsoftonline.com/common"
-    return JSONResponse({
-        "tenant_discovery_endpoint": f"{authority}/v2.0/.well-known/openid-configuration",
-        "api-version": "1.1",
-        "metadata": [{
-            "preferred_network": "login.microsoftonline.com",
-            "preferred_cache": "login.windows.net",
-            "aliases": ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
-        }, {
-            "preferred_network": "login.microsoftonline.us",
-            "preferred_cache": "login.microsoftonline.us",
-            "aliases": ["login.microsoftonline.us", "login.usgovcloudapi.net"],
-        }],
-    })
