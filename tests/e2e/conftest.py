@@ -2,20 +2,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.build_wheel import build
-from tests.e2e.logins import LOGINS
+from tests.e2e.logins import SignIn
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.sample import sample_feed
-
-SignIn = Callable[[str], Machine]
 
 
 @pytest.fixture(scope='session')
@@ -48,17 +45,7 @@ def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sign_in(emulator: Emulator, extensions: Path, logins_folder: Path, tmp_path: Path) -> SignIn:
-    """A machine with this kind of login. Each kind signs in once, and every test has a copy of its own."""
-    def run(kind: str) -> Machine:
-        login, original = LOGINS[kind], logins_folder / kind
-        environment = {**login.environment(emulator), 'DICOM_SERVICE_URL': emulator.service_url}
-        if not original.exists():
-            original.mkdir()
-            machine = Machine(original, extensions=extensions, environment=environment)
-            machine.result(*login.arguments(emulator, original))
-        shutil.copytree(original, tmp_path, dirs_exist_ok=True)
-        return Machine(tmp_path, extensions=extensions, environment=environment)
-    return run
+    return SignIn(emulator, extensions=extensions, originals=logins_folder, folder=tmp_path)
 
 
 @pytest.fixture

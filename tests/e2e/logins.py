@@ -1,13 +1,16 @@
 """The ways to sign in to az, as one table.
 
-Owns the arguments of `az login` for each kind of account, who it is then, and in which environment it works.
+Owns the arguments of `az login` for each kind of account, who it is then, in which environment it works, and machines
+that are signed in.
 """
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.machine import Machine
 from tests.emulator.certificates import self_signed_certificate
 from tests.emulator.cloud import Emulator
 from tests.emulator.identities import (
@@ -58,3 +61,28 @@ LOGINS = {
     'without-a-role': Login(ROLELESS_APPLICATION, lambda _, __: (
         *_service_principal(ROLELESS_APPLICATION), '--password', str(ROLELESS_APPLICATION.secret))),
 }
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """Called with a kind of login, gives a machine in `folder` that has it.
+
+    Each kind signs in once, in `originals`, and every test has a copy of its own.
+    """
+
+    emulator: Emulator
+    extensions: Path
+    originals: Path
+    folder: Path
+
+    def __call__(self, kind: str) -> Machine:
+        login, original = LOGINS[kind], self.originals / kind
+        if not original.exists():
+            original.mkdir()
+            self._machine(login, original).result(*login.arguments(self.emulator, original))
+        shutil.copytree(original, self.folder, dirs_exist_ok=True)
+        return self._machine(login, self.folder)
+
+    def _machine(self, login: Login, folder: Path) -> Machine:
+        return Machine(folder, extensions=self.extensions, environment={
+            **login.environment(self.emulator), 'DICOM_SERVICE_URL': self.emulator.service_url})

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from tests.e2e.conftest import SignIn
-from tests.e2e.logins import LOGINS
+from tests.e2e.logins import LOGINS, SignIn
 from tests.emulator.cloud import Emulator
 
 CHECK = ('dicom', 'check-access')

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.arguments import PROCESSES, ArgumentsWatch
-from tests.e2e.conftest import SignIn
+from tests.e2e.logins import SignIn
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 

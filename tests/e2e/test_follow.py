@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import SignIn
+from tests.e2e.logins import SignIn
 from tests.e2e.feed_writers import writing
 from tests.e2e.machine import Machine
 from tests.e2e.processes import changefeed, wait_until

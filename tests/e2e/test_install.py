@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.build_wheel import build
-from tests.e2e.conftest import SignIn
+from tests.e2e.logins import SignIn
 from tests.e2e.machine import Machine
 
 

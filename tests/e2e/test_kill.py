@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import SignIn
+from tests.e2e.logins import SignIn
 from tests.e2e.machine import Machine
 from tests.e2e.processes import Az, changefeed, wait_until
 from tests.emulator.cloud import Emulator

@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.conftest import SignIn
-from tests.e2e.logins import LOGINS
+from tests.e2e.logins import LOGINS, SignIn
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import SignIn
+from tests.e2e.logins import SignIn
 from tests.e2e.machine import Done, Machine
 from tests.e2e.processes import changefeed, wait_until
 from tests.emulator import ticks, trouble

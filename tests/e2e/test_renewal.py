@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import SignIn
-from tests.e2e.logins import LOGINS
+from tests.e2e.logins import LOGINS, SignIn
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import FOREIGN_TENANT, HOME_TENANT, Tenant

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import SignIn
-from tests.e2e.logins import LOGINS
+from tests.e2e.logins import LOGINS, SignIn
 from tests.e2e.processes import Az, changefeed, wait_until
 from tests.emulator import ticks, trouble
 from tests.emulator.cloud import Emulator

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import SignIn
-from tests.e2e.logins import READER_APPLICATION
+from tests.e2e.logins import SignIn
 from tests.emulator.cloud import Emulator
+from tests.emulator.identities import READER_APPLICATION
 
 CACHES = ('msal_token_cache.json', 'service_principal_entries.json')
 COMMANDS = [('token', 'issue'), ('token', 'issue', '--output-file', 'missing/token'),

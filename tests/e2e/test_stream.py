@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from tests.e2e.conftest import SignIn
+from tests.e2e.logins import SignIn
 from tests.e2e.machine import Done, Machine
 from tests.e2e.processes import changefeed, url, wait_until
 from tests.emulator import ticks, trouble
