@@ -13,7 +13,7 @@ from types import TracebackType
 
 from dicomfeed.errors import CheckpointError, CheckpointLocked
 
-# What flock(2) and Windows' locking() say of a lock that another process holds. A file system without locks says others.
+# What flock(2) and Windows' locking() say of a lock that is held; a file system without locks says something else.
 _HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 
 
