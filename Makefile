@@ -21,6 +21,9 @@ AZ_READY := $(if $(filter $(BIN)/az,$(AZ)),$(VENV)/az-ready)
 TESTS_READY := $(VENV)/tests-ready
 LINT_READY := $(VENV)/lint-ready
 
+# az has thousands of modules, which it would compile again at each start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test pytest oldest lint matrix demo build release bench plants clean
@@ -88,7 +91,7 @@ $(VENV)/az-ready: tests/e2e/requirements.txt | $(VENV)/created
 $(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(BUILD_READY) $(EMULATOR_READY)
 	@echo 'Installing what the tests need, and $(or $(CORE:%=the core of az %),az $(CLI)); this takes up to two minutes ...'
 	@$(PIP_INSTALL) -r tests/requirements.txt $(AZ_PACKAGES)
-	@# Nothing is compiled yet; an older az loads all of itself at its first start, and some of it compiles with warnings.
+	@# Nothing is compiled yet; an older az loads all of itself at its first start, and some compiles with warnings.
 	@$(if $(CORE),,AZURE_CONFIG_DIR=$(VENV)/first-start $(BIN)/az --help >/dev/null 2>&1)
 	@touch $@
 
