@@ -89,7 +89,7 @@ $(VENV)/az-ready: tests/e2e/requirements.txt | $(VENV)/created
 	@touch $@
 
 $(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(BUILD_READY) $(EMULATOR_READY)
-	@echo 'Installing what the tests need, and $(or $(CORE:%=the core of az %),az $(CLI)); this takes up to two minutes ...'
+	@echo 'Installing what the tests need, and $(or $(CORE:%=the core of az %),$(strip az $(CLI))); this takes up to two minutes ...'
 	@$(PIP_INSTALL) -r tests/requirements.txt $(AZ_PACKAGES)
 	@# Nothing is compiled yet; an older az loads all of itself at its first start, and some compiles with warnings.
 	@$(if $(CORE),,AZURE_CONFIG_DIR=$(VENV)/first-start $(BIN)/az --help >/dev/null 2>&1)

@@ -42,8 +42,8 @@ def cut(body: bytes) -> list[tuple[bytes, bytes]] | None:
 
 
 def _head(line: bytes) -> bytes:
-    head, metadata, _ = line.partition(_METADATA)
-    return head + b'}' if metadata else line
+    end = line.find(_METADATA)
+    return line if end < 0 else line[:end] + b'}'
 
 
 def _is_ordinary(line: bytes) -> bool:

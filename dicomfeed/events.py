@@ -81,17 +81,18 @@ def decode_page(body: bytes) -> list[Event]:
     Raises ValueError for anything that is not a JSON array of objects with an integer `sequence` and a readable
     `timestamp`, for nesting without end and for numbers of thousands of digits.
     """
-    body, text = _text_of(body)
+    body = _checked(body)
     pieces = cut(body)
     if pieces is not None:
         try:
-            return [_event_of(_scan_value(head.decode('latin-1'), 0)[0], line) for head, line in pieces]
+            return [_event_of(_scan_value(_characters(head), 0)[0], line) for head, line in pieces]
         except ValueError:
             pass        # the properties in another order
-    return _scan_page(body, text)
+    return _scan_page(body)
 
 
-def _scan_page(body: bytes, text: str) -> list[Event]:
+def _scan_page(body: bytes) -> list[Event]:
+    text = _characters(body)
     position = _skip_blanks(text, 0)
     if not text.startswith('[', position):
         raise ValueError('not a list')
@@ -116,7 +117,8 @@ def _scan_page(body: bytes, text: str) -> list[Event]:
 
 def decode_event(body: bytes) -> Event:
     """The one event of a `latest` answer. Raises ValueError as `decode_page` does."""
-    body, text = _text_of(body)
+    body = _checked(body)
+    text = _characters(body)
     event, position = _scan_event(body, text, _skip_blanks(text, 0))
     _expect_end(text, position)
     return event
@@ -152,15 +154,19 @@ def _event_of(fields: Any, line: bytes) -> Event:
     return Event(sequence, timestamp, line)
 
 
-def _text_of(body: bytes) -> tuple[bytes, str]:
-    """The body without a byte order mark, and a text in which each of its bytes is one character.
-
-    So a position in the text is one in the body, and the line can be cut from the service's bytes. What is looked at
-    in the text is ASCII; everything else is only checked for its form.
-    """
+def _checked(body: bytes) -> bytes:
+    """The body without a byte order mark, known to be UTF-8."""
     body = body.removeprefix(codecs.BOM_UTF8)
     body.decode('utf-8')    # UnicodeDecodeError is a ValueError
-    return body, body.decode('latin-1')
+    return body
+
+
+def _characters(body: bytes) -> str:
+    """A text in which each byte is one character, so that a position in it is one in the body.
+
+    What is looked at in it is ASCII; everything else is only checked for its form.
+    """
+    return body.decode('latin-1')
 
 
 def _skip_blanks(text: str, position: int) -> int:
