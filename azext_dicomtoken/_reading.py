@@ -25,6 +25,7 @@ from dicomfeed.transport import HttpTransport
 logger = get_logger(__name__)
 
 _SECONDS_BETWEEN_REPORTS = 5.0
+_DECODING = 2   # threads more than requests, so that none waits for a page with metadata to be decoded
 
 
 @dataclass
@@ -111,9 +112,11 @@ def open_reading(cmd: Any, options: Options) -> Reading:
                   tenant=options.tenant)
     summary = Summary()
     trouble = Trouble(summary)
-    client = FeedClient(service.url, login, transport=HttpTransport(user_agent=get_az_user_agent()),
+    concurrency = options.concurrency or CONCURRENCY
+    client = FeedClient(service.url, login,
+                        transport=HttpTransport(user_agent=get_az_user_agent(), connections=concurrency),
                         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
                         on_retry=trouble.retrying)
     feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
-    return Reading(cmd, options, service, login, feed, ThreadPool(options.concurrency or CONCURRENCY),
+    return Reading(cmd, options, service, login, feed, ThreadPool(concurrency + _DECODING * options.include_metadata),
                    Filters(**options.filters), summary)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from queue import LifoQueue
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
@@ -22,6 +23,7 @@ from dicomfeed.bounded import responses_within
 from dicomfeed.credential import Secret
 from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
 
+CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 120.0
 LONGEST_ANSWER_SECONDS = 300.0
@@ -56,15 +58,17 @@ class _Route:
 
 
 class HttpTransport:
-    """HTTP by way of `requests`: a session, so a kept-alive connection, for each thread that asks.
+    """HTTP by way of `requests`, over so many kept-alive connections at most; who finds none free waits for one.
 
     Proxies, CA bundles and `NO_PROXY` come from the environment, as for every other tool. A redirect is an answer
     like any other; it is never followed, because the token would go with it. Certificate checks are always on.
 
     :param user_agent: what the requests call themselves.
+    :param connections: 1 or more; so many requests can be in flight.
     """
 
-    def __init__(self, *, user_agent: str = 'dicomfeed', connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    def __init__(self, *, user_agent: str = 'dicomfeed', connections: int = CONNECTIONS,
+                 connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
                  read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
                  largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -72,12 +76,22 @@ class HttpTransport:
         self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._largest_answer_bytes = largest_answer_bytes
         self._response_class = responses_within(LONGEST_ANSWER_SECONDS, monotonic)
-        self._local = threading.local()
+        self._turn = threading.Lock()   # else who gives a connection back takes it again before anyone who waits
+        self._free: LifoQueue[_Session] = LifoQueue()      # the last one used is the likeliest to be alive
+        for _ in range(connections):
+            self._free.put(_Session(self._response_class))
 
     def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
         if not _SENDABLE.fullmatch(token):      # http.client would say the token in its error
             raise RequestError('The token holds characters that no header may hold.', url=url)
-        route = self._route_to(url)
+        with self._turn:
+            session = self._free.get()
+        try:
+            return self._ask(session.route_to(url), url, parameters, token)
+        finally:
+            self._free.put(session)
+
+    def _ask(self, route: _Route, url: str, parameters: Mapping[str, str], token: str) -> Answer:
         headers = {**self._headers, 'Authorization': Secret(f'Bearer {token}')}
         try:
             with route.pool.urlopen('GET', f'{route.target}?{urlencode(parameters)}', headers=headers, redirect=False,
@@ -88,24 +102,6 @@ class HttpTransport:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _translated(error, url, proxied=route.is_proxied) from None
 
-    def _route_to(self, url: str) -> _Route:
-        """This thread's way to `url`, found once.
-
-        `requests` finds the proxy and the CA file that the environment names, and makes the connections; what its
-        sessions do besides for every request (cookies, netrc, the CA file once more) costs as much as the request.
-        """
-        local = self._local
-        if not hasattr(local, 'session'):
-            local.session, local.routes = requests.Session(), {}
-        if url not in local.routes:
-            try:
-                local.routes[url] = _route(local.session, url, self._response_class)
-            except (urllib3.exceptions.HTTPError, OSError):     # `requests` has its own as OSError
-                raise HostUnreachable('The address or the proxy setting is not valid.', url=url,
-                                      through_proxy=True) from None
-        route: _Route = local.routes[url]
-        return route
-
     def _read(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
         chunks: list[bytes] = []
         size = 0
@@ -115,6 +111,30 @@ class HttpTransport:
             if size > self._largest_answer_bytes:
                 raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
         return b''.join(chunks)
+
+
+class _Session:
+    """One connection to each host that it was asked for, found once.
+
+    `requests` finds the proxy and the CA file that the environment names, and makes the connections; what its sessions
+    do besides for every request (cookies, netrc, the CA file once more) costs as much as the request.
+    """
+
+    def __init__(self, response_class: type[http.client.HTTPResponse]) -> None:
+        self._response_class = response_class
+        self._session: requests.Session | None = None
+        self._routes: dict[str, _Route] = {}
+
+    def route_to(self, url: str) -> _Route:
+        """The way to `url`. Raises HostUnreachable where the address or the proxy setting is none."""
+        if url not in self._routes:
+            self._session = self._session or requests.Session()
+            try:
+                self._routes[url] = _route(self._session, url, self._response_class)
+            except (urllib3.exceptions.HTTPError, OSError):     # `requests` has its own as OSError
+                raise HostUnreachable('The address or the proxy setting is not valid.', url=url,
+                                      through_proxy=True) from None
+        return self._routes[url]
 
 
 def _route(session: requests.Session, url: str, response_class: type[http.client.HTTPResponse]) -> _Route:

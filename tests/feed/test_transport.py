@@ -150,15 +150,24 @@ def test_connection_is_kept_also_between_two_addresses() -> None:
     assert (len(server.heads), server.connections) == (20, 1)
 
 
-def test_each_thread_has_a_connection_of_its_own() -> None:
-    transport = HttpTransport()
+@pytest.mark.parametrize('connections', [1, 2, 8])
+def test_no_more_requests_are_in_flight_than_there_are_connections(connections: int) -> None:
+    transport = HttpTransport(connections=connections)
     with serving(answer()) as server:
-        threads = [threading.Thread(target=lambda: [get(server.url, transport) for _ in range(5)]) for _ in range(3)]
+        threads = [threading.Thread(target=lambda: [get(server.url, transport) for _ in range(5)]) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=10)
-    assert (len(server.heads), server.connections) == (15, 3)
+    assert len(server.heads) == 30 and 1 <= server.connections <= connections
+
+
+def test_failed_request_gives_its_connection_back() -> None:
+    transport = HttpTransport(connections=1)
+    with serving(b'', answer()) as server:
+        with pytest.raises(HostUnreachable):
+            get(server.url, transport)
+        assert get(server.url, transport).status == 200
 
 
 def test_connection_that_the_server_let_go_is_opened_again() -> None:
