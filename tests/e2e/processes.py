@@ -35,9 +35,10 @@ def url(service: DicomService) -> str:
     return f'https://{service.host}'
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS,
+               pause_seconds: float = 0.001) -> None:
     """Return as soon as the condition holds; an AssertionError where that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, 'it never came to that'
-        time.sleep(0.001)
+        time.sleep(pause_seconds)
