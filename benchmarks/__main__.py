@@ -2,7 +2,7 @@
 
     python -m benchmarks [SECTION …]      only those: startup reading cpu window following memory; to the screen
 
-Takes about eleven minutes on two cores, which it wants for itself. Needs curl and jq.
+Takes about fourteen minutes on two cores, which it wants for itself. Needs curl and jq.
 """
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _startup() -> str:
 
 
 def _version(tool: str) -> str:
-    return subprocess.run([tool, '--version'], check=True, stdout=subprocess.PIPE, text=True).stdout.split(' (')[0]
+    return subprocess.run([tool, '--version'], check=True, stdout=subprocess.PIPE, text=True).stdout.split(' (')[0].strip()
 
 
 _HEAD = f"""\
