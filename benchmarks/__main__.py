@@ -62,7 +62,8 @@ def _startup() -> str:
 
 
 def _version(tool: str) -> str:
-    return subprocess.run([tool, '--version'], check=True, stdout=subprocess.PIPE, text=True).stdout.split(' (')[0].strip()
+    said = subprocess.run([tool, '--version'], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return said.split(' (')[0].strip()
 
 
 _HEAD = f"""\
