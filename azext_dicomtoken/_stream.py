@@ -24,7 +24,8 @@ logger = get_logger(__name__)
 _GO_ON_WITHOUT = ('output_file', 'overwrite', 'summary_file', 'start_time', 'end_time', 'after_sequence', 'next_token',
                   'tail')
 
-# A page of metadata is decoded into tens of thousands of objects, which hold no cycles and are gone with the page.
+# Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
+# cycles and are gone with the page.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
