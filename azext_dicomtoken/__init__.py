@@ -3,6 +3,7 @@
 The class has to live in this very module: az remembers a command by its loader's module and later compares
 that with the name of the extension's directory.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,16 +17,18 @@ class DicomTokenCommandsLoader(AzCommandsLoader):
 
     def __init__(self, cli_ctx: Any = None) -> None:
         from azure.cli.core.commands import CliCommandType
-        super().__init__(cli_ctx=cli_ctx,
-                         custom_command_type=CliCommandType(operations_tmpl='azext_dicomtoken.{}'))
+
+        super().__init__(cli_ctx=cli_ctx, custom_command_type=CliCommandType(operations_tmpl='azext_dicomtoken.{}'))
 
     def load_command_table(self, args: Any) -> dict[str, Any]:
         from azext_dicomtoken.commands import load_command_table
+
         load_command_table(self, args)
         return self.command_table
 
     def load_arguments(self, command: str) -> None:
         from azext_dicomtoken._params import load_arguments
+
         load_arguments(self, command)
 
 

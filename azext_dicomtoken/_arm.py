@@ -2,6 +2,7 @@
 
 Whether that URL is to be trusted is `_service`'s affair.
 """
+
 from __future__ import annotations
 
 import re
@@ -9,8 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from azure.cli.core.azclierror import (
-    AzureConnectionError, AzureInternalError, AzureResponseError, ForbiddenError, ResourceNotFoundError,
-    UnauthorizedError)
+    AzureConnectionError,
+    AzureInternalError,
+    AzureResponseError,
+    ForbiddenError,
+    ResourceNotFoundError,
+    UnauthorizedError,
+)
 
 if TYPE_CHECKING:
     from dicomfeed.transport import Answer
@@ -19,7 +25,7 @@ LIST_SERVICES = 'az resource list --resource-type Microsoft.HealthcareApis/works
 
 _API_VERSION = '2023-11-01'
 _READ_TIMEOUT_SECONDS = 60.0
-_LARGEST_ANSWER_BYTES = 2 ** 20
+_LARGEST_ANSWER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -35,26 +41,33 @@ class ArmService:
     audiences: list[str]
 
 
-def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *,
-                 resource_group_name: str) -> ArmService:
+def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *, resource_group_name: str) -> ArmService:
     """Ask once, with a token for the subscription that is meant.
 
     :raises AzCLIError: one for each way in which no answer came; ResourceNotFoundError for 404.
     """
     from urllib.parse import quote
     from azext_dicomtoken._login import Login
-    login = Login(cli_ctx, audience=cli_ctx.cloud.endpoints.active_directory_resource_id,
-                  subscription=cli_ctx.data.get('subscription_id'))
-    resource_id = dicom_resource_id(login.subscription_id(), quote(resource_group_name, safe=''), workspace_name,
-                                    dicom_service_name)
+
+    login = Login(
+        cli_ctx,
+        audience=cli_ctx.cloud.endpoints.active_directory_resource_id,
+        subscription=cli_ctx.data.get('subscription_id'),
+    )
+    resource_id = dicom_resource_id(
+        login.subscription_id(), quote(resource_group_name, safe=''), workspace_name, dicom_service_name
+    )
     url = cli_ctx.cloud.endpoints.resource_manager.rstrip('/') + resource_id
     return _service_of(_get(url, login.get_token().token), resource_id)
 
 
-def dicom_resource_id(subscription_id: str, resource_group_name: str, workspace_name: str,
-                      dicom_service_name: str) -> str:
-    return (f'/subscriptions/{subscription_id}/resourceGroups/{resource_group_name}'
-            f'/providers/Microsoft.HealthcareApis/workspaces/{workspace_name}/dicomservices/{dicom_service_name}')
+def dicom_resource_id(
+    subscription_id: str, resource_group_name: str, workspace_name: str, dicom_service_name: str
+) -> str:
+    return (
+        f'/subscriptions/{subscription_id}/resourceGroups/{resource_group_name}'
+        f'/providers/Microsoft.HealthcareApis/workspaces/{workspace_name}/dicomservices/{dicom_service_name}'
+    )
 
 
 def _get(url: str, token: str) -> Any:
@@ -63,14 +76,22 @@ def _get(url: str, token: str) -> Any:
     from azure.cli.core.util import get_az_user_agent
     from dicomfeed.errors import RequestError
     from dicomfeed.transport import HttpTransport
-    transport = HttpTransport(user_agent=get_az_user_agent(), read_timeout_seconds=_READ_TIMEOUT_SECONDS,
-                              largest_answer_bytes=_LARGEST_ANSWER_BYTES)
+
+    transport = HttpTransport(
+        user_agent=get_az_user_agent(),
+        read_timeout_seconds=_READ_TIMEOUT_SECONDS,
+        largest_answer_bytes=_LARGEST_ANSWER_BYTES,
+    )
     try:
         answer = transport.get(url, parameters={'api-version': _API_VERSION}, token=token)
     except RequestError as error:
-        raise AzureConnectionError('Azure Resource Manager could not be reached.',
-                                   recommendation=[str(error), 'Check the network and the proxy settings, or name the '
-                                                   'service with --service-url.']) from error
+        raise AzureConnectionError(
+            'Azure Resource Manager could not be reached.',
+            recommendation=[
+                str(error),
+                'Check the network and the proxy settings, or name the service with --service-url.',
+            ],
+        ) from error
     if answer.status != 200:
         raise _error_for(answer)
     try:
@@ -89,24 +110,34 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
             return ArmService(resource_id, url, audiences)
     except (TypeError, KeyError, AttributeError):
         pass
-    raise AzureResponseError('Azure Resource Manager gave no service URL.',
-                             recommendation='The service may still be in deployment; or name it with --service-url.')
+    raise AzureResponseError(
+        'Azure Resource Manager gave no service URL.',
+        recommendation='The service may still be in deployment; or name it with --service-url.',
+    )
 
 
 def _error_for(answer: Answer) -> Exception:
     from azext_dicomtoken._output import print_service_words
+
     print_service_words(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))
     status = answer.status
     if status == 401:
-        return UnauthorizedError('Azure Resource Manager did not accept the sign-in.',
-                                 recommendation=['Sign in again:', 'az login'])
+        return UnauthorizedError(
+            'Azure Resource Manager did not accept the sign-in.', recommendation=['Sign in again:', 'az login']
+        )
     if status == 403:
-        return ForbiddenError('The signed-in account may not read the service in Azure Resource Manager.',
-                              recommendation='Ask for the role Reader on it, or leave --resource-group out; the URL '
-                                             'is then put together from the names.')
+        return ForbiddenError(
+            'The signed-in account may not read the service in Azure Resource Manager.',
+            recommendation='Ask for the role Reader on it, or leave --resource-group out; the URL '
+            'is then put together from the names.',
+        )
     if status == 404:
-        return ResourceNotFoundError('There is no such DICOM service in that resource group.',
-                                     recommendation=['See what there is:', LIST_SERVICES])
+        return ResourceNotFoundError(
+            'There is no such DICOM service in that resource group.',
+            recommendation=['See what there is:', LIST_SERVICES],
+        )
     kind = AzureInternalError if status >= 500 else AzureResponseError
-    return kind(f'Azure Resource Manager answered with status {status}.',
-                recommendation='Try again later, or name the service with --service-url.')
+    return kind(
+        f'Azure Resource Manager answered with status {status}.',
+        recommendation='Try again later, or name the service with --service-url.',
+    )

@@ -1,4 +1,5 @@
 """Counts as a table whose last column is a bar, sized to the terminal: the eye sees the shape of a feed."""
+
 from __future__ import annotations
 
 import shutil
@@ -7,7 +8,7 @@ from typing import Any
 from azext_dicomtoken._output import escape_controls
 
 _GAP = 2
-_TITLE_PADDING = 2      # tabulate, which az prints tables with, makes a column so much wider than its title
+_TITLE_PADDING = 2  # tabulate, which az prints tables with, makes a column so much wider than its title
 _SHORTEST_BAR = 8
 _LONGEST_BAR = 60
 _GIVE_WAY = (('First', 'Last'), ('Created', 'Updated', 'Deleted'))
@@ -19,8 +20,10 @@ def counts_table(rows: list[dict[str, Any]], *, columns: int | None = None) -> l
     :param columns: width of the terminal; without one, what the environment variable COLUMNS says, else 80.
     """
     available = columns or shutil.get_terminal_size().columns
-    table = [{_title(name): '' if value is None else escape_controls(str(value)) for name, value in row.items()}
-             for row in rows]
+    table = [
+        {_title(name): '' if value is None else escape_controls(str(value)) for name, value in row.items()}
+        for row in rows
+    ]
     for titles in _GIVE_WAY:
         if _width(table) + _SHORTEST_BAR > available:
             table = [{title: text for title, text in row.items() if title not in titles} for row in table]

@@ -1,4 +1,5 @@
 """The checkpoint and the output file of a run: found, locked, refused, opened."""
+
 from __future__ import annotations
 
 import os
@@ -47,7 +48,7 @@ def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
         return
     for path in (options.output_file, options.summary_file):
         if path and os.path.lexists(path) and not is_stream(path) and os.path.abspath(path) != known:
-            if checkpoint is not None and path == options.output_file:     # to overwrite it would lose what is in it
+            if checkpoint is not None and path == options.output_file:  # to overwrite it would lose what is in it
                 raise OutputError('The output file exists already, and is not the one that the checkpoint names.')
             raise OutputExists()
 
@@ -71,7 +72,7 @@ def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitSt
 
 def _stream_sink(path: str, stack: ExitStack) -> Sink:
     try:
-        stream = open(open_stream(path), 'wb')      # pylint: disable=consider-using-with
+        stream = open(open_stream(path), 'wb')  # pylint: disable=consider-using-with
     except OSError as error:
         raise OutputError(f'The output cannot be written: {error.strerror}.') from error
     stack.callback(_close_quietly, stream)
@@ -79,5 +80,5 @@ def _stream_sink(path: str, stack: ExitStack) -> Sink:
 
 
 def _close_quietly(stream: BinaryIO) -> None:
-    with suppress(OSError):         # what could not be written has been said when it was to be written
+    with suppress(OSError):  # what could not be written has been said when it was to be written
         stream.close()

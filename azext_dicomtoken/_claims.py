@@ -1,4 +1,5 @@
 """What a token says of itself. Decoded and never verified: whoever accepts the token does that."""
+
 from __future__ import annotations
 
 import json
@@ -73,6 +74,7 @@ def principal_type(unverified_claims: dict[str, Any]) -> str | None:
 def utc_text(seconds: Any) -> str | None:
     """Epoch seconds as ISO 8601 with `Z`; None for what is no point in time."""
     from datetime import datetime, timezone
+
     try:
         return datetime.fromtimestamp(seconds, timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
     except (TypeError, ValueError, OverflowError, OSError):

@@ -1,4 +1,5 @@
 """What is documented of the DICOM service in each of Microsoft's clouds."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -15,10 +16,13 @@ class DicomCloud(NamedTuple):
 
 
 # Sources: "Get an access token" for the public cloud, the table of private-endpoint DNS zones for the other.
-_CLOUDS = {cloud.name: cloud for cloud in (
-    DicomCloud('AzureCloud', 'dicom.azurehealthcareapis.com', SHARED_AUDIENCE),
-    DicomCloud('AzureUSGovernment', 'dicom.azurehealthcareapis.us'),
-)}
+_CLOUDS = {
+    cloud.name: cloud
+    for cloud in (
+        DicomCloud('AzureCloud', 'dicom.azurehealthcareapis.com', SHARED_AUDIENCE),
+        DicomCloud('AzureUSGovernment', 'dicom.azurehealthcareapis.us'),
+    )
+}
 
 
 def dicom_cloud(name: str) -> DicomCloud:

@@ -5,6 +5,7 @@ service that was meant, the claims of the token that was sent, the challenge tha
 of advice; a line that is a command has nothing else on it. az prints advice, and keeps it out of its telemetry: object
 IDs and addresses belong here, and never into the message of an error.
 """
+
 from __future__ import annotations
 
 import re
@@ -22,8 +23,9 @@ from dicomfeed.errors import Forbidden, HostUnreachable, TlsFailed, Unauthorized
 
 LookUp = Callable[..., Any]
 
-_TENANT = re.compile(r'authorization_uri="https://[^/"\s]+/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[/"]',
-                     re.IGNORECASE)
+_TENANT = re.compile(
+    r'authorization_uri="https://[^/"\s]+/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[/"]', re.IGNORECASE
+)
 _AUDIENCE = re.compile(r'resource_id="([A-Za-z0-9:/._-]{1,200})"')
 
 
@@ -45,9 +47,11 @@ class Access:
             return 'az login --identity'
         tenant = tenant or self.tenant
         application = self._id('appid') or self._id('azp')
-        return ('az login' + (f' --service-principal --username {application}'
-                              if kind == 'servicePrincipal' and application else '')
-                + (f' --tenant {tenant}' if tenant else ''))
+        return (
+            'az login'
+            + (f' --service-principal --username {application}' if kind == 'servicePrincipal' and application else '')
+            + (f' --tenant {tenant}' if tenant else '')
+        )
 
     def role_command(self) -> str | None:
         """How somebody who may assign roles lets this caller read; None for a server outside of Azure."""
@@ -56,8 +60,10 @@ class Access:
             return None
         object_id = self._id('oid') or '"$(az dicom token show-claims --query objectId -o tsv)"'
         kind = 'User' if principal_type(self.unverified_claims) in ('user', None) else 'ServicePrincipal'
-        return (f'az role assignment create --assignee-object-id {object_id} --assignee-principal-type {kind} '
-                f'--role "DICOM Data Reader" --scope {scope}')
+        return (
+            f'az role assignment create --assignee-object-id {object_id} --assignee-principal-type {kind} '
+            f'--role "DICOM Data Reader" --scope {scope}'
+        )
 
     def scope(self) -> str | None:
         """The service's ID in Azure Resource Manager, words in capitals for what nobody has said."""
@@ -67,7 +73,7 @@ class Access:
         host = urlsplit(service.url or '').hostname or ''
         if host and cloud_of_host(host) is None:
             return None
-        parts = host.partition('.')[0].split('-')       # of more hyphens than one, nobody knows which one divides
+        parts = host.partition('.')[0].split('-')  # of more hyphens than one, nobody knows which one divides
         names = service.names or (parts if len(parts) == 2 else ('WORKSPACE', 'DICOM_SERVICE'))
         return dicom_resource_id('SUBSCRIPTION_ID', 'RESOURCE_GROUP', *names)
 
@@ -81,14 +87,22 @@ def unauthorized(error: Unauthorized, access: Access) -> list[str]:
     """401: another audience or tenant than the service wants, by its challenge; else nothing but to sign in again."""
     given, wanted = access.unverified_claims.get('aud'), _wanted_audience(error)
     if given and wanted and str(given).rstrip('/') != wanted.rstrip('/'):
-        return [f'The token is for {given}, but the service takes tokens for {wanted}. Leave --resource out, or try:',
-                f'az dicom check-access --service-url {_origin(error.url)} --resource {wanted}']
+        return [
+            f'The token is for {given}, but the service takes tokens for {wanted}. Leave --resource out, or try:',
+            f'az dicom check-access --service-url {_origin(error.url)} --resource {wanted}',
+        ]
     tenant = _TENANT.search(error.challenge or '')
     if tenant and access.tenant and tenant[1].lower() != access.tenant.lower():
-        return [f'The token is from the tenant {access.tenant}, but the service belongs to the tenant {tenant[1]}. '
-                'Sign in there, or name it with --tenant:', access.login_command(tenant[1])]
-    return ['The service does not accept the token, though audience and tenant are right as far as can be seen. It may '
-            'have been revoked, or the clock here is wrong. Sign in again:', access.login_command()]
+        return [
+            f'The token is from the tenant {access.tenant}, but the service belongs to the tenant {tenant[1]}. '
+            'Sign in there, or name it with --tenant:',
+            access.login_command(tenant[1]),
+        ]
+    return [
+        'The service does not accept the token, though audience and tenant are right as far as can be seen. It may '
+        'have been revoked, or the clock here is wrong. Sign in again:',
+        access.login_command(),
+    ]
 
 
 def forbidden(_error: Forbidden, access: Access) -> list[str]:
@@ -96,46 +110,69 @@ def forbidden(_error: Forbidden, access: Access) -> list[str]:
     command = access.role_command()
     if command is None:
         return ['The server knows the caller and does not let it read. Ask whoever runs it.']
-    return ['Signed in, but without a role for the data. A role that was given within the last five minutes may not '
-            'count yet: then wait. A service that is closed to public networks answers so, too, to everyone outside of '
-            'the network of its private endpoint. Otherwise whoever may assign roles there runs:', command,
-            *(['With --resource-group and the names of the service, az dicom check-access fills in the scope.']
-              if 'SUBSCRIPTION_ID' in command else [])]
+    return [
+        'Signed in, but without a role for the data. A role that was given within the last five minutes may not '
+        'count yet: then wait. A service that is closed to public networks answers so, too, to everyone outside of '
+        'the network of its private endpoint. Otherwise whoever may assign roles there runs:',
+        command,
+        *(
+            ['With --resource-group and the names of the service, az dicom check-access fills in the scope.']
+            if 'SUBSCRIPTION_ID' in command
+            else []
+        ),
+    ]
 
 
 def unreachable(error: HostUnreachable, access: Access, *, look_up: LookUp = socket.getaddrinfo) -> list[str]:
     """No connection: a proxy, an unknown name, a private endpoint, or a firewall."""
     host, proxy = _host(error.url), proxy_of(error.url)
     if proxy:
-        return [f'The proxy {proxy} is in force, and looks the name up itself. It does not know {host}, does not '
-                'allow it, or does not answer. Is the name right? Where the host can be reached without the proxy:',
-                f'export NO_PROXY="$NO_PROXY,{host}"']
+        return [
+            f'The proxy {proxy} is in force, and looks the name up itself. It does not know {host}, does not '
+            'allow it, or does not answer. Is the name right? Where the host can be reached without the proxy:',
+            f'export NO_PROXY="$NO_PROXY,{host}"',
+        ]
     addresses = addresses_of(host, look_up=look_up)
     if not addresses:
-        return [f'{host} is not known here: workspace or service are misspelled, or the name is known only in the '
-                'network of a private endpoint. The names of the services that there are:', LIST_SERVICES]
+        return [
+            f'{host} is not known here: workspace or service are misspelled, or the name is known only in the '
+            'network of a private endpoint. The names of the services that there are:',
+            LIST_SERVICES,
+        ]
     if _is_private(addresses[0]):
-        return [f'{host} leads to the private address {addresses[0]}, as that of a private endpoint: it answers only '
-                'inside its network. Run this there, or connect this machine to it.', *_public_access(access)]
-    return [f'{host} has the address {addresses[0]}, but a firewall is in between, or a proxy is needed and not named '
-            '(HTTPS_PROXY).', *_public_access(access)]
+        return [
+            f'{host} leads to the private address {addresses[0]}, as that of a private endpoint: it answers only '
+            'inside its network. Run this there, or connect this machine to it.',
+            *_public_access(access),
+        ]
+    return [
+        f'{host} has the address {addresses[0]}, but a firewall is in between, or a proxy is needed and not named '
+        '(HTTPS_PROXY).',
+        *_public_access(access),
+    ]
 
 
 def untrusted(_error: TlsFailed | None = None, _access: Access | None = None) -> list[str]:
     """TLS that cannot be trusted, with the service or with the sign-in."""
-    return ['A proxy or a server with a certificate authority of its own is in between, which REQUESTS_CA_BUNDLE has '
-            'to name:', 'export REQUESTS_CA_BUNDLE=/path/to/authority.pem']
+    return [
+        'A proxy or a server with a certificate authority of its own is in between, which REQUESTS_CA_BUNDLE has '
+        'to name:',
+        'export REQUESTS_CA_BUNDLE=/path/to/authority.pem',
+    ]
 
 
 def signed_out(tenant: str | None) -> list[str]:
     """az has no account at all."""
-    return ['There is no sign-in, or it is kept in another folder (AZURE_CONFIG_DIR). Sign in:',
-            'az login' + (f' --tenant {tenant}' if tenant else '')]
+    return [
+        'There is no sign-in, or it is kept in another folder (AZURE_CONFIG_DIR). Sign in:',
+        'az login' + (f' --tenant {tenant}' if tenant else ''),
+    ]
 
 
 def proxy_of(url: str) -> str | None:
     """Host and port of the proxy that is in force for the address, without its password."""
     from requests.utils import get_environ_proxies, select_proxy
+
     proxy = select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
@@ -159,13 +196,19 @@ def _wanted_audience(error: Unauthorized) -> str | None:
 
 def _public_access(access: Access) -> list[str]:
     scope = access.scope()
-    return [] if scope is None else [
-        'Whether the service is open to public networks:',
-        f'az resource show --ids {scope} --query properties.publicNetworkAccess']
+    return (
+        []
+        if scope is None
+        else [
+            'Whether the service is open to public networks:',
+            f'az resource show --ids {scope} --query properties.publicNetworkAccess',
+        ]
+    )
 
 
 def _is_private(address: str) -> bool:
     import ipaddress
+
     return ipaddress.ip_address(address.partition('%')[0]).is_private
 
 

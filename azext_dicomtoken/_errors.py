@@ -3,6 +3,7 @@
 The reader's messages hold nothing secret, so they become az's messages, which go to its telemetry. What the service
 said of itself is only printed. Advice that depends on caller and service is `_diagnosis`' affair.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ def to_az_error(error: Exception, *, access: Access = Access()) -> Exception:
 def _from_feed_error(error: errors.FeedError, access: Access) -> AzCLIError:
     if isinstance(error, errors.ServiceError):
         from azext_dicomtoken._output import print_service_words
+
         print_service_words(error.text, error.request_id)
     kind, advice = next(row for cls in type(error).__mro__ if (row := _ROWS.get(cls)))
     return kind(str(error), recommendation=[*advice(error, access), CHECK_ACCESS] if callable(advice) else list(advice))
@@ -48,13 +50,16 @@ def _from_feed_error(error: errors.FeedError, access: Access) -> AzCLIError:
 
 def _from_sign_in(error: Exception) -> Exception:
     import requests
+
     if isinstance(error, requests.exceptions.SSLError):
-        return azclierror.AzureConnectionError('No trusted TLS connection to the sign-in service.',
-                                               recommendation=_diagnosis.untrusted())
+        return azclierror.AzureConnectionError(
+            'No trusted TLS connection to the sign-in service.', recommendation=_diagnosis.untrusted()
+        )
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
         return azclierror.AzureConnectionError(
             'The sign-in service could not be reached.',
-            recommendation='Check the network and the proxy settings (HTTPS_PROXY, NO_PROXY).')
+            recommendation='Check the network and the proxy settings (HTTPS_PROXY, NO_PROXY).',
+        )
     return error
 
 
@@ -65,30 +70,48 @@ _ROWS: dict[type, tuple[type[AzCLIError], Advice]] = {
     errors.FeedError: (azclierror.AzureResponseError, (CHECK_ACCESS,)),
     errors.HostUnreachable: (azclierror.AzureConnectionError, _diagnosis.unreachable),
     errors.TlsFailed: (azclierror.AzureConnectionError, _diagnosis.untrusted),
-    errors.MalformedResponse: (azclierror.AzureResponseError, (
-        'Something between here and the service may have changed the answer; try again.', CHECK_ACCESS)),
+    errors.MalformedResponse: (
+        azclierror.AzureResponseError,
+        ('Something between here and the service may have changed the answer; try again.', CHECK_ACCESS),
+    ),
     errors.BadRequest: (azclierror.BadRequestError, ('Check the values that were given.',)),
     errors.Unauthorized: (azclierror.UnauthorizedError, _diagnosis.unauthorized),
     errors.Forbidden: (azclierror.ForbiddenError, _diagnosis.forbidden),
-    errors.NotFound: (azclierror.ResourceNotFoundError, (
-        'That is no DICOM service. The names of the services that there are:', LIST_SERVICES,
-        CHECK_ACCESS)),
-    errors.Redirected: (azclierror.AzureResponseError, (
-        'Check the service URL; a token is never sent on to another host.',)),
-    errors.ServiceTrouble: (azclierror.AzureInternalError, (
-        'Try again later; with --checkpoint a run goes on where it ended.',)),
-    errors.FeedRestored: (azclierror.AzureResponseError, (
-        'Find out what was restored, then begin with a new checkpoint.',)),
-    errors.TooManyPoisoned: (azclierror.AzureResponseError, (
-        'Read without --include-metadata, or report the events to the support of the service.',)),
-    errors.CheckpointError: (azclierror.FileOperationError, (
-        'Choose another file for --checkpoint; this one was left as it is.',)),
-    errors.CheckpointMismatch: (azclierror.InvalidArgumentValueError, (
-        'Give the options that the checkpoint was made with, or another file for --checkpoint.',)),
-    errors.CheckpointLocked: (azclierror.FileOperationError, (
-        'Wait until the other process has ended, or choose another file for --checkpoint.',)),
-    errors.OutputExists: (azclierror.FileOperationError, (
-        'Choose another name, or add --overwrite.',)),
-    errors.OutputError: (azclierror.FileOperationError, (
-        'Check the folder, its permissions and the free space, or choose another --output-file.',)),
+    errors.NotFound: (
+        azclierror.ResourceNotFoundError,
+        ('That is no DICOM service. The names of the services that there are:', LIST_SERVICES, CHECK_ACCESS),
+    ),
+    errors.Redirected: (
+        azclierror.AzureResponseError,
+        ('Check the service URL; a token is never sent on to another host.',),
+    ),
+    errors.ServiceTrouble: (
+        azclierror.AzureInternalError,
+        ('Try again later; with --checkpoint a run goes on where it ended.',),
+    ),
+    errors.FeedRestored: (
+        azclierror.AzureResponseError,
+        ('Find out what was restored, then begin with a new checkpoint.',),
+    ),
+    errors.TooManyPoisoned: (
+        azclierror.AzureResponseError,
+        ('Read without --include-metadata, or report the events to the support of the service.',),
+    ),
+    errors.CheckpointError: (
+        azclierror.FileOperationError,
+        ('Choose another file for --checkpoint; this one was left as it is.',),
+    ),
+    errors.CheckpointMismatch: (
+        azclierror.InvalidArgumentValueError,
+        ('Give the options that the checkpoint was made with, or another file for --checkpoint.',),
+    ),
+    errors.CheckpointLocked: (
+        azclierror.FileOperationError,
+        ('Wait until the other process has ended, or choose another file for --checkpoint.',),
+    ),
+    errors.OutputExists: (azclierror.FileOperationError, ('Choose another name, or add --overwrite.',)),
+    errors.OutputError: (
+        azclierror.FileOperationError,
+        ('Check the folder, its permissions and the free space, or choose another --output-file.',),
+    ),
 }

@@ -6,6 +6,7 @@ refused: a line break in a header would begin a second one.
 Sources of the quoting rules: POSIX.1-2017 Shell Command Language 2.2.2; fish "Quotes"; PowerShell
 about_Quoting_Rules, and its tokenizer for the typographic quotes; curl(1) -K; `set /?` of cmd.exe.
 """
+
 from __future__ import annotations
 
 import re
@@ -91,8 +92,12 @@ def check_windows_cmd(value: str) -> str:
 
 
 def _assignments(template: str, quote: Callable[[str], str], token: str, expires_on: int, variable_name: str) -> str:
-    return '\n'.join((template.format(variable_name, quote(token)),
-                      template.format(f'{variable_name}_EXPIRES_ON', quote(str(expires_on)))))
+    return '\n'.join(
+        (
+            template.format(variable_name, quote(token)),
+            template.format(f'{variable_name}_EXPIRES_ON', quote(str(expires_on))),
+        )
+    )
 
 
 def _one_line(value: str) -> str:

@@ -1,4 +1,5 @@
 """What the commands say of themselves. Every example runs as it is written here."""
+
 from __future__ import annotations
 
 from knack.help_files import helps

@@ -2,6 +2,7 @@
 
 Which URL is meant is `_service`'s affair.
 """
+
 from __future__ import annotations
 
 import re
@@ -16,7 +17,9 @@ _SHARED_APP_ID = '75e725bf-66ce-4cea-9b9a-5c4caae57f33'
 # Narrower than RFC 3986 on purpose: what is not matched here, no other parser gets to read differently.
 _SERVICE_URL = re.compile(
     r'(?P<scheme>https?)://(?:(?P<name>[a-z0-9.-]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?'
-    r'(?:/v[12])?(?:/changefeed)?/?', re.IGNORECASE | re.ASCII)
+    r'(?:/v[12])?(?:/changefeed)?/?',
+    re.IGNORECASE | re.ASCII,
+)
 _LABEL = re.compile(r'[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?')
 _DEFAULT_PORTS = {'https': 443, 'http': 80}
 
@@ -45,7 +48,8 @@ class Origin:
         return suffix is not None and self.is_plain_https() and self.host.endswith('.' + suffix)
 
     def is_loopback(self) -> bool:
-        import ipaddress    # only a server of one's own pays for it
+        import ipaddress  # only a server of one's own pays for it
+
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -76,12 +80,14 @@ def refuse_untrusted(origin: Origin, cloud: DicomCloud, *, own_server: bool) -> 
     if origin.is_under(cloud.suffix):
         return
     if origin.scheme != 'https' and not origin.is_loopback():
-        raise InvalidArgumentValueError('A token is sent over https only.',
-                                        recommendation='Write the service URL with https://.')
+        raise InvalidArgumentValueError(
+            'A token is sent over https only.', recommendation='Write the service URL with https://.'
+        )
     if not own_server:
         raise InvalidArgumentValueError(
             'The service URL does not lead to a DICOM service of the active cloud.',
-            recommendation=_advice_for_untrusted(origin, cloud))
+            recommendation=_advice_for_untrusted(origin, cloud),
+        )
 
 
 def is_own_audience(resource: str | None) -> bool:
@@ -93,17 +99,22 @@ def is_own_audience(resource: str | None) -> bool:
 def _advice_for_untrusted(origin: Origin, cloud: DicomCloud) -> list[str]:
     other = cloud_of_host(origin.host)
     if other and other != cloud:
-        return [f'It belongs to the cloud {other.name}, but {cloud.name} is active. Change over, then sign in there:',
-                f'az cloud set --name {other.name}']
-    return [f'The active cloud is {cloud.name}. Correct the URL, or choose the cloud: az cloud set --name NAME',
-            'For a server of your own, type --service-url together with --resource and the audience that this server '
-            'alone accepts.']
+        return [
+            f'It belongs to the cloud {other.name}, but {cloud.name} is active. Change over, then sign in there:',
+            f'az cloud set --name {other.name}',
+        ]
+    return [
+        f'The active cloud is {cloud.name}. Correct the URL, or choose the cloud: az cloud set --name NAME',
+        'For a server of your own, type --service-url together with --resource and the audience that this server '
+        'alone accepts.',
+    ]
 
 
 def _is_host(match: re.Match[str]) -> bool:
     if match['ipv6'] is None:
         return all(map(_LABEL.fullmatch, match['name'].lower().removesuffix('.').split('.')))
     import ipaddress
+
     try:
         return bool(ipaddress.IPv6Address(match['ipv6']))
     except ValueError:
@@ -114,4 +125,5 @@ def _not_a_service_url() -> InvalidArgumentValueError:
     return InvalidArgumentValueError(
         'The service URL is not one.',
         recommendation='It looks like https://WORKSPACE-SERVICE.dicom.azurehealthcareapis.com, without user name, '
-                       'query or fragment; an international host name is written in its xn-- form.')
+        'query or fragment; an international host name is written in its xn-- form.',
+    )

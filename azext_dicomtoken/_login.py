@@ -3,6 +3,7 @@
 It keeps no token: az's own cache is the one cache, so `az logout` leaves nothing behind.
 Which audience to ask for is `_service`'s affair; core's errors and their advice pass through as they are.
 """
+
 from __future__ import annotations
 
 import threading
@@ -41,8 +42,9 @@ class Login:
     :param tenant: name or ID; together with a typed subscription core refuses it.
     """
 
-    def __init__(self, cli_ctx: Any, *, audience: str, subscription: str | None = None,
-                 tenant: str | None = None) -> None:
+    def __init__(
+        self, cli_ctx: Any, *, audience: str, subscription: str | None = None, tenant: str | None = None
+    ) -> None:
         self._cli_ctx = cli_ctx
         self._scopes = resource_to_scopes(audience)
         self._audience = audience
@@ -51,8 +53,9 @@ class Login:
         self._lock = threading.Lock()
         self._last: IssuedToken | None = None
 
-    def get_token(self, *, claims: str | None = None, force_refresh: bool = False,
-                  min_validity_seconds: float = 0) -> IssuedToken:
+    def get_token(
+        self, *, claims: str | None = None, force_refresh: bool = False, min_validity_seconds: float = 0
+    ) -> IssuedToken:
         """A token from az's cache, or a new one where that is asked for or the cached one is too short-lived.
 
         A managed identity and Cloud Shell cannot be made to renew: there the token endpoint decides, and what comes
@@ -72,6 +75,7 @@ class Login:
     def unverified_claims(self) -> dict[str, Any]:
         """What the token in hand says of itself; empty where there is none, or none that can be read."""
         from azext_dicomtoken._claims import NotAToken, decode_unverified
+
         try:
             return decode_unverified(self._last.token) if self._last else {}
         except NotAToken:
@@ -91,14 +95,16 @@ class Login:
 
     def _cached(self) -> IssuedToken:
         (token_type, token, entry), subscription, tenant = Profile(cli_ctx=self._cli_ctx).get_raw_token(
-            scopes=self._scopes, subscription=self._subscription, tenant=self._tenant)
+            scopes=self._scopes, subscription=self._subscription, tenant=self._tenant
+        )
         return IssuedToken(token, token_type, entry['expires_on'], tenant, subscription)
 
     def _renewed(self, claims: str) -> IssuedToken:
         if self._subscription and self._tenant:
-            return self._cached()       # core refuses the pair there, in its own words
+            return self._cached()  # core refuses the pair there, in its own words
         credential, subscription, tenant = Profile(cli_ctx=self._cli_ctx).get_login_credentials(
-            subscription_id=self._subscription, aux_tenants=[self._tenant] if self._tenant else None)
+            subscription_id=self._subscription, aux_tenants=[self._tenant] if self._tenant else None
+        )
         if not self._tenant:
             token = credential.get_token(*self._scopes, claims=claims)
             return IssuedToken(token.token, 'Bearer', token.expires_on, tenant, subscription)
@@ -106,7 +112,7 @@ class Login:
             token = credential.get_token(*self._scopes, claims=claims)
         else:
             tokens = credential.get_auxiliary_tokens(*self._scopes, claims_challenge=claims)
-            if not tokens:              # no other tenant for this kind of account, which core says best
+            if not tokens:  # no other tenant for this kind of account, which core says best
                 return self._cached()
             token = tokens[0]
         return IssuedToken(token.token, 'Bearer', token.expires_on, self._tenant, None)
@@ -116,13 +122,19 @@ class Login:
         # {'error': 'invalid_resource', 'error_codes': [500011], …}: to sign in again, as core advises, changes nothing.
         refusal = getattr(error, 'msal_error', None) or {}
         if 500011 in (refusal.get('error_codes') or ()):
-            raise AuthenticationError(str(error), recommendation=[
-                f'The tenant knows no audience {self._audience}. It is misspelled (--resource), or the service belongs '
-                'to another tenant. Sign in there:', 'az login --tenant TENANT']) from error
+            raise AuthenticationError(
+                str(error),
+                recommendation=[
+                    f'The tenant knows no audience {self._audience}. It is misspelled (--resource), or the service '
+                    'belongs to another tenant. Sign in there:',
+                    'az login --tenant TENANT',
+                ],
+            ) from error
         if refusal.get('error') == 'AudienceNotSupported':
             raise AuthenticationError(
                 f'The token broker of Cloud Shell does not issue tokens for {self._audience}.',
-                recommendation='Sign in inside the shell, which goes past the broker:\naz login') from error
+                recommendation='Sign in inside the shell, which goes past the broker:\naz login',
+            ) from error
 
 
 def signed_in_account(cli_ctx: Any, subscription: str | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Owned: the options' values and what does not go together, refused before anything is sent or written. Not owned: how
 they are spelled and explained (`_params`).
 """
+
 from __future__ import annotations
 
 import os
@@ -10,11 +11,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from azure.cli.core.azclierror import (
-    InvalidArgumentValueError, MutuallyExclusiveArgumentError, RequiredArgumentMissingError)
+    InvalidArgumentValueError,
+    MutuallyExclusiveArgumentError,
+    RequiredArgumentMissingError,
+)
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._validators import parse_duration, refuse_empty, spelled
 
-LAST_SEQUENCE = 2 ** 63 - 1
+LAST_SEQUENCE = 2**63 - 1
 MAX_ITEMS = 100
 CONCURRENCY = 8
 POLL_INTERVAL = '10s'
@@ -26,7 +30,7 @@ _FILTERS = ('action', 'state', 'study_instance_uid', 'series_instance_uid', 'sop
 
 
 @dataclass
-class Options:      # pylint: disable=too-many-instance-attributes    # one for each option
+class Options:  # pylint: disable=too-many-instance-attributes    # one for each option
     """The options under the names that they have in `_params`; None, False or empty where not given."""
 
     service_url: str | None = None
@@ -109,8 +113,11 @@ class Options:      # pylint: disable=too-many-instance-attributes    # one for 
     def typed(self, *without: str) -> list[tuple[str, Any]]:
         """The options that were given, as they are spelled, for a command to paste."""
         given = [(name, getattr(self, name)) for name in NAMES if name not in without]
-        return [('--' + spelled(name), value) for name, value in given
-                if value is not None and not getattr(value, 'is_default', False)]
+        return [
+            ('--' + spelled(name), value)
+            for name, value in given
+            if value is not None and not getattr(value, 'is_default', False)
+        ]
 
 
 _MEANINGS = ('start', 'end', 'token', 'poll_interval_seconds', 'settle_seconds')
@@ -124,13 +131,20 @@ def _check_presence(options: Options) -> None:
 
 
 def _check_numbers(options: Options) -> None:
-    bounds = {'after_sequence': (0, LAST_SEQUENCE), 'sequence': (1, LAST_SEQUENCE), 'tail': (1, 1_000_000),
-              'max_items': (1, 1_000_000), 'concurrency': (1, 32)}
+    bounds = {
+        'after_sequence': (0, LAST_SEQUENCE),
+        'sequence': (1, LAST_SEQUENCE),
+        'tail': (1, 1_000_000),
+        'max_items': (1, 1_000_000),
+        'concurrency': (1, 32),
+    }
     for name, (lowest, highest) in bounds.items():
         value = getattr(options, name)
         if value is not None and not lowest <= value <= highest:
-            raise InvalidArgumentValueError(f'The value of --{spelled(name)} is out of bounds.',
-                                            recommendation=f'It takes a whole number from {lowest} to {highest}.')
+            raise InvalidArgumentValueError(
+                f'The value of --{spelled(name)} is out of bounds.',
+                recommendation=f'It takes a whole number from {lowest} to {highest}.',
+            )
 
 
 def _check_combinations(options: Options) -> None:
@@ -138,8 +152,18 @@ def _check_combinations(options: Options) -> None:
     given |= {name for name in ('after_sequence', 'sequence') if getattr(options, name) is not None}
     for name in _ONE_EVENT:
         if name in given:
-            others = [*_STARTS, 'end_time', 'max_items', 'stream', 'output_file', 'follow', 'checkpoint',
-                      'summary_file', *({*_ONE_EVENT} - {name}), *(_FILTERS if name == 'sequence' else ())]
+            others = [
+                *_STARTS,
+                'end_time',
+                'max_items',
+                'stream',
+                'output_file',
+                'follow',
+                'checkpoint',
+                'summary_file',
+                *({*_ONE_EVENT} - {name}),
+                *(_FILTERS if name == 'sequence' else ()),
+            ]
             _refuse_together(given, name, others)
     for name in _STARTS:
         _refuse_together(given, name, [other for other in _STARTS if other != name])
@@ -148,8 +172,22 @@ def _check_combinations(options: Options) -> None:
     _refuse_together(given, 'next_token', ['follow', 'checkpoint'])
     _refuse_together(given, 'max_items', ['stream', 'output_file', 'follow'])
     _refuse_together(given, 'stream', ['output_file'])
-    _refuse_together(given, 'count_by', ['latest', 'sequence', 'tail', 'next_token', 'max_items', 'stream',
-                                         'output_file', 'follow', 'checkpoint', 'include_metadata'])
+    _refuse_together(
+        given,
+        'count_by',
+        [
+            'latest',
+            'sequence',
+            'tail',
+            'next_token',
+            'max_items',
+            'stream',
+            'output_file',
+            'follow',
+            'checkpoint',
+            'include_metadata',
+        ],
+    )
     _require(given, 'until_latest', ['follow'])
     _require(given, 'poll_interval', ['follow'])
     _require(given, 'overwrite', ['output_file', 'summary_file'])
@@ -159,25 +197,30 @@ def _check_combinations(options: Options) -> None:
 def _refuse_together(given: set[str], name: str, others: list[str]) -> None:
     for other in others:
         if name in given and other in given:
-            raise MutuallyExclusiveArgumentError(f'--{spelled(name)} and --{spelled(other)} do not go together.',
-                                                 recommendation='Leave one of them out.')
+            raise MutuallyExclusiveArgumentError(
+                f'--{spelled(name)} and --{spelled(other)} do not go together.', recommendation='Leave one of them out.'
+            )
 
 
 def _require(given: set[str], name: str, others: list[str]) -> None:
     if name in given and not given & set(others):
         named = ' or '.join(f'--{spelled(other)}' for other in others)
-        raise RequiredArgumentMissingError(f'--{spelled(name)} says nothing without {named}.',
-                                           recommendation=f'Add {named}, or leave it out.')
+        raise RequiredArgumentMissingError(
+            f'--{spelled(name)} says nothing without {named}.', recommendation=f'Add {named}, or leave it out.'
+        )
 
 
 def _check_texts(options: Options) -> None:
     from dicomfeed.times import Clock
+
     now = Clock().now()
     options.start = _moment(options.start_time, '--start-time', now)
     options.end = _moment(options.end_time, '--end-time', now)
     if options.end is not None and options.end <= (options.start or 0):
-        raise InvalidArgumentValueError('The window of time is empty: it ends before it begins.',
-                                        recommendation='Give an --end-time that is later than --start-time.')
+        raise InvalidArgumentValueError(
+            'The window of time is empty: it ends before it begins.',
+            recommendation='Give an --end-time that is later than --start-time.',
+        )
     if options.next_token:
         options.token = NextToken.decoded(options.next_token)
     options.poll_interval_seconds = _seconds(options.poll_interval or POLL_INTERVAL, '--poll-interval', 1, 86_400)
@@ -188,6 +231,7 @@ def _check_texts(options: Options) -> None:
 
 def _moment(text: str | None, option: str, now: int) -> int | None:
     from dicomfeed.times import parse_moment
+
     if text is None:
         return None
     try:
@@ -195,40 +239,53 @@ def _moment(text: str | None, option: str, now: int) -> int | None:
     except ValueError:
         raise InvalidArgumentValueError(
             f'The value of {option} is not a time.',
-            recommendation='Write it like 2026-01-31T09:30:00Z, 2026-01-31, now, or an age like 90s, 15m, 2h, 3d, 1w.'
+            recommendation='Write it like 2026-01-31T09:30:00Z, 2026-01-31, now, or an age like 90s, 15m, 2h, 3d, 1w.',
         ) from None
 
 
 def _seconds(text: str, option: str, lowest: float, highest: float) -> float:
     seconds = parse_duration(text, option)
     if not lowest <= seconds <= highest:
-        raise InvalidArgumentValueError(f'The value of {option} is out of bounds.',
-                                        recommendation=f'It takes {lowest} to {highest} seconds, such as 60s or 5m.')
+        raise InvalidArgumentValueError(
+            f'The value of {option} is out of bounds.',
+            recommendation=f'It takes {lowest} to {highest} seconds, such as 60s or 5m.',
+        )
     return seconds
 
 
 def _check_uids(uids: list[str], option: str) -> None:
     import re
+
     if not all(re.fullmatch(r'[0-9.]{1,64}', uid) for uid in uids):
-        raise InvalidArgumentValueError(f'A value of {option} is not a UID.',
-                                        recommendation='A UID is made of digits and dots, at most 64 of them.')
+        raise InvalidArgumentValueError(
+            f'A value of {option} is not a UID.', recommendation='A UID is made of digits and dots, at most 64 of them.'
+        )
 
 
 def _check_files(options: Options) -> None:
-    paths = {name: os.path.realpath(path) for name in ('output_file', 'summary_file', 'checkpoint')
-             if (path := getattr(options, name))}
+    paths = {
+        name: os.path.realpath(path)
+        for name in ('output_file', 'summary_file', 'checkpoint')
+        if (path := getattr(options, name))
+    }
     if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
-        raise InvalidArgumentValueError('The value of --output-file is the name of the checkpoint\'s lock.',
-                                        recommendation='Give it another name.')
+        raise InvalidArgumentValueError(
+            "The value of --output-file is the name of the checkpoint's lock.", recommendation='Give it another name.'
+        )
     names = list(paths)
     for position, name in enumerate(names):
         for other in names[:position]:
             if paths[name] == paths[other]:
-                raise MutuallyExclusiveArgumentError(f'--{spelled(other)} and --{spelled(name)} name one file.',
-                                                     recommendation='Give each a file of its own.')
+                raise MutuallyExclusiveArgumentError(
+                    f'--{spelled(other)} and --{spelled(name)} name one file.',
+                    recommendation='Give each a file of its own.',
+                )
         if os.path.isdir(paths[name]):
-            raise InvalidArgumentValueError(f'The value of --{spelled(name)} is a folder.',
-                                            recommendation='Name a file in it.')
+            raise InvalidArgumentValueError(
+                f'The value of --{spelled(name)} is a folder.', recommendation='Name a file in it.'
+            )
         if not os.path.isdir(os.path.dirname(paths[name])):
-            raise InvalidArgumentValueError(f'The folder of --{spelled(name)} does not exist.',
-                                            recommendation='Make it first, or name a file in another one.')
+            raise InvalidArgumentValueError(
+                f'The folder of --{spelled(name)} does not exist.',
+                recommendation='Make it first, or name a file in another one.',
+            )

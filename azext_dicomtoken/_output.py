@@ -2,6 +2,7 @@
 
 What az prints of a result is az's affair. The files of the change feed are `dicomfeed.sink`'s.
 """
+
 from __future__ import annotations
 
 import os
@@ -15,7 +16,7 @@ from azure.cli.core.azclierror import FileOperationError
 # C0, DEL, C1, line separators, marks that turn the direction of writing, lone surrogates.
 _CONTROLS = re.compile('[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 _STREAM_PATHS = re.compile(r'/dev/(?:(stdin|stdout|stderr)|fd/(\d{1,9}))|/proc/self/fd/(\d{1,9})', re.ASCII)
-_MOST_CHARACTERS = 2 ** 20
+_MOST_CHARACTERS = 2**20
 
 
 def write_stdout(text: str, *, stream: TextIO | None = None) -> None:
@@ -33,8 +34,10 @@ def write_stdout(text: str, *, stream: TextIO | None = None) -> None:
         raise
     except OSError as error:
         abandon_stdout()
-        raise FileOperationError(f'Standard output could not be written: {error.strerror}.',
-                                 recommendation='Check where it leads and the free space there.') from error
+        raise FileOperationError(
+            f'Standard output could not be written: {error.strerror}.',
+            recommendation='Check where it leads and the free space there.',
+        ) from error
 
 
 def abandon_stdout() -> None:
@@ -59,11 +62,14 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
         else:
             _create(path, data)
     except FileExistsError:
-        raise FileOperationError('The output file exists already.',
-                                 recommendation='Choose another name, or add --overwrite.') from None
+        raise FileOperationError(
+            'The output file exists already.', recommendation='Choose another name, or add --overwrite.'
+        ) from None
     except OSError as error:
-        raise FileOperationError(f'The output file could not be written: {error.strerror}.',
-                                 recommendation='Check the folder, its permissions and the free space.') from error
+        raise FileOperationError(
+            f'The output file could not be written: {error.strerror}.',
+            recommendation='Check the folder, its permissions and the free space.',
+        ) from error
 
 
 def is_stream(path: str) -> bool:
@@ -77,7 +83,7 @@ def is_stream(path: str) -> bool:
 def open_stream(path: str) -> int:
     """A descriptor that writes to what `is_stream`."""
     own = _STREAM_PATHS.fullmatch(path)
-    if own:     # opening it by name would begin a redirected file anew
+    if own:  # opening it by name would begin a redirected file anew
         return os.dup({'stdin': 0, 'stdout': 1, 'stderr': 2}.get(own[1]) or int(own[2] or own[3] or 0))
     return os.open(path, os.O_WRONLY)
 
@@ -94,8 +100,9 @@ def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
             return file.read(_MOST_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, 'strerror', None) or 'it is not text'
-        raise FileOperationError(f'The file could not be read: {reason}.',
-                                 recommendation='Check its name and permissions.') from error
+        raise FileOperationError(
+            f'The file could not be read: {reason}.', recommendation='Check its name and permissions.'
+        ) from error
 
 
 def escape_controls(text: str) -> str:
@@ -141,7 +148,8 @@ def _create(path: str, data: bytes) -> None:
 
 
 def _replace(path: str, data: bytes) -> None:
-    import tempfile     # makes its files with mode 0600
+    import tempfile  # makes its files with mode 0600
+
     descriptor, beside = tempfile.mkstemp(prefix='.', suffix='.new', dir=os.path.dirname(path) or '.')
     try:
         _write_all(descriptor, data)

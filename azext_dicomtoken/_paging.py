@@ -3,6 +3,7 @@
 A token holds a timestamp and a sequence number, so it works inside a group of equal timestamps; and the end of the
 window, because `--until` may be an age.
 """
+
 from __future__ import annotations
 
 import base64
@@ -34,18 +35,23 @@ class NextToken:
 
     @classmethod
     def decoded(cls, text: str) -> NextToken:
-        from dicomfeed.events import LAST_SEQUENCE      # az reads this module for -h too
+        from dicomfeed.events import LAST_SEQUENCE  # az reads this module for -h too
         from dicomfeed.times import LAST_TICK
+
         try:
             version, sequence, ticks, end = json.loads(base64.urlsafe_b64decode(text + '=' * (-len(text) % 4)))
             bounds = {LAST_SEQUENCE: [sequence], LAST_TICK: [ticks, 0 if end is None else end]}
-            if version != 1 or not all(isinstance(number, int) and 0 <= number <= last
-                                       for last, numbers in bounds.items() for number in numbers):
+            if version != 1 or not all(
+                isinstance(number, int) and 0 <= number <= last
+                for last, numbers in bounds.items()
+                for number in numbers
+            ):
                 raise ValueError
         except (ValueError, TypeError, RecursionError):
             raise InvalidArgumentValueError(
                 'The value of --next-token is not one that this command printed.',
-                recommendation='Copy the whole of it, or begin anew without it.') from None
+                recommendation='Copy the whole of it, or begin anew without it.',
+            ) from None
         return cls(sequence, ticks, end)
 
 
@@ -61,6 +67,8 @@ def command_line(options: Iterable[tuple[str, Any]], *, windows: bool = os.name 
             words += [option, str(value)]
     if windows:
         import subprocess
+
         return subprocess.list2cmdline(words)
     import shlex
+
     return shlex.join(words)

@@ -1,4 +1,5 @@
 """A progress bar on standard error, where a person watches and az's settings allow one."""
+
 from __future__ import annotations
 
 import sys
@@ -13,16 +14,21 @@ class Progress:
     """az's own bar. az does not look at --only-show-errors or core.disable_progress_bar for a bar; this does."""
 
     def __init__(self, cli_ctx: Any, *, wanted: bool) -> None:
-        shown = (wanted and sys.stderr.isatty() and not cli_ctx.only_show_errors
-                 and not cli_ctx.config.getboolean('core', 'disable_progress_bar', fallback=False))
+        shown = (
+            wanted
+            and sys.stderr.isatty()
+            and not cli_ctx.only_show_errors
+            and not cli_ctx.config.getboolean('core', 'disable_progress_bar', fallback=False)
+        )
         self._hook = cli_ctx.get_progress_controller(det=True) if shown else None
         self._last_update = float('-inf')
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._hook is not None and self._hook.reporter.value is not None:
             sys.stderr.write('\r' + ' ' * 90 + '\r')
 

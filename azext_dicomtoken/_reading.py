@@ -1,4 +1,5 @@
 """What every way of reading the feed needs: the service, the sign-in, the client, and who hears of trouble."""
+
 from __future__ import annotations
 
 import math
@@ -25,7 +26,7 @@ from dicomfeed.transport import HttpTransport
 logger = get_logger(__name__)
 
 _SECONDS_BETWEEN_REPORTS = 5.0
-_DECODING = 2   # threads more than requests, so that none waits for a page with metadata to be decoded
+_DECODING = 2  # threads more than requests, so that none waits for a page with metadata to be decoded
 
 
 @dataclass
@@ -58,7 +59,7 @@ def _reason(retry: Retry) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:      # pylint: disable=too-many-instance-attributes    # what one run is made of
+class Reading:  # pylint: disable=too-many-instance-attributes    # what one run is made of
     """One run of the command."""
 
     cmd: Any
@@ -103,20 +104,32 @@ class Reading:      # pylint: disable=too-many-instance-attributes    # what one
 def open_reading(cmd: Any, options: Options) -> Reading:
     """Put together what a run needs. Nothing has been sent after it, but to Azure Resource Manager when named."""
     from azure.cli.core.util import get_az_user_agent
+
     service = resolve_service(
-        cmd.cli_ctx, service_url=options.service_url, workspace_name=options.workspace_name,
-        dicom_service_name=options.dicom_service_name, resource_group_name=options.resource_group_name,
-        resource=options.resource)
+        cmd.cli_ctx,
+        service_url=options.service_url,
+        workspace_name=options.workspace_name,
+        dicom_service_name=options.dicom_service_name,
+        resource_group_name=options.resource_group_name,
+        resource=options.resource,
+    )
     assert service.url is not None
-    login = Login(cmd.cli_ctx, audience=service.audience, subscription=cmd.cli_ctx.data.get('subscription_id'),
-                  tenant=options.tenant)
+    login = Login(
+        cmd.cli_ctx,
+        audience=service.audience,
+        subscription=cmd.cli_ctx.data.get('subscription_id'),
+        tenant=options.tenant,
+    )
     summary = Summary()
     trouble = Trouble(summary)
     concurrency = options.concurrency or CONCURRENCY
-    client = FeedClient(service.url, login,
-                        transport=HttpTransport(user_agent=get_az_user_agent(), connections=concurrency),
-                        patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
-                        on_retry=trouble.retrying)
+    client = FeedClient(
+        service.url,
+        login,
+        transport=HttpTransport(user_agent=get_az_user_agent(), connections=concurrency),
+        patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
+        on_retry=trouble.retrying,
+    )
     feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
     pool = ThreadPool(concurrency + (_DECODING if options.include_metadata else 0))
     return Reading(cmd, options, service, login, feed, pool, Filters(**options.filters), summary)

@@ -2,6 +2,7 @@
 
 Owned: where a run begins, how far it got, how another one goes on. Not owned: where the events go (`_stream`).
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -57,10 +58,14 @@ class Sequences(Run):
     def __init__(self, reading: Reading, checkpoint: Checkpoint | None) -> None:
         super().__init__(reading, checkpoint)
         options = reading.options
-        cursor, last, since = ((checkpoint.sequence, checkpoint.last, checkpoint.since) if checkpoint is not None
-                               else (self._first_cursor(), None, options.start))
-        self.reader = SequenceReader(reading.feed, cursor=cursor, last=last, pool=reading.pool,
-                                     settle_seconds=options.settle_seconds)
+        cursor, last, since = (
+            (checkpoint.sequence, checkpoint.last, checkpoint.since)
+            if checkpoint is not None
+            else (self._first_cursor(), None, options.start)
+        )
+        self.reader = SequenceReader(
+            reading.feed, cursor=cursor, last=last, pool=reading.pool, settle_seconds=options.settle_seconds
+        )
         self._began_at = cursor
         self._through = 0
         self.wanted = None if since is None else lambda event: event.ticks >= since
@@ -74,8 +79,10 @@ class Sequences(Run):
         reader.verify(newest)
         self._through = newest.sequence if newest else 0
         if options.follow:
-            return reader.follow(poll_interval_seconds=options.poll_interval_seconds,
-                                 until=self._through if options.until_latest else None)
+            return reader.follow(
+                poll_interval_seconds=options.poll_interval_seconds,
+                until=self._through if options.until_latest else None,
+            )
         return reader.read(self._through, at_hole=AtHole.STOP if options.checkpoint else AtHole.PASS)
 
     def fraction(self, events: list[Event]) -> float:
@@ -90,8 +97,11 @@ class Sequences(Run):
         before_hole = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
         summary.complete_through = min(self._dealt_with(), before_hole)
         if reader.complete_through is not None:
-            logger.warning('Complete through sequence number %d: above it, events may still appear that belong '
-                           'between those delivered.', reader.complete_through)
+            logger.warning(
+                'Complete through sequence number %d: above it, events may still appear that belong '
+                'between those delivered.',
+                reader.complete_through,
+            )
 
     def _dealt_with(self) -> int:
         reached = self.reached()
@@ -107,8 +117,9 @@ class Sequences(Run):
         if options.start is not None:
             return sequence_before(feed, options.start, settle_seconds=settle)
         if options.tail:
-            return sequence_before_tail(feed, options.tail, filters=self.reading.filters, pool=pool,
-                                        settle_seconds=settle)
+            return sequence_before_tail(
+                feed, options.tail, filters=self.reading.filters, pool=pool, settle_seconds=settle
+            )
         return sequence_now(feed, pool=pool, settle_seconds=settle) if options.follow else 0
 
 
@@ -119,8 +130,13 @@ class Window(Run):
         super().__init__(reading, checkpoint)
         self._after = reading.options.window_start
         self._end = reading.window_end()
-        self._reader = WindowReader(reading.feed, start=self._after[0], end=self._end, pool=reading.pool,
-                                    settle_seconds=reading.options.settle_seconds)
+        self._reader = WindowReader(
+            reading.feed,
+            start=self._after[0],
+            end=self._end,
+            pool=reading.pool,
+            settle_seconds=reading.options.settle_seconds,
+        )
         if reading.options.token:
             self.wanted = lambda event: (event.ticks, event.sequence) > self._after
 
@@ -148,8 +164,13 @@ class Tail(Run):
 
     def batches(self) -> Iterator[list[Event]]:
         options = self.reading.options
-        yield newest_events(self.reading.feed, options.tail or 1, filters=self.reading.filters,
-                            pool=self.reading.pool, settle_seconds=options.settle_seconds)
+        yield newest_events(
+            self.reading.feed,
+            options.tail or 1,
+            filters=self.reading.filters,
+            pool=self.reading.pool,
+            settle_seconds=options.settle_seconds,
+        )
 
     def fraction(self, events: list[Event]) -> float:
         return 1.0

@@ -4,6 +4,7 @@ A service is named by its URL, by its names, or by a configured default; where n
 Resource Manager is asked (`_arm`). `_hosts` judges every URL that comes out, wherever it came from; it is imported
 where there is a URL, because its patterns cost a token without one six milliseconds.
 """
+
 from __future__ import annotations
 
 import re
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure.cli.core.azclierror import (
-    AzureResponseError, InvalidArgumentValueError, MutuallyExclusiveArgumentError, RequiredArgumentMissingError)
+    AzureResponseError,
+    InvalidArgumentValueError,
+    MutuallyExclusiveArgumentError,
+    RequiredArgumentMissingError,
+)
 from azext_dicomtoken._clouds import DicomCloud, dicom_cloud
 
 
@@ -35,9 +40,16 @@ class AudienceUnknown(RequiredArgumentMissingError):
     """Nothing given says which audience is right in this cloud."""
 
 
-def resolve_service(cli_ctx: Any, *, service_url: str | None = None, workspace_name: str | None = None,
-                    dicom_service_name: str | None = None, resource_group_name: str | None = None,
-                    resource: str | None = None, url_required: bool = True) -> Service:
+def resolve_service(
+    cli_ctx: Any,
+    *,
+    service_url: str | None = None,
+    workspace_name: str | None = None,
+    dicom_service_name: str | None = None,
+    resource_group_name: str | None = None,
+    resource: str | None = None,
+    url_required: bool = True,
+) -> Service:
     """Turn what was typed and configured into a service, or refuse.
 
     Typed names beat a configured URL. With both names, a resource group (typed or configured) makes Azure Resource
@@ -61,51 +73,63 @@ def resolve_service(cli_ctx: Any, *, service_url: str | None = None, workspace_n
     elif url_required:
         raise RequiredArgumentMissingError(
             'Which DICOM service is meant?',
-            recommendation=['Give --service-url, or --workspace-name and --dicom-service-name,',
-                            'or a default: az config set defaults.dicom_service_url=URL'])
+            recommendation=[
+                'Give --service-url, or --workspace-name and --dicom-service-name,',
+                'or a default: az config set defaults.dicom_service_url=URL',
+            ],
+        )
     return Service(url, resource or cloud.audience or _refuse_unknown_audience(cli_ctx), names=names)
 
 
 def _refuse_unverified_connections() -> None:
     from azure.cli.core.util import DISABLE_VERIFY_VARIABLE_NAME, should_disable_connection_verify
+
     if should_disable_connection_verify():
         raise InvalidArgumentValueError(
             f'{DISABLE_VERIFY_VARIABLE_NAME} is set, and a token is never sent without checking the certificate.',
             recommendation='Unset it. For a server or proxy with a certificate authority of its own, name the '
-                           'authority\'s file in the environment variable REQUESTS_CA_BUNDLE.')
+            "authority's file in the environment variable REQUESTS_CA_BUNDLE.",
+        )
 
 
 def _refuse_odd_resource(resource: str | None) -> None:
     # White space would make two scopes of one.
     if resource is not None and not re.fullmatch(r'[!-~]+', resource):
-        raise InvalidArgumentValueError('The value of --resource is not an audience.',
-                                        recommendation='An audience is a URI or an application ID, without blanks.')
+        raise InvalidArgumentValueError(
+            'The value of --resource is not an audience.',
+            recommendation='An audience is a URI or an application ID, without blanks.',
+        )
 
 
 def _names(workspace_name: str | None, dicom_service_name: str | None) -> tuple[str, str] | None:
     names = {'--workspace-name': workspace_name, '--dicom-service-name': dicom_service_name}
     for option, name in names.items():
         if name is not None and not re.fullmatch(r'[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?', name):
-            raise InvalidArgumentValueError(f'The value of {option} is not a name.',
-                                            recommendation='Names are made of letters, digits and hyphens.')
+            raise InvalidArgumentValueError(
+                f'The value of {option} is not a name.', recommendation='Names are made of letters, digits and hyphens.'
+            )
     if workspace_name and dicom_service_name:
         return workspace_name, dicom_service_name
     if workspace_name or dicom_service_name:
         missing = next(option for option, name in names.items() if not name)
-        raise RequiredArgumentMissingError(f'{missing} is missing.',
-                                           recommendation='A service is named by both names or by --service-url.')
+        raise RequiredArgumentMissingError(
+            f'{missing} is missing.', recommendation='A service is named by both names or by --service-url.'
+        )
     return None
 
 
-def _refuse_contradictions(service_url: str | None, resource_group_name: str | None, *,
-                           names: tuple[str, str] | None) -> None:
+def _refuse_contradictions(
+    service_url: str | None, resource_group_name: str | None, *, names: tuple[str, str] | None
+) -> None:
     if names and _typed(service_url):
-        raise MutuallyExclusiveArgumentError('--service-url and the names of a service do not go together.',
-                                             recommendation='Give one of them.')
+        raise MutuallyExclusiveArgumentError(
+            '--service-url and the names of a service do not go together.', recommendation='Give one of them.'
+        )
     if not names and _typed(resource_group_name):
         raise RequiredArgumentMissingError(
             '--resource-group says nothing without the names of a service.',
-            recommendation='Add --workspace-name and --dicom-service-name, or leave it out.')
+            recommendation='Add --workspace-name and --dicom-service-name, or leave it out.',
+        )
 
 
 def _typed(value: str | None) -> bool:
@@ -117,27 +141,34 @@ def _url_from_names(cloud: DicomCloud, workspace_name: str, dicom_service_name: 
     if cloud.suffix is None:
         raise RequiredArgumentMissingError(
             'The host names of the DICOM service in the active cloud are not known.',
-            recommendation='Add --resource-group, so that Azure Resource Manager can say the URL.')
+            recommendation='Add --resource-group, so that Azure Resource Manager can say the URL.',
+        )
     from azext_dicomtoken._hosts import parse_service_url
+
     return str(parse_service_url(f'https://{workspace_name}-{dicom_service_name}.{cloud.suffix}'))
 
 
 def _url_from_text(cloud: DicomCloud, service_url: str, resource: str | None) -> str:
     from azext_dicomtoken._hosts import is_own_audience, parse_service_url, refuse_untrusted
+
     origin = parse_service_url(service_url)
     refuse_untrusted(origin, cloud, own_server=_typed(service_url) and is_own_audience(resource))
     return str(origin)
 
 
-def _from_arm(cli_ctx: Any, cloud: DicomCloud, names: tuple[str, str], *, resource_group_name: str,
-              resource: str | None) -> Service:
+def _from_arm(
+    cli_ctx: Any, cloud: DicomCloud, names: tuple[str, str], *, resource_group_name: str, resource: str | None
+) -> Service:
     from azext_dicomtoken._arm import read_service
     from azext_dicomtoken._hosts import parse_service_url
+
     found = read_service(cli_ctx, *names, resource_group_name=resource_group_name)
     origin = parse_service_url(found.url)
     if not (origin.is_under(cloud.suffix) or cloud.suffix is None and origin.is_plain_https()):
-        raise AzureResponseError('Azure Resource Manager named a host that is no DICOM service of the active cloud.',
-                                 recommendation='Check the active cloud: az cloud show --query name')
+        raise AzureResponseError(
+            'Azure Resource Manager named a host that is no DICOM service of the active cloud.',
+            recommendation='Check the active cloud: az cloud show --query name',
+        )
     audience = resource or _choose(found.audiences, cloud.audience) or _refuse_unknown_audience(cli_ctx)
     return Service(str(origin), audience, found.resource_id, names)
 
@@ -152,5 +183,8 @@ def _choose(audiences: list[str], known: str | None) -> str | None:
 def _refuse_unknown_audience(cli_ctx: Any) -> str:
     raise AudienceUnknown(
         f'The audience of the DICOM service in the cloud {cli_ctx.cloud.name} is not known.',
-        recommendation=['Name it with --resource, or let Azure Resource Manager say it:',
-                        '--resource-group together with --workspace-name and --dicom-service-name.'])
+        recommendation=[
+            'Name it with --resource, or let Azure Resource Manager say it:',
+            '--resource-group together with --workspace-name and --dicom-service-name.',
+        ],
+    )

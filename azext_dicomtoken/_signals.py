@@ -2,6 +2,7 @@
 
 On Windows there is no SIGTERM; not tried there.
 """
+
 from __future__ import annotations
 
 import signal
@@ -49,7 +50,7 @@ class Interruption:
             return
         former: dict[int, Any] = {}
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:     # as `nohup` and `&` in a script leave it
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and `&` in a script leave it
                 former[number] = signal.signal(number, self._handle)
         try:
             yield self

@@ -1,4 +1,5 @@
 """Events as they come: to standard output or to a file, with a checkpoint, for ever or to the end."""
+
 from __future__ import annotations
 
 import gc
@@ -21,8 +22,16 @@ from dicomfeed.events import Event
 logger = get_logger(__name__)
 
 # What another run that goes on says in its own words, or has in its --next-token.
-_GO_ON_WITHOUT = ('output_file', 'overwrite', 'summary_file', 'start_time', 'end_time', 'after_sequence', 'next_token',
-                  'tail')
+_GO_ON_WITHOUT = (
+    'output_file',
+    'overwrite',
+    'summary_file',
+    'start_time',
+    'end_time',
+    'after_sequence',
+    'next_token',
+    'tail',
+)
 
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.
@@ -55,11 +64,17 @@ def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: Ex
     reading = run.reading
     batches = run.batches()
     sink = opened_sink(reading.options, run.checkpoint, stack)
-    delivery = Delivery(sink, filters=reading.filters, summary=reading.summary, clock=reading.client.clock,
-                        wanted=run.wanted, checkpoint=run.checkpoint, lines_of=_lines_of(reading),
-                        uninterrupted=interruption.held_back,
-                        on_batch=lambda events: progress.show(f'{reading.summary.events} events ',
-                                                              run.fraction(events)))
+    delivery = Delivery(
+        sink,
+        filters=reading.filters,
+        summary=reading.summary,
+        clock=reading.client.clock,
+        wanted=run.wanted,
+        checkpoint=run.checkpoint,
+        lines_of=_lines_of(reading),
+        uninterrupted=interruption.held_back,
+        on_batch=lambda events: progress.show(f'{reading.summary.events} events ', run.fraction(events)),
+    )
     run.reached = lambda: delivery.reached
     with _summed_up(run):
         delivery.run(batches)
@@ -90,6 +105,7 @@ def _lines_of(reading: Reading) -> Callable[[list[Event]], list[bytes]] | None:
         return None
     import json
     from knack.util import CommandResultItem
+
     queried = _query_of(cli_ctx)
     to_tsv = cli_ctx.output.get_formatter('tsv')
 
@@ -101,6 +117,7 @@ def _lines_of(reading: Reading) -> Callable[[list[Event]], list[bytes]] | None:
             # as the one row of a result, or a list would be a row for each element
             return str(to_tsv(CommandResultItem([result]))).rstrip('\n').replace('\n', ' ')
         return json.dumps(result, ensure_ascii=False, separators=(',', ':'))
+
     return lines_of
 
 
@@ -111,13 +128,15 @@ def _query_of(cli_ctx: Any) -> Callable[[Any], Any]:
     offers no other way to the expression.
     """
     from knack.events import EVENT_INVOKER_FILTER_RESULT
-    handlers = list(cli_ctx._event_handlers[EVENT_INVOKER_FILTER_RESULT])   # pylint: disable=protected-access
+
+    handlers = list(cli_ctx._event_handlers[EVENT_INVOKER_FILTER_RESULT])  # pylint: disable=protected-access
 
     def queried(result: Any) -> Any:
         data = {'result': result}
         for handler in handlers:
             handler(cli_ctx, event_data=data)
         return data['result']
+
     return queried
 
 
@@ -128,23 +147,34 @@ def _say_how_to_go_on(what_happened: str, reading: Reading, run: Run) -> None:
         print(f'{what_happened} Run the same command again{summary} to go on.', file=sys.stderr)
         return
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
-    print(f'{what_happened} Go on with:\n' + reading.command_line([*run.go_on(), *where_to], without=_GO_ON_WITHOUT),
-          file=sys.stderr)
+    print(
+        f'{what_happened} Go on with:\n' + reading.command_line([*run.go_on(), *where_to], without=_GO_ON_WITHOUT),
+        file=sys.stderr,
+    )
 
 
 def _report(reading: Reading) -> None:
     """The summary: in words with an output file, as JSON in the file that was asked for."""
     import json
+
     options, summary = reading.options, reading.summary
     if options.output_file:
         complete = summary.complete_through
         logger.warning(
-            '%d events%s%s, %d holes, %d retries, %.1f seconds, %.0f events a second.', summary.events,
+            '%d events%s%s, %d holes, %d retries, %.1f seconds, %.0f events a second.',
+            summary.events,
             '' if summary.first_sequence is None else f', sequence {summary.first_sequence} to {summary.last_sequence}',
-            f', complete through {complete}' if complete is not None else
-            f', settled through {summary.settled_through}' if summary.settled_through else '',
-            summary.holes, summary.retries, summary.seconds, summary.events / max(summary.seconds, 0.001))
+            f', complete through {complete}'
+            if complete is not None
+            else f', settled through {summary.settled_through}'
+            if summary.settled_through
+            else '',
+            summary.holes,
+            summary.retries,
+            summary.seconds,
+            summary.events / max(summary.seconds, 0.001),
+        )
     if options.summary_file:
         from azext_dicomtoken._output import write_private_file
-        write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n',
-                           overwrite=True)
+
+        write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n', overwrite=True)

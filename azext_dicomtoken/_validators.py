@@ -3,19 +3,24 @@
 One function a command: az runs either a command's validator or those of its arguments, never both. What names a
 service is judged in `_service`.
 """
+
 from __future__ import annotations
 
 import re
 from typing import Any
 
 from azure.cli.core.azclierror import (
-    InvalidArgumentValueError, MutuallyExclusiveArgumentError, RequiredArgumentMissingError)
+    InvalidArgumentValueError,
+    MutuallyExclusiveArgumentError,
+    RequiredArgumentMissingError,
+)
 
 _UNIT_SECONDS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
 
 
 def validate_token_issue(cmd: Any, namespace: Any) -> None:
     from azext_dicomtoken._formats import FORMATS
+
     _refuse_empties(namespace, 'output_file', 'min_validity', 'variable_name')
     namespace.token_format = str(namespace.token_format)
     if namespace.min_validity is not None:
@@ -31,8 +36,10 @@ def validate_token_issue(cmd: Any, namespace: Any) -> None:
 def validate_token_show_claims(namespace: Any) -> None:
     _refuse_empties(namespace, 'token_file')
     if namespace.token_file and namespace.tenant:
-        raise MutuallyExclusiveArgumentError('--token-file and --tenant do not go together.',
-                                             recommendation='A token that is already there has its tenant.')
+        raise MutuallyExclusiveArgumentError(
+            '--token-file and --tenant do not go together.',
+            recommendation='A token that is already there has its tenant.',
+        )
 
 
 def validate_check_access(namespace: Any) -> None:
@@ -51,8 +58,10 @@ def parse_duration(text: str, option: str) -> float:
     """Seconds of a duration like `90s`, `15m`, `2h`, `1.5d` or `1w`."""
     match = re.fullmatch(r'([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])', text)
     if match is None:
-        raise InvalidArgumentValueError(f'The value of {option} is not a duration.',
-                                        recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.')
+        raise InvalidArgumentValueError(
+            f'The value of {option} is not a duration.',
+            recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.',
+        )
     return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
@@ -64,14 +73,17 @@ def spelled(name: str) -> str:
 def refuse_empty(name: str, value: Any) -> None:
     """An empty value is a variable that a script forgot to set, and must not pass for an option that was not given."""
     if value == '' or isinstance(value, list) and '' in value:
-        raise InvalidArgumentValueError(f'The value of --{spelled(name)} is empty.',
-                                        recommendation='Give it a value, or leave it out.')
+        raise InvalidArgumentValueError(
+            f'The value of --{spelled(name)} is empty.', recommendation='Give it a value, or leave it out.'
+        )
 
 
 def check_overwrite(namespace: Any) -> None:
     if namespace.overwrite and not namespace.output_file:
-        raise RequiredArgumentMissingError('--overwrite says nothing without --output-file.',
-                                           recommendation='Add --output-file, or leave --overwrite out.')
+        raise RequiredArgumentMissingError(
+            '--overwrite says nothing without --output-file.',
+            recommendation='Add --output-file, or leave --overwrite out.',
+        )
 
 
 def refuse_az_output(cmd: Any, option: str) -> None:
@@ -81,21 +93,30 @@ def refuse_az_output(cmd: Any, option: str) -> None:
     """
     invocation = cmd.cli_ctx.invocation.data
     if invocation.get('query_active'):
-        raise MutuallyExclusiveArgumentError(f'--query has nothing to work on with {option}.',
-                                             recommendation=f'Leave out either --query or {option}.')
+        raise MutuallyExclusiveArgumentError(
+            f'--query has nothing to work on with {option}.', recommendation=f'Leave out either --query or {option}.'
+        )
     refuse_other_output_format(cmd, option)
 
 
 def refuse_other_output_format(cmd: Any, option: str) -> None:
     configured = cmd.cli_ctx.config.get('core', 'output', fallback='json')
     if cmd.cli_ctx.invocation.data.get('output') not in (None, configured):
-        raise MutuallyExclusiveArgumentError(f'-o has no effect with {option}.',
-                                             recommendation=f'Leave out either -o or {option}.')
+        raise MutuallyExclusiveArgumentError(
+            f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
+        )
 
 
 def _refuse_empties(namespace: Any, *names: str) -> None:
-    for name in ('service_url', 'workspace_name', 'dicom_service_name', 'resource_group_name', 'resource', 'tenant',
-                 *names):
+    for name in (
+        'service_url',
+        'workspace_name',
+        'dicom_service_name',
+        'resource_group_name',
+        'resource',
+        'tenant',
+        *names,
+    ):
         refuse_empty(name, getattr(namespace, name))
 
 
@@ -105,7 +126,10 @@ def _check_variable_name(namespace: Any, *, wanted: bool) -> None:
     if not wanted:
         raise MutuallyExclusiveArgumentError(
             f'--variable-name says nothing with --format {namespace.token_format}.',
-            recommendation='It goes with env, env-no-export, fish, powershell and windows-cmd.')
+            recommendation='It goes with env, env-no-export, fish, powershell and windows-cmd.',
+        )
     if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]*', namespace.variable_name):
-        raise InvalidArgumentValueError('The value of --variable-name is not a name for a variable.',
-                                        recommendation='Use letters, digits and underscores, no digit first.')
+        raise InvalidArgumentValueError(
+            'The value of --variable-name is not a name for a variable.',
+            recommendation='Use letters, digits and underscores, no digit first.',
+        )

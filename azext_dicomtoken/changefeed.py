@@ -1,4 +1,5 @@
 """Body of `az dicom changefeed`: one event, a list, or a stream (`_stream`)."""
+
 from __future__ import annotations
 
 import sys
@@ -37,6 +38,7 @@ def _read(reading: Reading, interruption: Interruption) -> Any:
     options = reading.options
     if options.is_streaming:
         from azext_dicomtoken._stream import stream
+
         stream(reading, interruption)
         return None
     if options.count_by:
@@ -50,6 +52,7 @@ def _counts(reading: Reading, by: str) -> list[dict[str, Any]]:
     """One row a bucket, over the whole of what was asked."""
     from azext_dicomtoken._runs import Sequences, Window
     from dicomfeed.counts import Counts
+
     run = (Window if reading.options.is_window else Sequences)(reading, None)
     counts = Counts(by)
     for events in run.batches():
@@ -71,14 +74,17 @@ def _one_event(reading: Reading) -> dict[str, Any] | None:
 
 def _numbered_event(reading: Reading, sequence: int) -> dict[str, Any]:
     from dicomfeed.queries import SequenceRange
+
     events = reading.feed.page(SequenceRange(sequence - 1, 1)).events
     if events:
         return events[0].fields
     from azure.cli.core.azclierror import ResourceNotFoundError
+
     raise ResourceNotFoundError(
         'No event has that sequence number.',
         recommendation='A number may be missing for ever, or appear up to a minute late. The newest event: '
-                       'az dicom changefeed --latest')
+        'az dicom changefeed --latest',
+    )
 
 
 def _list(reading: Reading) -> list[dict[str, Any]]:
@@ -101,6 +107,7 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
     """The events after the checkpoint, which moves once az has printed them: at least once, never lost."""
     from knack.events import EVENT_CLI_SUCCESSFUL_EXECUTE
     from azext_dicomtoken._runs import Sequences
+
     holding = ExitStack()
     run = Sequences(reading, holding.enter_context(held_checkpoint(reading)))
     checkpoint = run.checkpoint
@@ -112,38 +119,49 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
         listed += passing[:room]
         checkpoint.deal_with(through=listed[-1] if len(passing) > room else None)
         if len(passing) > room:
-            print(f'There are more events than the {max_items} listed. Run the same command again to go on.',
-                  file=sys.stderr)
+            print(
+                f'There are more events than the {max_items} listed. Run the same command again to go on.',
+                file=sys.stderr,
+            )
             break
 
     def save(_cli_ctx: Any, **_: Any) -> None:
         sys.stdout.flush()
         checkpoint.save(checkpoint.checkpoint.output)
         holding.close()
+
     reading.cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, save)
     return [event.fields for event in listed]
 
 
 def _tail(reading: Reading, count: int) -> list[Event]:
     from dicomfeed.tail import newest_events
-    return newest_events(reading.feed, count, filters=reading.filters, pool=reading.pool,
-                         settle_seconds=reading.options.settle_seconds)
+
+    return newest_events(
+        reading.feed, count, filters=reading.filters, pool=reading.pool, settle_seconds=reading.options.settle_seconds
+    )
 
 
 def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
     options = reading.options
     newest = reading.feed.newest()
     after = options.token.sequence if options.token else options.after_sequence or 0
-    reader = SequenceReader(reading.feed, cursor=after, pool=InlinePool(), settle_seconds=options.settle_seconds,
-                            width=min(SEQUENCE_LIMIT, wanted) if reading.filters.is_empty else SEQUENCE_LIMIT)
+    reader = SequenceReader(
+        reading.feed,
+        cursor=after,
+        pool=InlinePool(),
+        settle_seconds=options.settle_seconds,
+        width=min(SEQUENCE_LIMIT, wanted) if reading.filters.is_empty else SEQUENCE_LIMIT,
+    )
     for events in reader.read(newest.sequence if newest else 0, at_hole=AtHole.PASS):
         yield from reading.filters.passing(events)
 
 
 def _by_time(reading: Reading, wanted: int, end: int) -> Iterator[Event]:
     reached = reading.options.window_start
-    reader = WindowReader(reading.feed, start=reached[0], end=end, pool=InlinePool(),
-                          settle_seconds=reading.options.settle_seconds)
+    reader = WindowReader(
+        reading.feed, start=reached[0], end=end, pool=InlinePool(), settle_seconds=reading.options.settle_seconds
+    )
     limit = min(TIME_LIMIT, wanted) if reading.filters.is_empty else TIME_LIMIT
     for events in reader.read_slowly(reached[0], limit=limit):
         yield from reading.filters.passing(event for event in events if (event.ticks, event.sequence) > reached)
@@ -151,11 +169,15 @@ def _by_time(reading: Reading, wanted: int, end: int) -> Iterator[Event]:
 
 def _first(events: Iterable[Event], count: int) -> list[Event]:
     from itertools import islice
+
     return list(islice(events, count))
 
 
 def _say_how_to_go_on(reading: Reading, last: Event, window_end: int | None) -> None:
     """On standard error whatever --only-show-errors says: a cut result that is read as a whole one is wrong."""
     token = NextToken(last.sequence, last.ticks, window_end).encoded()
-    print(f'There are more events than the {reading.options.max_items or MAX_ITEMS} listed. Go on with:\n'
-          + reading.command_line([('--next-token', token)], without=_GO_ON_WITHOUT), file=sys.stderr)
+    print(
+        f'There are more events than the {reading.options.max_items or MAX_ITEMS} listed. Go on with:\n'
+        + reading.command_line([('--next-token', token)], without=_GO_ON_WITHOUT),
+        file=sys.stderr,
+    )

@@ -1,4 +1,5 @@
 """Bodies of `az dicom token issue` and `az dicom token show-claims`."""
+
 from __future__ import annotations
 
 import time
@@ -11,16 +12,34 @@ if TYPE_CHECKING:
     from azext_dicomtoken._login import IssuedToken, Login
 
 
-def issue(cmd: Any, *, service_url: str | None = None, workspace_name: str | None = None,
-          dicom_service_name: str | None = None, resource_group_name: str | None = None,
-          resource: str | None = None, tenant: str | None = None, token_format: str = 'json',
-          variable_name: str | None = None, min_validity: float | None = None, force_refresh: bool = False,
-          output_file: str | None = None, overwrite: bool = False) -> dict[str, Any] | None:
+def issue(
+    cmd: Any,
+    *,
+    service_url: str | None = None,
+    workspace_name: str | None = None,
+    dicom_service_name: str | None = None,
+    resource_group_name: str | None = None,
+    resource: str | None = None,
+    tenant: str | None = None,
+    token_format: str = 'json',
+    variable_name: str | None = None,
+    min_validity: float | None = None,
+    force_refresh: bool = False,
+    output_file: str | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any] | None:
     service = resolve_service(
-        cmd.cli_ctx, service_url=service_url, workspace_name=workspace_name, dicom_service_name=dicom_service_name,
-        resource_group_name=resource_group_name, resource=resource, url_required=False)
+        cmd.cli_ctx,
+        service_url=service_url,
+        workspace_name=workspace_name,
+        dicom_service_name=dicom_service_name,
+        resource_group_name=resource_group_name,
+        resource=resource,
+        url_required=False,
+    )
     issued = _login(cmd, service.audience, tenant).get_token(
-        force_refresh=force_refresh, min_validity_seconds=min_validity or 0)
+        force_refresh=force_refresh, min_validity_seconds=min_validity or 0
+    )
     if min_validity:
         _warn_when_short(issued, min_validity)
     result = _as_result(issued, service.audience)
@@ -30,18 +49,31 @@ def issue(cmd: Any, *, service_url: str | None = None, workspace_name: str | Non
     return None
 
 
-def show_claims(cmd: Any, *, service_url: str | None = None, workspace_name: str | None = None,
-                dicom_service_name: str | None = None, resource_group_name: str | None = None,
-                resource: str | None = None, tenant: str | None = None,
-                token_file: str | None = None) -> dict[str, Any]:
+def show_claims(
+    cmd: Any,
+    *,
+    service_url: str | None = None,
+    workspace_name: str | None = None,
+    dicom_service_name: str | None = None,
+    resource_group_name: str | None = None,
+    resource: str | None = None,
+    tenant: str | None = None,
+    token_file: str | None = None,
+) -> dict[str, Any]:
     from azext_dicomtoken._claims import describe
+
     try:
         audience: str | None = resolve_service(
-            cmd.cli_ctx, service_url=service_url, workspace_name=workspace_name,
-            dicom_service_name=dicom_service_name, resource_group_name=resource_group_name, resource=resource,
-            url_required=False).audience
+            cmd.cli_ctx,
+            service_url=service_url,
+            workspace_name=workspace_name,
+            dicom_service_name=dicom_service_name,
+            resource_group_name=resource_group_name,
+            resource=resource,
+            url_required=False,
+        ).audience
     except AudienceUnknown:
-        if not token_file:      # a token that is already there can be read all the same
+        if not token_file:  # a token that is already there can be read all the same
             raise
         audience = None
     token = _read_token(token_file) if token_file else _login(cmd, str(audience), tenant).get_token().token
@@ -49,7 +81,8 @@ def show_claims(cmd: Any, *, service_url: str | None = None, workspace_name: str
 
 
 def _login(cmd: Any, audience: str, tenant: str | None) -> Login:
-    from azext_dicomtoken._login import Login       # az reads this module for -h too, which needs no Profile
+    from azext_dicomtoken._login import Login  # az reads this module for -h too, which needs no Profile
+
     return Login(cmd.cli_ctx, audience=audience, subscription=cmd.cli_ctx.data.get('subscription_id'), tenant=tenant)
 
 
@@ -57,13 +90,16 @@ def _warn_when_short(issued: IssuedToken, min_validity_seconds: float) -> None:
     left = int(issued.expires_on - time.time())
     if left < min_validity_seconds:
         from knack.log import get_logger
-        get_logger(__name__).warning('Even a new token lasts only %d seconds; --min-validity asked for %d.',
-                                     left, min_validity_seconds)
+
+        get_logger(__name__).warning(
+            'Even a new token lasts only %d seconds; --min-validity asked for %d.', left, min_validity_seconds
+        )
 
 
 def _as_result(issued: IssuedToken, audience: str) -> dict[str, Any]:
     """The keys of `az account get-access-token` with its values, and three more."""
     from datetime import datetime
+
     result = {
         'tokenType': issued.token_type,
         'accessToken': issued.token,
@@ -74,7 +110,7 @@ def _as_result(issued: IssuedToken, audience: str) -> dict[str, Any]:
         'expiresOnUtc': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(issued.expires_on)),
         'expiresIn': int(issued.expires_on - time.time()),
     }
-    if issued.subscription:     # core leaves it out when a tenant is given
+    if issued.subscription:  # core leaves it out when a tenant is given
         result['subscription'] = issued.subscription
     return result
 
@@ -83,16 +119,19 @@ def _render(result: dict[str, Any], token_format: str, variable_name: str | None
     render = FORMATS[token_format].render
     if render is None:
         import json
+
         return json.dumps(result, ensure_ascii=False, indent=2, sort_keys=True) + '\n'
     try:
         return render(result['accessToken'], result['expires_on'], variable_name or DEFAULT_VARIABLE_NAME) + '\n'
     except ValueError as error:
         from azure.cli.core.azclierror import AzureResponseError
+
         raise AzureResponseError(str(error), recommendation='Use another --format.') from None
 
 
 def _write(text: str, output_file: str | None, *, overwrite: bool) -> None:
     from azext_dicomtoken._output import write_private_file, write_stdout
+
     if output_file:
         write_private_file(output_file, text, overwrite=overwrite)
     else:
@@ -102,15 +141,19 @@ def _write(text: str, output_file: str | None, *, overwrite: bool) -> None:
 def _read_token(token_file: str) -> str:
     """The token in a file as `issue` writes it: bare, or as a header."""
     from azext_dicomtoken._output import read_private_text
+
     return read_private_text(token_file).strip().removeprefix('Authorization: ').removeprefix('Bearer ')
 
 
 def _decode(token: str) -> dict[str, Any]:
     from azext_dicomtoken._claims import NotAToken, decode_unverified
+
     try:
         return decode_unverified(token)
     except NotAToken as error:
         from azure.cli.core.azclierror import InvalidArgumentValueError
-        raise InvalidArgumentValueError(f'This is no token whose claims can be read: {error}.',
-                                        recommendation='A readable token is a JSON Web Token: three parts with dots '
-                                                       'between them.') from None
+
+        raise InvalidArgumentValueError(
+            f'This is no token whose claims can be read: {error}.',
+            recommendation='A readable token is a JSON Web Token: three parts with dots between them.',
+        ) from None

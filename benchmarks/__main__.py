@@ -4,6 +4,7 @@
 
 Takes about fourteen minutes on two cores, which it wants for itself. Needs curl and jq.
 """
+
 from __future__ import annotations
 
 import os
@@ -23,8 +24,10 @@ _ROOT = RESULTS.parent.parent
 _STARTUP_PAIRS = 31
 # on a feed of 100,000 events with metadata; following comes last, as it adds to the feed
 _ON_THE_FEED: dict[str, tuple[Callable[[Bench], str], ...]] = {
-    'reading': (lambda bench: reading.measure(bench, metadata=False),
-                lambda bench: reading.measure(bench, metadata=True)),
+    'reading': (
+        lambda bench: reading.measure(bench, metadata=False),
+        lambda bench: reading.measure(bench, metadata=True),
+    ),
     'cpu': (client_cpu.measure,),
     'window': (window.measure,),
     'following': (following.measure,),
@@ -33,8 +36,9 @@ _ON_A_LARGE_FEED = {'memory': (memory.measure,)}
 
 
 def main(chosen: set[str]) -> None:
-    parts = [_HEAD.format(cores=os.cpu_count(), python=platform.python_version(), curl=_version('curl'),
-                          jq=_version('jq'))]
+    parts = [
+        _HEAD.format(cores=os.cpu_count(), python=platform.python_version(), curl=_version('curl'), jq=_version('jq'))
+    ]
     for part in _sections(chosen):
         print(part, flush=True)
         parts.append(part)
@@ -48,16 +52,23 @@ def _sections(chosen: set[str]) -> Iterator[str]:
     for measurements, events, metadata in ((_ON_THE_FEED, 100_000, True), (_ON_A_LARGE_FEED, 1_000_000, False)):
         wanted = [measure for name, those in measurements.items() if not chosen or name in chosen for measure in those]
         if wanted:
-            with tempfile.TemporaryDirectory(prefix='benchmarks-') as folder, \
-                    Server(events=events, metadata=metadata) as server:
+            with (
+                tempfile.TemporaryDirectory(prefix='benchmarks-') as folder,
+                Server(events=events, metadata=metadata) as server,
+            ):
                 bench = Bench(server, Path(folder))
                 yield from (measure(bench) for measure in wanted)
 
 
 def _startup() -> str:
     """In a process of its own, because it has the emulator in it (`process.py` says why that matters)."""
-    done = subprocess.run([sys.executable, '-m', 'benchmarks.startup', str(_STARTUP_PAIRS)], cwd=_ROOT, check=True,
-                          stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'benchmarks.startup', str(_STARTUP_PAIRS)],
+        cwd=_ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return report.section('Start-up', 'Each beside the nearest command of core.', [done.stdout.strip()])
 
 

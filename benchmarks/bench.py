@@ -2,6 +2,7 @@
 
 Owns the folder, the sign-in and the token file, and puts the server's load beside what a client used.
 """
+
 from __future__ import annotations
 
 import os
@@ -16,8 +17,16 @@ from benchmarks.server import Server
 from tests.conftest import install_extension
 from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 
-_LOGIN = ('login', '--service-principal', '--username', READER_APPLICATION.client_id,
-          '--password', str(READER_APPLICATION.secret), '--tenant', HOME_TENANT.id)
+_LOGIN = (
+    'login',
+    '--service-principal',
+    '--username',
+    READER_APPLICATION.client_id,
+    '--password',
+    str(READER_APPLICATION.secret),
+    '--tenant',
+    HOME_TENANT.id,
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,13 @@ class Bench:
     def __init__(self, server: Server, folder: Path) -> None:
         self.server = server
         self.folder = folder
-        self.environment = {**os.environ, **server.environment, 'AZURE_CONFIG_DIR': str(folder / 'azure'),
-                            'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
-                            'AZURE_CORE_COLLECT_TELEMETRY': 'false'}
+        self.environment = {
+            **os.environ,
+            **server.environment,
+            'AZURE_CONFIG_DIR': str(folder / 'azure'),
+            'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
+            'AZURE_CORE_COLLECT_TELEMETRY': 'false',
+        }
         self.output = folder / 'output'
         self.header = folder / 'header'
         install_extension(folder / 'extensions')
@@ -51,8 +64,12 @@ class Bench:
         cpu_before, began = self.server.cpu_seconds, time.perf_counter()
         used = [run(*pipeline, environment=self.environment, output=self.output) for pipeline in pipelines]
         seconds = time.perf_counter() - began
-        return Measured(sum(one.wall_seconds for one in used), sum(one.cpu_seconds for one in used),
-                        max(one.peak_mib for one in used), (self.server.cpu_seconds - cpu_before) / seconds)
+        return Measured(
+            sum(one.wall_seconds for one in used),
+            sum(one.cpu_seconds for one in used),
+            max(one.peak_mib for one in used),
+            (self.server.cpu_seconds - cpu_before) / seconds,
+        )
 
     def delivered(self) -> int:
         """Lines of the last output."""

@@ -3,6 +3,7 @@
 Fair, because it is user and system time of all processes of each side, start-up of az taken off as in `reading.py`.
 There is no latency, which costs no processor time; the server's speed is of no importance here either.
 """
+
 from __future__ import annotations
 
 from statistics import median
@@ -26,9 +27,15 @@ def measure(bench: Bench) -> str:
         rows.append((name, f'{ours:.2f}', f'{theirs:.2f}', str(_TURNS)))
         figures.append(Figure(f'{name}, as a multiple of `curl` and `jq`', median(a / b for a, b in pairs), aim))
     return report.section(
-        f'Processor time of the client for {bench.server.events:,} events', 'No latency; seconds, user and system.',
-        [report.table(('', '`az dicom changefeed --stream`, start-up taken off', "`curl … \\| jq -c '.[]'`", 'runs'),
-                      rows), report.figures(figures)])
+        f'Processor time of the client for {bench.server.events:,} events',
+        'No latency; seconds, user and system.',
+        [
+            report.table(
+                ('', '`az dicom changefeed --stream`, start-up taken off', "`curl … \\| jq -c '.[]'`", 'runs'), rows
+            ),
+            report.figures(figures),
+        ],
+    )
 
 
 def _pair(bench: Bench, *, metadata: bool) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 All of them take the proxy and the CA from the environment, and the token that `az dicom token issue` gives.
 """
+
 from __future__ import annotations
 
 import sys
@@ -19,14 +20,24 @@ _PAGE = 100
 
 def page_urls(service_url: str, *, last_sequence: int, metadata: bool) -> list[str]:
     """The pages that hold all events, as the service takes them at most."""
-    return [f'{service_url}/v1/changefeed?offset={offset}&limit={_PAGE}&includeMetadata={str(metadata).lower()}'
-            for offset in range(0, last_sequence, _PAGE)]
+    return [
+        f'{service_url}/v1/changefeed?offset={offset}&limit={_PAGE}&includeMetadata={str(metadata).lower()}'
+        for offset in range(0, last_sequence, _PAGE)
+    ]
 
 
 def changefeed(service_url: str, *options: str, metadata: bool = False) -> Command:
     """Ours, with everything that it does by default: eight pages in flight, each event checked and in order."""
-    return (*AZ, 'dicom', 'changefeed', '--stream', '--service-url', service_url, *options,
-            *(['--include-metadata'] if metadata else []))
+    return (
+        *AZ,
+        'dicom',
+        'changefeed',
+        '--stream',
+        '--service-url',
+        service_url,
+        *options,
+        *(['--include-metadata'] if metadata else []),
+    )
 
 
 def curl_in_parallel(urls: Sequence[str], folder: Path, *, header: Path) -> Command:
@@ -53,8 +64,20 @@ def az_rest(url: str) -> Command:
 
 def _curl(urls: Sequence[str], folder: Path, *, header: Path, is_to_files: bool) -> Command:
     config = folder / 'curl-config'
-    config.write_text(''.join(
-        f'url = "{url}"\n' + (f'output = "{folder / f"{number}.json"}"\n' if is_to_files else '')
-        for number, url in enumerate(urls)))
-    return ('curl', '--silent', '--show-error', '--fail', '--http1.1', '--header', f'@{header}',
-            '--config', str(config))
+    config.write_text(
+        ''.join(
+            f'url = "{url}"\n' + (f'output = "{folder / f"{number}.json"}"\n' if is_to_files else '')
+            for number, url in enumerate(urls)
+        )
+    )
+    return (
+        'curl',
+        '--silent',
+        '--show-error',
+        '--fail',
+        '--http1.1',
+        '--header',
+        f'@{header}',
+        '--config',
+        str(config),
+    )

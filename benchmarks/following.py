@@ -4,6 +4,7 @@ The measure is the poll interval: a reader that asks at that interval cannot do 
 Fair, because a delay begins before the commit is asked for and ends when the line has been read from the pipe, and the
 events come at random moments, one in each slice of time so that all moments between two polls are met alike.
 """
+
 from __future__ import annotations
 
 import json
@@ -62,8 +63,15 @@ def measure(bench: Bench) -> str:
         'Following: from commit to line',
         f'{len(delays)} events at random moments within {_SLICES * _SLICE_SECONDS:.0f} seconds, '
         f'`--poll-interval {_POLL_SECONDS}s`, {1000 * LATENCY_SECONDS:.0f} ms of latency; in poll intervals.',
-        [report.figures([Figure('median', median(delays), 0.6, server_share),
-                         Figure('99th percentile', quantiles(delays, n=100)[98], 1.2, server_share)])])
+        [
+            report.figures(
+                [
+                    Figure('median', median(delays), 0.6, server_share),
+                    Figure('99th percentile', quantiles(delays, n=100)[98], 1.2, server_share),
+                ]
+            )
+        ],
+    )
 
 
 def _commits(bench: Bench) -> Iterator[tuple[int, float]]:

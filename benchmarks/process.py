@@ -1,4 +1,5 @@
 """Commands as processes, and what they used: time, processor time, peak memory."""
+
 from __future__ import annotations
 
 import os
@@ -37,17 +38,24 @@ def run(*pipeline: Command, environment: Mapping[str, str], output: Path) -> Usa
         for command in pipeline:
             is_last = len(processes) == len(pipeline) - 1
             source = processes[-1].stdout if processes else None
-            processes.append(subprocess.Popen(
-                command, env=environment, stdin=source or subprocess.DEVNULL,
-                stdout=last_output if is_last else subprocess.PIPE, stderr=error_output))
+            processes.append(
+                subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=source or subprocess.DEVNULL,
+                    stdout=last_output if is_last else subprocess.PIPE,
+                    stderr=error_output,
+                )
+            )
             if source is not None:
                 source.close()
         resources = [_waited(process) for process in processes]
         wall = time.perf_counter() - began
     if any(process.returncode for process in processes):
         raise RuntimeError(f'{pipeline[0][:4]}: {errors.read_text("utf-8", "replace")[-2000:]}')
-    return Usage(wall, sum(used.ru_utime + used.ru_stime for used in resources),
-                 max(used.ru_maxrss for used in resources) / 1024)
+    return Usage(
+        wall, sum(used.ru_utime + used.ru_stime for used in resources), max(used.ru_maxrss for used in resources) / 1024
+    )
 
 
 def _waited(process: subprocess.Popen[bytes]) -> Any:

@@ -1,4 +1,5 @@
 """Sections of Markdown: what was measured, what it is compared with, whether the aim is reached."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +22,13 @@ class Figure:
 
     @property
     def row(self) -> tuple[str, ...]:
-        return (self.name, f'{self.value:.2f}{self.unit}', f'{"≤" if self.at_most else "≥"} {self.aim:g}{self.unit}',
-                '' if self.server_share is None else percent(self.server_share), self._verdict)
+        return (
+            self.name,
+            f'{self.value:.2f}{self.unit}',
+            f'{"≤" if self.at_most else "≥"} {self.aim:g}{self.unit}',
+            '' if self.server_share is None else percent(self.server_share),
+            self._verdict,
+        )
 
     @property
     def _verdict(self) -> str:

@@ -1,7 +1,8 @@
 """The loop that one writes with `requests`: page after page, one session, what came to standard output.
 
-    python requests_loop.py FILE_OF_URLS FILE_WITH_HEADER
+python requests_loop.py FILE_OF_URLS FILE_WITH_HEADER
 """
+
 from __future__ import annotations
 
 import sys

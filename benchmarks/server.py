@@ -2,6 +2,7 @@
 
 Owns that process and its control plane as methods.
 """
+
 from __future__ import annotations
 
 import multiprocessing
@@ -46,8 +47,9 @@ class Server:
         self._control.trust_env = False
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._control.close()
         self._connection.close()
         self._process.join(timeout=_ANSWER_SECONDS)
@@ -84,10 +86,14 @@ def _serve(connection: Connection, events: int, metadata: bool) -> None:
     from tests.emulator import ticks
     from tests.emulator.cloud import Emulator
     from tests.emulator.sample import sample_feed
+
     with Emulator() as emulator:
         store = emulator.service.store
         end = ticks.now() - int(_SETTLED_SECONDS * ticks.PER_SECOND)
         store.load(sample_feed(events, metadata=metadata, end_ticks=end))
-        connection.send(_Address(emulator.environment, emulator.service_url, f'{emulator.base_url}/_emulator',
-                                 store.next_sequence - 1))
-        connection.poll(None)       # true when the measuring process closes its end, or has ended
+        connection.send(
+            _Address(
+                emulator.environment, emulator.service_url, f'{emulator.base_url}/_emulator', store.next_sequence - 1
+            )
+        )
+        connection.poll(None)  # true when the measuring process closes its end, or has ended

@@ -5,6 +5,7 @@
 Both commands of a pair run in turn, under one login and with the token in az's cache, so that whatever else the
 machine does hits both alike. Prints a Markdown table; the ratio is the median of the pairs' ratios.
 """
+
 from __future__ import annotations
 
 import os
@@ -22,8 +23,16 @@ from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 
 Command = tuple[str, ...]
 
-LOGIN: Command = ('login', '--service-principal', '--username', READER_APPLICATION.client_id,
-                  '--password', str(READER_APPLICATION.secret), '--tenant', HOME_TENANT.id)
+LOGIN: Command = (
+    'login',
+    '--service-principal',
+    '--username',
+    READER_APPLICATION.client_id,
+    '--password',
+    str(READER_APPLICATION.secret),
+    '--tenant',
+    HOME_TENANT.id,
+)
 # ours, core's, and the ratio that is aimed at
 PAIRS: list[tuple[Command, Command, float]] = [
     (('dicom', 'token', 'issue'), ('account', 'get-access-token', '--resource', DICOM_AUDIENCE), 0.85),
@@ -33,11 +42,16 @@ PAIRS: list[tuple[Command, Command, float]] = [
 
 def main(count: int) -> None:
     with Emulator() as emulator, tempfile.TemporaryDirectory(prefix='startup-') as folder:
-        environment = {**os.environ, **emulator.environment, 'AZURE_CONFIG_DIR': f'{folder}/azure',
-                       'AZURE_EXTENSION_DIR': f'{folder}/extensions', 'AZURE_CORE_COLLECT_TELEMETRY': 'false'}
+        environment = {
+            **os.environ,
+            **emulator.environment,
+            'AZURE_CONFIG_DIR': f'{folder}/azure',
+            'AZURE_EXTENSION_DIR': f'{folder}/extensions',
+            'AZURE_CORE_COLLECT_TELEMETRY': 'false',
+        }
         install_extension(Path(folder, 'extensions'))
         run(LOGIN, environment)
-        print(f'| ours | core\'s | ours, ms | core\'s, ms | ratio of {count} pairs | aim |\n|---|---|---|---|---|---|')
+        print(f"| ours | core's | ours, ms | core's, ms | ratio of {count} pairs | aim |\n|---|---|---|---|---|---|")
         for ours, core, aim in PAIRS:
             print(row(ours, core, aim, measure(ours, core, environment, count=count)), flush=True)
 

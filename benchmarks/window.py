@@ -3,6 +3,7 @@
 Fair, because the emulator counts both sides by one rule, `offset` rows a page; the other side is the loop that the
 service's documentation suggests, `offset += 200` over the whole window.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -33,11 +34,19 @@ def measure(bench: Bench) -> str:
     if paged != delivered:
         raise RuntimeError(f'{delivered} events instead of {paged}')
     return report.section(
-        f'Rows skipped by the service for a window of {delivered:,} events', 'As the emulator counts them.',
-        [report.table(('', 'rows skipped', 'for each event'), [
-            ('`az dicom changefeed --start-time … --end-time …`', f'{ours:,}', f'{ours / delivered:.2f}'),
-            (f'`offset += {_PAGE}` over the whole window', f'{theirs:,}', f'{theirs / delivered:.2f}')]),
-         report.figures([Figure('rows skipped for each event delivered', ours / delivered, 6)])])
+        f'Rows skipped by the service for a window of {delivered:,} events',
+        'As the emulator counts them.',
+        [
+            report.table(
+                ('', 'rows skipped', 'for each event'),
+                [
+                    ('`az dicom changefeed --start-time … --end-time …`', f'{ours:,}', f'{ours / delivered:.2f}'),
+                    (f'`offset += {_PAGE}` over the whole window', f'{theirs:,}', f'{theirs / delivered:.2f}'),
+                ],
+            ),
+            report.figures([Figure('rows skipped for each event delivered', ours / delivered, 6)]),
+        ],
+    )
 
 
 def _session(bench: Bench) -> requests.Session:
@@ -63,7 +72,8 @@ def _page_through(session: requests.Session, bench: Bench, **window: str) -> int
 
 
 def _events(session: requests.Session, bench: Bench, **parameters: Any) -> list[dict[str, Any]]:
-    answer = session.get(f'{bench.server.service_url}/v2/changefeed', timeout=60,
-                         params={**parameters, 'includeMetadata': 'false'})
+    answer = session.get(
+        f'{bench.server.service_url}/v2/changefeed', timeout=60, params={**parameters, 'includeMetadata': 'false'}
+    )
     answer.raise_for_status()
     return list(answer.json())

@@ -10,6 +10,7 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
     for events in reader.read(feed.newest().sequence, at_hole=AtHole.PASS):
         ...
 """
+
 from __future__ import annotations
 
 from dicomfeed.checkpoint import Checkpoint, Question
@@ -30,8 +31,31 @@ from dicomfeed.transport import HttpTransport
 from dicomfeed.windows import WindowReader
 
 __all__ = [
-    'AccessToken', 'AtHole', 'Checkpoint', 'CheckpointWriter', 'Delivery', 'Event', 'Feed', 'FeedClient', 'FeedError',
-    'FileLock', 'FileSink', 'Filters', 'HttpTransport', 'InlinePool', 'Question', 'Retry', 'SequenceReader',
-    'StreamSink', 'Summary', 'ThreadPool', 'TokenSource', 'WindowReader', 'newest_events', 'open_output',
-    'sequence_before', 'sequence_before_tail', 'sequence_now',
+    'AccessToken',
+    'AtHole',
+    'Checkpoint',
+    'CheckpointWriter',
+    'Delivery',
+    'Event',
+    'Feed',
+    'FeedClient',
+    'FeedError',
+    'FileLock',
+    'FileSink',
+    'Filters',
+    'HttpTransport',
+    'InlinePool',
+    'Question',
+    'Retry',
+    'SequenceReader',
+    'StreamSink',
+    'Summary',
+    'ThreadPool',
+    'TokenSource',
+    'WindowReader',
+    'newest_events',
+    'open_output',
+    'sequence_before',
+    'sequence_before_tail',
+    'sequence_now',
 ]

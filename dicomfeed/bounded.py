@@ -5,6 +5,7 @@ status line as in the body, or with one `100 Continue` after the other.
 
 Owned: the bound on all of an answer. Not owned: any other time-out, the size of an answer (`transport.py`).
 """
+
 from __future__ import annotations
 
 import http.client
@@ -19,10 +20,12 @@ def responses_within(seconds: float, monotonic: Callable[[], float]) -> type[htt
 
     The time runs from the end of the request; it is looked at whenever bytes have come.
     """
+
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
             super().__init__(sock, *args, **kwargs)
             self.fp = io.BufferedReader(_Bounded(self.fp.detach(), monotonic() + seconds, monotonic))
+
     return Response
 
 

@@ -3,6 +3,7 @@
 Owned: the file's format, what makes it unfit for a run, its replacement by rename. Not owned: when it is written
 (`delivery.py`).
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -17,7 +18,7 @@ from dicomfeed.events import LAST_SEQUENCE, Identity
 from dicomfeed.times import Ticks, format_timestamp, parse_moment
 
 FORMAT = 1
-_LARGEST_BYTES = 2 ** 20
+_LARGEST_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         'includeMetadata': question.include_metadata,
         'since': None if checkpoint.since is None else format_timestamp(checkpoint.since),
         'sequence': checkpoint.sequence,
-        'last': None if checkpoint.last is None else
-        {'sequence': checkpoint.last[0], 'timestamp': checkpoint.last[1], 'instance': list(checkpoint.last[2])},
+        'last': None
+        if checkpoint.last is None
+        else {'sequence': checkpoint.last[0], 'timestamp': checkpoint.last[1], 'instance': list(checkpoint.last[2])},
         'output': None if output is None else {'path': output.path, 'length': output.length, 'digest': output.digest},
     }
     content['digest'] = _digest_of(content)
@@ -140,7 +142,8 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
         sequence=min(int(content['sequence']), LAST_SEQUENCE),
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
         since=None if content['since'] is None else parse_moment(content['since'], now=0),
-        output=None if output is None else Output(output['path'], output['length'], output['digest']))
+        output=None if output is None else Output(output['path'], output['length'], output['digest']),
+    )
 
 
 def _digest_of(content: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ Owned: what an answer means, asking again after trouble that passes, the gate th
 service says so, one renewal of the token after a 401. Not owned: the socket (`transport.py`), which pages to ask for
 (`sequences.py`, `windows.py`), metadata that cannot be read (`metadata.py`).
 """
+
 from __future__ import annotations
 
 import base64
@@ -17,8 +18,20 @@ from math import inf
 from typing import TypeVar
 
 from dicomfeed.credential import Credential, TokenSource
-from dicomfeed.errors import (BadRequest, FeedError, Forbidden, HostUnreachable, MalformedResponse, NotFound,
-                              Redirected, RequestError, ServiceError, ServiceTrouble, TlsFailed, Unauthorized)
+from dicomfeed.errors import (
+    BadRequest,
+    FeedError,
+    Forbidden,
+    HostUnreachable,
+    MalformedResponse,
+    NotFound,
+    Redirected,
+    RequestError,
+    ServiceError,
+    ServiceTrouble,
+    TlsFailed,
+    Unauthorized,
+)
 from dicomfeed.events import Event, decode_event, decode_page
 from dicomfeed.queries import Page, Query, SequenceRange, TimeSlice
 from dicomfeed.times import Clock, Ticks, parse_http_date, ticks_from_seconds
@@ -31,8 +44,9 @@ LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
 """A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
 _FIRST_PAUSE_SECONDS = 0.5
-_PARAMETER_NAMES = re.compile(r'offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion',
-                              re.IGNORECASE)
+_PARAMETER_NAMES = re.compile(
+    r'offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion', re.IGNORECASE
+)
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
 
@@ -76,10 +90,17 @@ class FeedClient:
     :param on_retry: told of every request that will be asked again, from the thread that asks.
     """
 
-    def __init__(self, service_url: str, tokens: TokenSource, *, transport: Transport, clock: Clock | None = None,
-                 patience_seconds: float | None = ONE_SHOT_PATIENCE_SECONDS,
-                 on_retry: Callable[[Retry], None] = lambda retry: None,
-                 jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        service_url: str,
+        tokens: TokenSource,
+        *,
+        transport: Transport,
+        clock: Clock | None = None,
+        patience_seconds: float | None = ONE_SHOT_PATIENCE_SECONDS,
+        on_retry: Callable[[Retry], None] = lambda retry: None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self.service_url = service_url.rstrip('/')
         self.clock = clock or Clock()
         self.patience_seconds = patience_seconds
@@ -92,20 +113,29 @@ class FeedClient:
 
     def by_sequence(self, *, after: int, limit: int, include_metadata: bool = False) -> Page:
         """The events numbered `after + 1` to `after + limit` (1 to 100), as far as they are visible."""
-        return self.read(SequenceRange(after, limit), include_metadata=include_metadata,
-                         patience_seconds=self.patience_seconds)
+        return self.read(
+            SequenceRange(after, limit), include_metadata=include_metadata, patience_seconds=self.patience_seconds
+        )
 
     def by_time(self, *, start: Ticks, end: Ticks, offset: int, limit: int, include_metadata: bool = False) -> Page:
         """Rows `offset` to `offset + limit - 1` (`limit` 1 to 200) of the window [start, end)."""
-        return self.read(TimeSlice(start, end, offset, limit), include_metadata=include_metadata,
-                         patience_seconds=self.patience_seconds)
+        return self.read(
+            TimeSlice(start, end, offset, limit),
+            include_metadata=include_metadata,
+            patience_seconds=self.patience_seconds,
+        )
 
     def latest(self, *, by_time: bool = False, include_metadata: bool = False) -> Event | None:
         """The event with the greatest sequence number, or the last in time; None for an empty feed (204)."""
         path = f'v{2 if by_time else 1}/changefeed/latest'
-        return self._retried(lambda: self._ask(
-            path, _metadata_parameter(include_metadata),
-            lambda answer: None if answer.status == 204 else decode_event(answer.body)), self.patience_seconds)
+        return self._retried(
+            lambda: self._ask(
+                path,
+                _metadata_parameter(include_metadata),
+                lambda answer: None if answer.status == 204 else decode_event(answer.body),
+            ),
+            self.patience_seconds,
+        )
 
     def read(self, query: Query, *, include_metadata: bool, patience_seconds: float | None) -> Page:
         """The page that answers the query.
@@ -198,9 +228,15 @@ def _service_error(answer: Answer, url: str) -> ServiceError:
     text = answer.body[:8_000].decode('utf-8', 'replace')[:2_000]
     request_id = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
     error = _error_class(status, text)
-    return error(f'The service answered with status {status}.', status=status, url=url, text=text,
-                 request_id=request_id, retry_after=_retry_after(headers.get('retry-after'), headers.get('date')),
-                 challenge=headers.get('www-authenticate'))
+    return error(
+        f'The service answered with status {status}.',
+        status=status,
+        url=url,
+        text=text,
+        request_id=request_id,
+        retry_after=_retry_after(headers.get('retry-after'), headers.get('date')),
+        challenge=headers.get('www-authenticate'),
+    )
 
 
 def _error_class(status: int, text: str) -> type[ServiceError]:

@@ -3,6 +3,7 @@
 Buckets of time need a number for each hour or day of the feed, however many events there are; studies need one for each
 study.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -71,11 +72,16 @@ class Counts:
         return list(range(numbers[0], numbers[-1] + 1))
 
     def _text(self, number: int) -> str:
-        text = format_timestamp(number * _WIDTHS[self.by])[:_TEXT_LENGTHS[self.by]]
+        text = format_timestamp(number * _WIDTHS[self.by])[: _TEXT_LENGTHS[self.by]]
         return f'{text}:00Z' if self.by == BY_HOUR else text
 
     def _row(self, name: str, bucket: _Bucket) -> dict[str, Any]:
-        return {self.by: name, 'created': bucket.created, 'updated': bucket.updated, 'deleted': bucket.deleted,
-                'events': bucket.events,
-                'firstTime': None if bucket.first is None else format_timestamp(bucket.first),
-                'lastTime': None if bucket.last is None else format_timestamp(bucket.last)}
+        return {
+            self.by: name,
+            'created': bucket.created,
+            'updated': bucket.updated,
+            'deleted': bucket.deleted,
+            'events': bucket.events,
+            'firstTime': None if bucket.first is None else format_timestamp(bucket.first),
+            'lastTime': None if bucket.last is None else format_timestamp(bucket.last),
+        }

@@ -2,6 +2,7 @@
 
 Owned: when a token is asked for and when a new one. Not owned: where tokens come from; that is the `TokenSource`.
 """
+
 from __future__ import annotations
 
 import threading
@@ -18,12 +19,10 @@ class AccessToken(Protocol):
     """A bearer token: `token` its text, `expires_on` in seconds since 1970."""
 
     @property
-    def token(self) -> str:
-        ...
+    def token(self) -> str: ...
 
     @property
-    def expires_on(self) -> float:
-        ...
+    def expires_on(self) -> float: ...
 
 
 class Secret(str):
@@ -73,5 +72,7 @@ class Credential:
 
     def _is_due(self, token: AccessToken) -> bool:
         """Nearly expired; a source whose tokens never last that long is not asked for every page."""
-        return (token.expires_on - epoch_seconds(self._clock.now()) < RENEWAL_SECONDS
-                and self._clock.monotonic() - self._asked_monotonic >= _ASK_AGAIN_SECONDS)
+        return (
+            token.expires_on - epoch_seconds(self._clock.now()) < RENEWAL_SECONDS
+            and self._clock.monotonic() - self._asked_monotonic >= _ASK_AGAIN_SECONDS
+        )

@@ -6,6 +6,7 @@ SQLite checks the same text (`json_valid`, RFC 8259) in a third of that time, wi
 Owned: the form in which the service writes such a page, and where that may be cut. Not owned: pages of any other form,
 which `events.py` decodes by the book.
 """
+
 from __future__ import annotations
 
 import re
@@ -59,7 +60,7 @@ def _are_json(lines: list[bytes]) -> bool:
     question = 'SELECT ' + ' + '.join(['json_valid(CAST(? AS TEXT))'] * len(lines))
     try:
         with closing(sqlite3.connect(':memory:')) as database:
-            valid, = database.execute(question, lines).fetchone()
-    except sqlite3.Error:       # built without json_valid, or more lines than any page of the service has
+            (valid,) = database.execute(question, lines).fetchone()
+    except sqlite3.Error:  # built without json_valid, or more lines than any page of the service has
         return False
     return bool(valid == len(lines))

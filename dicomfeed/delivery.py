@@ -3,6 +3,7 @@
 The order is always: write, make the file last, then say so in the checkpoint. So whatever ends the process, the
 checkpoint claims nothing that is not there.
 """
+
 from __future__ import annotations
 
 import os
@@ -58,10 +59,16 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """The summary under the names that users see."""
         return {
-            'events': self.events, 'eventsRead': self.events_read, 'firstSequence': self.first_sequence,
-            'lastSequence': self.last_sequence, 'completeThroughSequence': self.complete_through,
-            'settledThrough': self.settled_through, 'holes': self.holes, 'retries': self.retries,
-            'withoutMetadata': self.poisoned, 'seconds': round(self.seconds, 3),
+            'events': self.events,
+            'eventsRead': self.events_read,
+            'firstSequence': self.first_sequence,
+            'lastSequence': self.last_sequence,
+            'completeThroughSequence': self.complete_through,
+            'settledThrough': self.settled_through,
+            'holes': self.holes,
+            'retries': self.retries,
+            'withoutMetadata': self.poisoned,
+            'seconds': round(self.seconds, 3),
             'eventsPerSecond': round(self.events / self.seconds, 1) if self.seconds > 0 else None,
         }
 
@@ -78,8 +85,9 @@ class CheckpointWriter:
 
     def deal_with(self, *, through: Event | None = None) -> None:
         """What the reader has handed out has been written; with `through` only as far as that event."""
-        self._dealt_with = ((self._reader.cursor, self._reader.last) if through is None
-                            else (through.sequence, through.identity))
+        self._dealt_with = (
+            (self._reader.cursor, self._reader.last) if through is None else (through.sequence, through.identity)
+        )
 
     def save(self, output: Output | None) -> None:
         """Say in the file what has been dealt with, and how much of the output counts."""
@@ -98,11 +106,19 @@ class Delivery:
     :param on_batch: told after each batch, for a progress bar.
     """
 
-    def __init__(self, sink: Sink, *, filters: Filters, summary: Summary, clock: Clock,
-                 wanted: Callable[[Event], bool] | None = None, checkpoint: CheckpointWriter | None = None,
-                 lines_of: Callable[[list[Event]], list[bytes]] | None = None,
-                 uninterrupted: Callable[[], AbstractContextManager[Any]] = nullcontext,
-                 on_batch: Callable[[list[Event]], None] = lambda events: None) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        filters: Filters,
+        summary: Summary,
+        clock: Clock,
+        wanted: Callable[[Event], bool] | None = None,
+        checkpoint: CheckpointWriter | None = None,
+        lines_of: Callable[[list[Event]], list[bytes]] | None = None,
+        uninterrupted: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        on_batch: Callable[[list[Event]], None] = lambda events: None,
+    ) -> None:
         self._sink = sink
         self._filters = filters
         self._summary = summary

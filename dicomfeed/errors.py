@@ -24,6 +24,7 @@
 No message holds a token, a UID or anything of a patient. What the service said of itself stands in
 `ServiceError.text`, for a person's eyes and never for a log.
 """
+
 from __future__ import annotations
 
 
@@ -72,8 +73,17 @@ class ServiceError(FeedError):
     :ivar challenge: the `WWW-Authenticate` header of a 401.
     """
 
-    def __init__(self, message: str, *, status: int, url: str, text: str = '', request_id: str | None = None,
-                 retry_after: float | None = None, challenge: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        url: str,
+        text: str = '',
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        challenge: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.url = url

@@ -3,6 +3,7 @@
 Owned: the shape of an event, decoding, the look-up of a property whatever its letter case. Not owned: which page was
 asked for (`queries.py`), how it came (`transport.py`).
 """
+
 from __future__ import annotations
 
 import codecs
@@ -16,7 +17,7 @@ from dicomfeed.times import Ticks, format_timestamp, is_timestamp, parse_timesta
 Fields = dict[str, Any]
 Identity = tuple[int, str, tuple[str, ...]]
 UID_NAMES = ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
-LAST_SEQUENCE = 2 ** 63 - 1
+LAST_SEQUENCE = 2**63 - 1
 
 _BLANKS = ' \t\r\n'
 
@@ -52,8 +53,11 @@ class Event(NamedTuple):
     def identity(self) -> Identity:
         """What tells this event from any other for ever: sequence, timestamp (in one form) and the three UIDs."""
         fields = self.fields
-        return (self.sequence, format_timestamp(self.ticks),
-                tuple(str(field(fields, name) or '') for name in UID_NAMES))
+        return (
+            self.sequence,
+            format_timestamp(self.ticks),
+            tuple(str(field(fields, name) or '') for name in UID_NAMES),
+        )
 
 
 def _refuse_constant(name: str) -> Any:
@@ -61,7 +65,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 # The C scanner behind `raw_decode`: it says where a value ends, which is where the event's line ends.
-_scan = json.JSONDecoder(parse_constant=_refuse_constant).scan_once    # type: ignore[attr-defined]
+_scan = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
 
 
 def field(fields: Mapping[str, Any], name: str) -> Any:
@@ -87,7 +91,7 @@ def decode_page(body: bytes) -> list[Event]:
         try:
             return [_event_of(_scan_value(_characters(head), 0)[0], line) for head, line in pieces]
         except ValueError:
-            pass        # the properties in another order
+            pass  # the properties in another order
     return _scan_page(body)
 
 
@@ -102,7 +106,7 @@ def _scan_page(body: bytes) -> list[Event]:
     while not closed:
         event, position = _scan_event(body, text, position)
         events.append(event)
-        if text.startswith(',{', position):         # how the service writes it; the rest is for others
+        if text.startswith(',{', position):  # how the service writes it; the rest is for others
             position += 1
             continue
         position = _skip_blanks(text, position)
@@ -143,11 +147,11 @@ def _scan_value(text: str, start: int) -> tuple[Any, int]:
 
 
 def _event_of(fields: Any, line: bytes) -> Event:
-    if type(fields) is not dict:        # pylint: disable=unidiomatic-typecheck
+    if type(fields) is not dict:  # pylint: disable=unidiomatic-typecheck
         raise ValueError('not an event')
     sequence = fields.get('sequence') or field(fields, 'sequence')
     timestamp = fields.get('timestamp') or field(fields, 'timestamp')
-    if type(sequence) is not int or not 0 < sequence <= LAST_SEQUENCE:      # pylint: disable=unidiomatic-typecheck
+    if type(sequence) is not int or not 0 < sequence <= LAST_SEQUENCE:  # pylint: disable=unidiomatic-typecheck
         raise ValueError('an event without a sequence number')
     if not isinstance(timestamp, str) or not is_timestamp(timestamp):
         raise ValueError('an event without a timestamp')
@@ -157,7 +161,7 @@ def _event_of(fields: Any, line: bytes) -> Event:
 def _checked(body: bytes) -> bytes:
     """The body without a byte order mark, known to be UTF-8."""
     body = body.removeprefix(codecs.BOM_UTF8)
-    body.decode('utf-8')    # UnicodeDecodeError is a ValueError
+    body.decode('utf-8')  # UnicodeDecodeError is a ValueError
     return body
 
 

@@ -3,6 +3,7 @@
 Owned: the choice whether metadata comes with a page, and the walk through a window that misses no row which was
 visible when it began. Not owned: requests (`client.py`), the order of the questions (`sequences.py`, `windows.py`).
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -21,8 +22,13 @@ class Feed:
     :param on_poisoned: told the sequence number of each event whose metadata cannot be read.
     """
 
-    def __init__(self, client: FeedClient, *, include_metadata: bool = False,
-                 on_poisoned: Callable[[int], None] = lambda sequence: None) -> None:
+    def __init__(
+        self,
+        client: FeedClient,
+        *,
+        include_metadata: bool = False,
+        on_poisoned: Callable[[int], None] = lambda sequence: None,
+    ) -> None:
         self.client = client
         self.clock = client.clock
         self.include_metadata = include_metadata
@@ -40,8 +46,14 @@ class Feed:
         """The event with the greatest sequence number, without metadata; None for an empty feed."""
         return self.client.latest()
 
-    def walk(self, start: Ticks, end: Ticks, *, read: Callable[[Query], Page], limit: int = TIME_LIMIT,
-             ) -> Iterator[Page]:
+    def walk(
+        self,
+        start: Ticks,
+        end: Ticks,
+        *,
+        read: Callable[[Query], Page],
+        limit: int = TIME_LIMIT,
+    ) -> Iterator[Page]:
         """The rows of the window [start, end) in (timestamp, sequence) order, page after page.
 
         Goes on at the last timestamp, with `offset` inside a group of equal ones only, so a row that commits late
@@ -51,8 +63,12 @@ class Feed:
         delivered: set[int] = set()
         while start < end:
             page = read(TimeSlice(start, end, offset, limit))
-            yield Page([event for event in page.events if event.sequence not in delivered],
-                       page.asked_monotonic, page.asked_ticks, page.answered_monotonic)
+            yield Page(
+                [event for event in page.events if event.sequence not in delivered],
+                page.asked_monotonic,
+                page.asked_ticks,
+                page.answered_monotonic,
+            )
             if len(page.events) < limit:
                 return
             last = page.events[-1].ticks

@@ -1,4 +1,5 @@
 """Private files: mode 0600 from the moment they exist, replaced by rename, on disk before anything counts on them."""
+
 from __future__ import annotations
 
 import os
@@ -14,7 +15,7 @@ def create(path: str) -> int:
 
 def create_replacing(path: str) -> int:
     """A descriptor for a new file that has taken the name; a symbolic link is replaced, never followed."""
-    if os.name == 'nt':     # which renames no file that is open; not tried there
+    if os.name == 'nt':  # which renames no file that is open; not tried there
         replace_with(path, b'')
         return os.open(path, os.O_RDWR | _BINARY)
     descriptor, beside = _create_beside(path)
@@ -47,7 +48,7 @@ def write_all(descriptor: int, data: bytes) -> None:
     """All of the bytes; `os.write` may take fewer at a time."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view):]
+        view = view[os.write(descriptor, view) :]
 
 
 def sync_folder(path: str) -> None:

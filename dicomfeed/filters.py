@@ -1,4 +1,5 @@
 """Which events are wanted: filters that count after reading and never cut short what is read."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -8,6 +8,7 @@ The bound: a writer's command times out after 30 s (healthcare-shared-components
 A number below that of event E was taken before E's, so no more than 30 s after E's timestamp, and is committed no
 more than 30 s later: `settle` seconds, 60 by default, and `SKEW_SECONDS` for clocks that disagree or are set back.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -44,8 +45,9 @@ class Stretch:
     @classmethod
     def of_page(cls, query: SequenceRange, page: Page) -> Stretch:
         """The stretch that a page by sequence covers."""
-        return cls(query.after, query.through, page.events, page.asked_monotonic, page.asked_ticks,
-                   page.answered_monotonic)
+        return cls(
+            query.after, query.through, page.events, page.asked_monotonic, page.asked_ticks, page.answered_monotonic
+        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def contents(stretches: Iterable[Stretch], *, above: Event | None = None) -> tup
     events: list[Event] = []
     holes: list[Hole] = []
     evidence: list[Stretch] = []
-    next_number: int | None = None      # the lowest number not accounted for yet
+    next_number: int | None = None  # the lowest number not accounted for yet
     for stretch in stretches:
         next_number = stretch.after + 1 if next_number is None else next_number
         evidence.append(stretch)
@@ -119,6 +121,11 @@ def rest_after_events(stretch: Stretch) -> list[Stretch]:
 
 
 def _hole(first: int, last: int, above: Event, evidence: list[Stretch]) -> Hole:
-    return Hole(first, last, above, asked_monotonic=min(stretch.asked_monotonic for stretch in evidence),
-                asked_ticks=min(stretch.asked_ticks for stretch in evidence),
-                seen_monotonic=max(stretch.answered_monotonic for stretch in evidence))
+    return Hole(
+        first,
+        last,
+        above,
+        asked_monotonic=min(stretch.asked_monotonic for stretch in evidence),
+        asked_ticks=min(stretch.asked_ticks for stretch in evidence),
+        seen_monotonic=max(stretch.answered_monotonic for stretch in evidence),
+    )

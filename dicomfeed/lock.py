@@ -3,6 +3,7 @@
 A lock on the file that it guards would not do: that file is replaced by rename, and the second process would lock the
 new one.
 """
+
 from __future__ import annotations
 
 import errno
@@ -43,8 +44,9 @@ class FileLock:
         os.write(self._descriptor, str(os.getpid()).encode())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._close()
 
     def _holder(self) -> int | None:
@@ -75,14 +77,16 @@ def _unusable(error: OSError) -> CheckpointError:
 
 def _lock_posix(descriptor: int) -> None:
     import fcntl
+
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _lock_windows(descriptor: int) -> None:     # not tried on Windows
+def _lock_windows(descriptor: int) -> None:  # not tried on Windows
     import msvcrt
+
     locking: Callable[[int, int, int], None] = getattr(msvcrt, 'locking')
     # A byte far beyond the process id, which others may then still read.
-    os.lseek(descriptor, 2 ** 20, os.SEEK_SET)
+    os.lseek(descriptor, 2**20, os.SEEK_SET)
     locking(descriptor, getattr(msvcrt, 'LK_NBLCK'), 1)
     os.lseek(descriptor, 0, os.SEEK_SET)
 

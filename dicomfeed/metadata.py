@@ -5,6 +5,7 @@ ChangeFeedService.cs): for ever where that blob is broken (poison), for a while 
 (trouble). The same page without metadata succeeds in both. An event is poisoned when it alone still fails after
 `POISON_SECONDS` while a neighbour's metadata reads well; it is delivered without metadata, and reported.
 """
+
 from __future__ import annotations
 
 import threading
@@ -44,12 +45,16 @@ class MetadataReader:
         deadline = self._deadline()
         while True:
             try:
-                return self._note(self._client.read(query, include_metadata=True,
-                                                    patience_seconds=self._bounded(_PAGE_PATIENCE_SECONDS)))
+                return self._note(
+                    self._client.read(
+                        query, include_metadata=True, patience_seconds=self._bounded(_PAGE_PATIENCE_SECONDS)
+                    )
+                )
             except (ServiceTrouble, MalformedResponse) as error:
                 if not _may_be_metadata(error):
-                    return self._note(self._client.read(query, include_metadata=True,
-                                                        patience_seconds=self._client.patience_seconds))
+                    return self._note(
+                        self._client.read(query, include_metadata=True, patience_seconds=self._client.patience_seconds)
+                    )
                 page = self._without_the_poisoned(query)
                 if page is not None:
                     return page
@@ -74,8 +79,12 @@ class MetadataReader:
             if readable is None:
                 return None
             events[suspect.sequence] = readable
-        return Page([events[event.sequence] for event in bare.events], bare.asked_monotonic, bare.asked_ticks,
-                    bare.answered_monotonic)
+        return Page(
+            [events[event.sequence] for event in bare.events],
+            bare.asked_monotonic,
+            bare.asked_ticks,
+            bare.answered_monotonic,
+        )
 
     def _pieces(self, query: Query) -> Iterator[Page | None]:
         """Pages of halves, of halves of halves, …; None for a single event that fails."""
@@ -108,8 +117,10 @@ class MetadataReader:
                 return
             self._poisoned.add(sequence)
             if len(self._poisoned) > MOST_POISONED:
-                raise TooManyPoisoned(f'The metadata of more than {MOST_POISONED} events cannot be read.',
-                                      sequences=sorted(self._poisoned))
+                raise TooManyPoisoned(
+                    f'The metadata of more than {MOST_POISONED} events cannot be read.',
+                    sequences=sorted(self._poisoned),
+                )
         self._on_poisoned(sequence)
 
     def _blobs_are_down(self) -> bool:

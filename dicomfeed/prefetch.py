@@ -3,6 +3,7 @@
 Owned: the threads and the order. Not owned: what is fetched. A pool without threads does each job when it is
 submitted, so that a test in virtual time sees the same reading ahead without a thread.
 """
+
 from __future__ import annotations
 
 import threading
@@ -20,8 +21,7 @@ class Pool(Protocol):
     """Something that does jobs. `ahead`: how many may be done or in flight before the first result is taken."""
 
     @property
-    def ahead(self) -> int:
-        ...
+    def ahead(self) -> int: ...
 
     def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
         """Have the job done; the future holds its result or its exception."""
@@ -71,8 +71,9 @@ class InlinePool:
         return future
 
 
-def in_order(jobs: Iterable[Job], work: Callable[[Job], Result], *, pool: Pool
-             ) -> Generator[tuple[Job, Result], None, None]:
+def in_order(
+    jobs: Iterable[Job], work: Callable[[Job], Result], *, pool: Pool
+) -> Generator[tuple[Job, Result], None, None]:
     """Each job with its result, in the order of the jobs; the exception of a job when its turn comes.
 
     Closing the iterator drops what was not yet begun.
@@ -100,5 +101,5 @@ def _do(future: Future[Result], work: Callable[[Job], Result], job: Job) -> None
         return
     try:
         future.set_result(work(job))
-    except BaseException as error:      # pylint: disable=broad-exception-caught   # raised again by result()
+    except BaseException as error:  # pylint: disable=broad-exception-caught   # raised again by result()
         future.set_exception(error)

@@ -4,6 +4,7 @@ The service has two lists. v1 takes a *range of sequence numbers*: a short or an
 v2 takes a *window of time* and counts rows in it: a page shorter than `limit` is the last one at that instant.
 (DICOM service: ChangeFeedController, GetChangeFeedV39.sql and GetChangeFeedByTimeV39.sql.)
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -84,15 +85,21 @@ class TimeSlice:
 
     @property
     def parameters(self) -> dict[str, str]:
-        return {'startTime': format_timestamp(self.start), 'endTime': format_timestamp(self.end),
-                'offset': str(self.offset), 'limit': str(self.limit)}
+        return {
+            'startTime': format_timestamp(self.start),
+            'endTime': format_timestamp(self.end),
+            'offset': str(self.offset),
+            'limit': str(self.limit),
+        }
 
     def halves(self) -> tuple[TimeSlice, ...]:
         if self.limit == 1:
             return (self,)
         half = self.limit // 2
-        return (TimeSlice(self.start, self.end, self.offset, half),
-                TimeSlice(self.start, self.end, self.offset + half, self.limit - half))
+        return (
+            TimeSlice(self.start, self.end, self.offset, half),
+            TimeSlice(self.start, self.end, self.offset + half, self.limit - half),
+        )
 
     def answers(self, events: list[Event]) -> bool:
         return len(events) <= self.limit

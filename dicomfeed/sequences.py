@@ -4,6 +4,7 @@ Sequence numbers are taken before a writer commits, so the order of the numbers 
 appear; a prefix without open holes is final at once. `holes.py` says when a hole is closed,
 `starts.py` where a reading begins that was not given a number.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
@@ -13,7 +14,7 @@ from enum import Enum
 from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
-from dicomfeed.holes import (SETTLE_SECONDS, Hole, Stretch, Watch, contents, rest_after_events, unsettled_ticks)
+from dicomfeed.holes import SETTLE_SECONDS, Hole, Stretch, Watch, contents, rest_after_events, unsettled_ticks
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
@@ -38,8 +39,16 @@ class SequenceReader:
     :param width: numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
     """
 
-    def __init__(self, feed: Feed, *, cursor: int, pool: Pool, last: Identity | None = None,
-                 settle_seconds: float = SETTLE_SECONDS, width: int = SEQUENCE_LIMIT) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        cursor: int,
+        pool: Pool,
+        last: Identity | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
+        width: int = SEQUENCE_LIMIT,
+    ) -> None:
         self.cursor = cursor
         self.last = last
         self.complete_through: int | None = None
@@ -121,8 +130,11 @@ class SequenceReader:
         if still_open:
             first, last = still_open[0].first, still_open[-1].last
             found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)
-            events = ([event for event in events if event.sequence < first] + found
-                      + [event for event in events if event.sequence > last])
+            events = (
+                [event for event in events if event.sequence < first]
+                + found
+                + [event for event in events if event.sequence > last]
+            )
             holes = [hole for hole in holes if hole.last < first or hole.first > last] + left
             still_open = self._open(left)
         if still_open and at_hole is AtHole.STOP:
@@ -135,8 +147,11 @@ class SequenceReader:
 
     def _open(self, holes: list[Hole]) -> list[Hole]:
         """Those of the holes that are not closed, from now on watched."""
-        still_open = [hole for hole in holes if not hole.is_settled(self._settle_seconds)
-                      and not self._watch.is_outwaited(hole, self._settle_seconds)]
+        still_open = [
+            hole
+            for hole in holes
+            if not hole.is_settled(self._settle_seconds) and not self._watch.is_outwaited(hole, self._settle_seconds)
+        ]
         for hole in still_open:
             self._watch.see(hole)
         return still_open
@@ -163,8 +178,9 @@ class SequenceReader:
         below: Event | None = None
         while after < through:
             empty_pages = 0
-            ranges = (SequenceRange(start, min(self._width, through - start))
-                      for start in range(after, through, self._width))
+            ranges = (
+                SequenceRange(start, min(self._width, through - start)) for start in range(after, through, self._width)
+            )
             with closing(in_order(ranges, read, pool=self._pool)) as pages:
                 for query, page in pages:
                     yield Stretch.of_page(query, page)
@@ -202,8 +218,9 @@ class SequenceReader:
                 break
         assert first_page is not None
         reached = through if lowest is None else min(through, lowest.sequence - 1)
-        return Stretch(after, reached, [], first_page.asked_monotonic, first_page.asked_ticks,
-                       first_page.answered_monotonic)
+        return Stretch(
+            after, reached, [], first_page.asked_monotonic, first_page.asked_ticks, first_page.answered_monotonic
+        )
 
     def _ticks_below(self, sequence: int) -> Ticks:
         """The timestamp of some event at or below a number; the beginning of time where there is none."""

@@ -3,6 +3,7 @@
 Owned: bytes, compression, the length that is safely on disk. Not owned: which lines, and when a length is committed
 (`delivery.py`).
 """
+
 from __future__ import annotations
 
 import gzip
@@ -19,7 +20,7 @@ from dicomfeed.errors import OutputError, OutputExists
 
 _DIGEST_BYTES = 4_096
 _GZIP = 16 + zlib.MAX_WBITS
-_MOST_BUFFERED_BYTES = 2 ** 20
+_MOST_BUFFERED_BYTES = 2**20
 
 
 class Sink(Protocol):

@@ -1,4 +1,5 @@
 """Where a reading by sequence begins when it was not given as a number: at a time, at now, at a tail."""
+
 from __future__ import annotations
 
 from dicomfeed.feed import Feed
@@ -40,8 +41,9 @@ def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECON
     return newest.sequence if reader.open_hole is None else reader.open_hole.first - 1
 
 
-def sequence_before_tail(feed: Feed, count: int, *, filters: Filters, pool: Pool,
-                         settle_seconds: float = SETTLE_SECONDS) -> int:
+def sequence_before_tail(
+    feed: Feed, count: int, *, filters: Filters, pool: Pool, settle_seconds: float = SETTLE_SECONDS
+) -> int:
     """The number above which are the `count` newest events that pass the filters, and all that is still to come."""
     now = sequence_now(feed, pool=pool, settle_seconds=settle_seconds)
     newest = newest_events(Feed(feed.client), count, filters=filters, pool=pool, settle_seconds=settle_seconds)

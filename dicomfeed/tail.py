@@ -1,4 +1,5 @@
 """The newest events of the feed, found backwards from its end."""
+
 from __future__ import annotations
 
 from collections.abc import Generator
@@ -14,8 +15,9 @@ from dicomfeed.sequences import WIDE_PAGES
 from dicomfeed.times import FIRST_TICK
 
 
-def newest_events(feed: Feed, count: int, *, filters: Filters, pool: Pool,
-                  settle_seconds: float = SETTLE_SECONDS) -> list[Event]:
+def newest_events(
+    feed: Feed, count: int, *, filters: Filters, pool: Pool, settle_seconds: float = SETTLE_SECONDS
+) -> list[Event]:
     """The `count` newest events, by sequence number, that pass the filters; the oldest of them first.
 
     Fewer where the feed has not as many.
@@ -39,8 +41,10 @@ def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float)
     upper, lowest = newest.sequence, newest
     while upper > 0:
         empty_pages = 0
-        ranges = (SequenceRange(max(0, top - SEQUENCE_LIMIT), min(SEQUENCE_LIMIT, top))
-                  for top in range(upper, 0, -SEQUENCE_LIMIT))
+        ranges = (
+            SequenceRange(max(0, top - SEQUENCE_LIMIT), min(SEQUENCE_LIMIT, top))
+            for top in range(upper, 0, -SEQUENCE_LIMIT)
+        )
         with closing(in_order(ranges, feed.page, pool=pool)) as pages:
             for query, page in pages:
                 yield page
@@ -69,6 +73,7 @@ def _highest_below(feed: Feed, upper: int, lowest: Event, *, settle_seconds: flo
 
 
 def _highest_in(feed: Feed, upper: int, start: int, end: int) -> Event | None:
-    below = (event for page in feed.walk(start, end, read=feed.bare_page) for event in page.events
-             if event.sequence <= upper)
+    below = (
+        event for page in feed.walk(start, end, read=feed.bare_page) for event in page.events if event.sequence <= upper
+    )
     return max(below, key=lambda event: event.sequence, default=None)

@@ -4,6 +4,7 @@ The service's timestamps have seven fraction digits (DATETIMEOFFSET(7)); `dateti
 it never touches a timestamp here. Owned: ticks and their texts, what a user may type for a time, the clocks.
 Not owned: what is settled (`holes.py`).
 """
+
 from __future__ import annotations
 
 import re
@@ -22,13 +23,16 @@ FIRST_TICK: Ticks = 0
 LAST_TICK: Ticks = date.max.toordinal() * TICKS_PER_DAY - 1
 """9999-12-31T23:59:59.9999999Z, the service's default end of time."""
 
-_LAST_DAY = date.max.toordinal() - 1        # the first and the last day are left out: a zone could lead beyond
+_LAST_DAY = date.max.toordinal() - 1  # the first and the last day are left out: a zone could lead beyond
 _EPOCH_TICKS = (date(1970, 1, 1).toordinal() - 1) * TICKS_PER_DAY
 _TIMESTAMP = re.compile(
     r'(\d{4})-(\d\d)-(\d\d)'
-    r'(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,7}))?)?\s*(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?', re.ASCII)
+    r'(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,7}))?)?\s*(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?',
+    re.ASCII,
+)
 _SERVICE_TIMESTAMP = re.compile(
-    r'\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,7})?(?:[Zz]|[+-](?:0\d|1[0-4]):[0-5]\d)', re.ASCII)
+    r'\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,7})?(?:[Zz]|[+-](?:0\d|1[0-4]):[0-5]\d)', re.ASCII
+)
 _AGE = re.compile(r'(\d{1,9})([smhdw])', re.ASCII)
 _UNIT_SECONDS = {'s': 1, 'm': 60, 'h': 3_600, 'd': 86_400, 'w': 604_800}
 
@@ -84,8 +88,7 @@ def format_timestamp(ticks: Ticks) -> str:
     days, rest = divmod(ticks, TICKS_PER_DAY)
     seconds, fraction = divmod(rest, TICKS_PER_SECOND)
     day = date.fromordinal(days + 1)
-    return (f'{day.isoformat()}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}'
-            f'.{fraction:07}Z')
+    return f'{day.isoformat()}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction:07}Z'
 
 
 def parse_moment(text: str, *, now: Ticks) -> Ticks:
@@ -119,7 +122,7 @@ def parse_http_date(text: str | None) -> Ticks | None:
 def _day_number(text: str) -> int:
     try:
         return date.fromisoformat(text).toordinal() - 1
-    except ValueError:      # the 30th of February
+    except ValueError:  # the 30th of February
         return 0
 
 

@@ -4,6 +4,7 @@ Owned: connections, proxies and CA files from the environment, time-outs, the si
 broken connection is. Not owned: how the time for a whole answer is kept (`bounded.py`), what a status means and whether
 to ask again (`client.py`).
 """
+
 from __future__ import annotations
 
 import http.client
@@ -27,8 +28,8 @@ CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 120.0
 LONGEST_ANSWER_SECONDS = 300.0
-LARGEST_ANSWER_BYTES = 128 * 2 ** 20
-_CHUNK_BYTES = 2 ** 18
+LARGEST_ANSWER_BYTES = 128 * 2**20
+_CHUNK_BYTES = 2**18
 _SENDABLE = re.compile(r'[!-~]+')
 
 
@@ -67,22 +68,27 @@ class HttpTransport:
     :param connections: 1 or more; so many requests can be in flight.
     """
 
-    def __init__(self, *, user_agent: str = 'dicomfeed', connections: int = CONNECTIONS,
-                 connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
-                 read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-                 largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
-                 monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        user_agent: str = 'dicomfeed',
+        connections: int = CONNECTIONS,
+        connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
         self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._largest_answer_bytes = largest_answer_bytes
         self._response_class = responses_within(LONGEST_ANSWER_SECONDS, monotonic)
-        self._turn = threading.Lock()   # else who gives a connection back takes it again before anyone who waits
-        self._free: LifoQueue[_Session] = LifoQueue()      # the last one used is the likeliest to be alive
+        self._turn = threading.Lock()  # else who gives a connection back takes it again before anyone who waits
+        self._free: LifoQueue[_Session] = LifoQueue()  # the last one used is the likeliest to be alive
         for _ in range(connections):
             self._free.put(_Session(self._response_class))
 
     def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
-        if not _SENDABLE.fullmatch(token):      # http.client would say the token in its error
+        if not _SENDABLE.fullmatch(token):  # http.client would say the token in its error
             raise RequestError('The token holds characters that no header may hold.', url=url)
         with self._turn:
             session = self._free.get()
@@ -94,9 +100,16 @@ class HttpTransport:
     def _ask(self, route: _Route, url: str, parameters: Mapping[str, str], token: str) -> Answer:
         headers = {**self._headers, 'Authorization': Secret(f'Bearer {token}')}
         try:
-            with route.pool.urlopen('GET', f'{route.target}?{urlencode(parameters)}', headers=headers, redirect=False,
-                                    retries=False, assert_same_host=False, timeout=self._timeout,
-                                    preload_content=False) as response:
+            with route.pool.urlopen(
+                'GET',
+                f'{route.target}?{urlencode(parameters)}',
+                headers=headers,
+                redirect=False,
+                retries=False,
+                assert_same_host=False,
+                timeout=self._timeout,
+                preload_content=False,
+            ) as response:
                 body = self._read(response, url)
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -131,9 +144,10 @@ class _Session:
             self._session = self._session or requests.Session()
             try:
                 self._routes[url] = _route(self._session, url, self._response_class)
-            except (urllib3.exceptions.HTTPError, OSError):     # `requests` has its own as OSError
-                raise HostUnreachable('The address or the proxy setting is not valid.', url=url,
-                                      through_proxy=True) from None
+            except (urllib3.exceptions.HTTPError, OSError):  # `requests` has its own as OSError
+                raise HostUnreachable(
+                    'The address or the proxy setting is not valid.', url=url, through_proxy=True
+                ) from None
         return self._routes[url]
 
 
@@ -141,15 +155,16 @@ def _route(session: requests.Session, url: str, response_class: type[http.client
     settings = session.merge_environment_settings(url, {}, None, True, None)
     adapter = session.get_adapter(url)
     assert isinstance(adapter, requests.adapters.HTTPAdapter)
-    pool = adapter.get_connection_with_tls_context(requests.Request('GET', url).prepare(), settings['verify'],
-                                                   proxies=settings['proxies'])
+    pool = adapter.get_connection_with_tls_context(
+        requests.Request('GET', url).prepare(), settings['verify'], proxies=settings['proxies']
+    )
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     kind: Any = pool.ConnectionCls
-    if kind.response_class is not response_class:       # addresses of one host share a pool
+    if kind.response_class is not response_class:  # addresses of one host share a pool
         pool.ConnectionCls = type(kind.__name__, (kind,), {'response_class': response_class})
     is_proxied = requests.utils.select_proxy(url, settings['proxies']) is not None
     scheme, path = urlsplit(url).scheme, urlsplit(url).path
-    return _Route(pool, url if is_proxied and scheme == 'http' else path, is_proxied)   # RFC 9112, 3.2.2
+    return _Route(pool, url if is_proxied and scheme == 'http' else path, is_proxied)  # RFC 9112, 3.2.2
 
 
 def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
@@ -159,8 +174,10 @@ def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
         return TlsFailed('No trusted TLS connection to the host.', url=url, through_proxy=proxied)
     if any(isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes):
         return HostUnreachable('The proxy did not lead to the host.', url=url, through_proxy=True)
-    if any(isinstance(cause, (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError))
-           for cause in causes):
+    if any(
+        isinstance(cause, (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError))
+        for cause in causes
+    ):
         return MalformedResponse('The answer could not be unpacked.', url=url)
     if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
         return HostUnreachable('The name of the host could not be resolved.', url=url, through_proxy=proxied)

@@ -4,6 +4,7 @@
 the row at offset `CUT_ROWS` bounds a half-open sub-window of at most that many rows, whose pages have small offsets
 and go out in parallel while the next cut is made. What is not settled yet is read last, alone.
 """
+
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
@@ -35,8 +36,9 @@ class WindowReader:
     :param settle_seconds: how long a writer may take.
     """
 
-    def __init__(self, feed: Feed, *, start: Ticks, end: Ticks, pool: Pool,
-                 settle_seconds: float = SETTLE_SECONDS) -> None:
+    def __init__(
+        self, feed: Feed, *, start: Ticks, end: Ticks, pool: Pool, settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
         self._feed = feed
         self._start = start
         self._end = end
@@ -93,7 +95,7 @@ class WindowReader:
         start, end = window
         events = self._feed.bare_page(TimeSlice(start, end, CUT_ROWS, 1)).events
         if not events:
-            return end, TIME_LIMIT          # perhaps nearly none: one page, and more only when it is full
+            return end, TIME_LIMIT  # perhaps nearly none: one page, and more only when it is full
         return max(events[0].ticks, start + 1), CUT_ROWS
 
     def _page(self, part: _Slice) -> Page:

@@ -6,6 +6,7 @@ Prints the path of the wheel. Uses the setuptools of `scripts/requirements.txt`,
 `build` of the environment; without it, the environment's own. The files are dated as SOURCE_DATE_EPOCH says, or else as
 the last commit.
 """
+
 from __future__ import annotations
 
 import os
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ('azext_dicomtoken', 'dicomfeed')
 FILES = ('setup.py', 'setup.cfg', 'README.md', 'HISTORY.rst', 'LICENSE', 'MANIFEST.in')
 READABLE_METADATA = ('2.1', '2.2')
-LONG_AGO = '1577836800'     # 2020; a zip file cannot say anything before 1980
+LONG_AGO = '1577836800'  # 2020; a zip file cannot say anything before 1980
 
 
 def main(arguments: list[str]) -> int:
@@ -38,11 +39,18 @@ def build(folder: Path, *, root: Path = ROOT) -> Path:
     with tempfile.TemporaryDirectory(prefix='dicomtoken-build-') as name:
         sources = Path(name)
         copy_sources(sources, root=root)
-        done = subprocess.run([sys.executable, '-W', 'ignore', 'setup.py', '-q', 'bdist_wheel'], cwd=sources, text=True,
-                              env=_environment(), umask=0o022, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', 'setup.py', '-q', 'bdist_wheel'],
+            cwd=sources,
+            text=True,
+            env=_environment(),
+            umask=0o022,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
         if done.returncode:
             raise SystemExit(done.stderr)
-        built, = (sources / 'dist').iterdir()
+        (built,) = (sources / 'dist').iterdir()
         _check_metadata(built)
         return Path(shutil.copy(built, folder / built.name))
 
@@ -52,8 +60,12 @@ def copy_sources(target: Path, *, root: Path = ROOT) -> None:
     kept = os.umask(0o022)
     try:
         for name in PACKAGES:
-            shutil.copytree(root / name, target / name, copy_function=shutil.copyfile,
-                            ignore=shutil.ignore_patterns('__pycache__', '.*'))
+            shutil.copytree(
+                root / name,
+                target / name,
+                copy_function=shutil.copyfile,
+                ignore=shutil.ignore_patterns('__pycache__', '.*'),
+            )
         for name in FILES:
             shutil.copyfile(root / name, target / name)
     finally:
@@ -62,14 +74,14 @@ def copy_sources(target: Path, *, root: Path = ROOT) -> None:
 
 def _environment() -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    return {'SOURCE_DATE_EPOCH': _date_of_last_commit(), **inherited,
-            'PYTHONPATH': os.path.join(sys.prefix, 'build')}
+    return {'SOURCE_DATE_EPOCH': _date_of_last_commit(), **inherited, 'PYTHONPATH': os.path.join(sys.prefix, 'build')}
 
 
 def _date_of_last_commit() -> str:
     try:
-        shown = subprocess.run(['git', '-C', str(ROOT), 'log', '-1', '--format=%ct'],
-                               capture_output=True, text=True, check=False)
+        shown = subprocess.run(
+            ['git', '-C', str(ROOT), 'log', '-1', '--format=%ct'], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return LONG_AGO
     return shown.stdout.strip() or LONG_AGO
@@ -77,11 +89,12 @@ def _date_of_last_commit() -> str:
 
 def _check_metadata(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        name, = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        (name,) = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
         version = archive.read(name).decode().partition('Metadata-Version: ')[2].split('\n')[0]
     if version not in READABLE_METADATA:
-        raise SystemExit(f'The wheel has metadata {version}, which az before 2.88 cannot read: see '
-                         'scripts/requirements.txt.')
+        raise SystemExit(
+            f'The wheel has metadata {version}, which az before 2.88 cannot read: see scripts/requirements.txt.'
+        )
 
 
 if __name__ == '__main__':

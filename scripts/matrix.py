@@ -6,6 +6,7 @@ The words choose the rows that have all of them in their names. Each row is a `m
 its own, which stays. The core of az is enough for all that runs in one process; the whole of it, 800 MB a row, is for
 the emulator and the tests end to end. Exits with 1 when a row failed.
 """
+
 from __future__ import annotations
 
 import json
@@ -21,13 +22,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 YEAR_OLD = '2.80.0'
-YEAR_OLD_PYTHON = '3.12'    # of Azure Linux, and so of Cloud Shell
+YEAR_OLD_PYTHON = '3.12'  # of Azure Linux, and so of Cloud Shell
 IN_ONE_PROCESS = 'tests/az'
 
 
 @dataclass(frozen=True)
 class Row:
-    package: str    # CORE or CLI, as the Makefile names them
+    package: str  # CORE or CLI, as the Makefile names them
     release: str
     python: str
 
@@ -55,7 +56,7 @@ def main(words: list[str]) -> int:
 
 def rows() -> Iterator[Row]:
     metadata = json.loads((ROOT / 'azext_dicomtoken' / 'azext_metadata.json').read_text('utf-8'))
-    pinned, = re.findall('azure-cli==(.*)', (ROOT / 'tests' / 'e2e' / 'requirements.txt').read_text('utf-8'))
+    (pinned,) = re.findall('azure-cli==(.*)', (ROOT / 'tests' / 'e2e' / 'requirements.txt').read_text('utf-8'))
     for python in PYTHONS:
         yield Row('CORE', metadata['azext.minCliCoreVersion'], python)
         yield Row('CORE', pinned, python)
@@ -78,8 +79,19 @@ def runs(path: str, version: str) -> bool:
 
 
 def run(row: Row, python: str) -> str:
-    done = subprocess.run(['make', '--no-print-directory', 'pytest', f'VENV=.venv-{row.name}', f'PYTHON={python}',
-                           f'{row.package}={row.release}', f'ARGS={row.tests}'], cwd=ROOT, check=False)
+    done = subprocess.run(
+        [
+            'make',
+            '--no-print-directory',
+            'pytest',
+            f'VENV=.venv-{row.name}',
+            f'PYTHON={python}',
+            f'{row.package}={row.release}',
+            f'ARGS={row.tests}',
+        ],
+        cwd=ROOT,
+        check=False,
+    )
     return 'FAILED' if done.returncode else 'passed'
 
 

@@ -6,6 +6,7 @@ Builds the wheel twice, in different folders, and goes on only when they are the
 wheel will be downloaded from, without its name; without a URL the index names a file beside it. The index has the
 format of az's own: it can be served as it is, or its entry be taken into another.
 """
+
 from __future__ import annotations
 
 import email
@@ -64,12 +65,19 @@ def _entry(wheel: Path, *, url: str) -> dict[str, Any]:
 def _metadata(wheel: Path) -> dict[str, Any]:
     """What az reads of the wheel before it has it."""
     with zipfile.ZipFile(wheel) as archive:
-        about, = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        (about,) = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
         headers = email.message_from_bytes(archive.read(about))
         of_az = json.loads(archive.read('azext_dicomtoken/azext_metadata.json'))
-    return {**of_az, 'classifiers': headers.get_all('Classifier'), 'license': headers['License'],
-            'metadata_version': headers['Metadata-Version'], 'name': headers['Name'],
-            'requires_python': headers['Requires-Python'], 'summary': headers['Summary'], 'version': headers['Version']}
+    return {
+        **of_az,
+        'classifiers': headers.get_all('Classifier'),
+        'license': headers['License'],
+        'metadata_version': headers['Metadata-Version'],
+        'name': headers['Name'],
+        'requires_python': headers['Requires-Python'],
+        'summary': headers['Summary'],
+        'version': headers['Version'],
+    }
 
 
 if __name__ == '__main__':

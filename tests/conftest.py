@@ -3,6 +3,7 @@
 It stands before any import of azure, which reads these variables once. The extension is laid out as az would have
 installed it, with links in the place of copies.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -34,14 +35,16 @@ def _isolate(folder: Path) -> None:
     for name in [name for name in os.environ if foreign.match(name)]:
         del os.environ[name]
     (folder / 'config').mkdir()
-    os.environ.update({
-        'AZURE_CONFIG_DIR': str(folder / 'config'),
-        'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
-        'AZURE_CORE_COLLECT_TELEMETRY': 'false',
-        'AZURE_CORE_NO_COLOR': 'true',
-        'AZURE_EXTENSION_RUN_AFTER_DYNAMIC_INSTALL': 'false',
-        'HOME': str(folder),
-    })
+    os.environ.update(
+        {
+            'AZURE_CONFIG_DIR': str(folder / 'config'),
+            'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
+            'AZURE_CORE_COLLECT_TELEMETRY': 'false',
+            'AZURE_CORE_NO_COLOR': 'true',
+            'AZURE_EXTENSION_RUN_AFTER_DYNAMIC_INSTALL': 'false',
+            'HOME': str(folder),
+        }
+    )
 
 
 def _take_signals() -> None:

@@ -1,4 +1,5 @@
 """az in this process, signed out or signed in with a managed identity of our making."""
+
 from __future__ import annotations
 
 import io
@@ -35,7 +36,7 @@ Az = Callable[..., Outcome]
 # The core can be installed alone, and that is enough for all that runs in this process.
 WHOLE_AZ = find_spec('azure.cli.__main__') is not None
 if not WHOLE_AZ:
-    _NO_COMMANDS = ModuleType('azure.cli.command_modules')      # the core warns of a missing one
+    _NO_COMMANDS = ModuleType('azure.cli.command_modules')  # the core warns of a missing one
     _NO_COMMANDS.__path__ = []
     sys.modules[_NO_COMMANDS.__name__] = _NO_COMMANDS
 
@@ -61,6 +62,7 @@ class _Terminal(io.TextIOWrapper):
 
 def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outcome:
     from azure.cli.core import get_default_cli
+
     stdout, stderr = _stream(_Terminal if to_terminal else io.TextIOWrapper), _stream()
     with ExitStack() as stack:
         stack.enter_context(_bare_loggers())

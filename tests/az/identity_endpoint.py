@@ -1,4 +1,5 @@
 """A token endpoint for a managed identity that hands out whatever token it is told to, and the login that uses it."""
+
 from __future__ import annotations
 
 import json
@@ -26,8 +27,11 @@ class IdentityEndpoint:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {'IDENTITY_ENDPOINT': f'http://127.0.0.1:{self._server.server_port}/token', 'IDENTITY_HEADER': 'header',
-                'NO_PROXY': '127.0.0.1'}
+        return {
+            'IDENTITY_ENDPOINT': f'http://127.0.0.1:{self._server.server_port}/token',
+            'IDENTITY_HEADER': 'header',
+            'NO_PROXY': '127.0.0.1',
+        }
 
     @contextmanager
     def serving(self) -> Iterator[IdentityEndpoint]:
@@ -42,8 +46,14 @@ class IdentityEndpoint:
 
     def _answer(self, resource: str) -> bytes:
         self.resources.append(resource)
-        return json.dumps({'access_token': self.token, 'token_type': 'Bearer', 'resource': resource,
-                           'expires_on': str(int(time.time()) + self.lifetime_seconds)}).encode()
+        return json.dumps(
+            {
+                'access_token': self.token,
+                'token_type': 'Bearer',
+                'resource': resource,
+                'expires_on': str(int(time.time()) + self.lifetime_seconds),
+            }
+        ).encode()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         endpoint = self
@@ -66,8 +76,14 @@ class IdentityEndpoint:
 def write_login(config_folder: Path) -> None:
     """Make az believe that it is signed in with the system-assigned identity of this machine."""
     account = {
-        'id': SUBSCRIPTION, 'name': 'Test', 'state': 'Enabled', 'isDefault': True, 'environmentName': 'AzureCloud',
-        'tenantId': TENANT, 'homeTenantId': TENANT, 'managedByTenants': [],
+        'id': SUBSCRIPTION,
+        'name': 'Test',
+        'state': 'Enabled',
+        'isDefault': True,
+        'environmentName': 'AzureCloud',
+        'tenantId': TENANT,
+        'homeTenantId': TENANT,
+        'managedByTenants': [],
         'user': {'name': 'systemAssignedIdentity', 'type': 'servicePrincipal', 'assignedIdentityInfo': 'MSI'},
     }
     profile = {'installationId': '00000000-0000-4000-8000-00000000000c', 'subscriptions': [account]}

@@ -1,4 +1,5 @@
 """`az dicom check-access` on every way to fail, in this process; the words are those of `az dicom changefeed`."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from tests.emulator.identities import FOREIGN_TENANT, HOME_TENANT, READER_APPLIC
 from tests.emulator.sample import sample_feed
 
 OWN = ('--resource', 'api://own', '--service-url')
-UNKNOWN_HOST = '.'.join(['a' * 63] * 5) + '.example'    # longer than a name can be, so nobody is asked for it
+UNKNOWN_HOST = '.'.join(['a' * 63] * 5) + '.example'  # longer than a name can be, so nobody is asked for it
 
 Check = Callable[..., Outcome]
 
@@ -62,16 +63,22 @@ def test_all_is_well(check: Check, cloud: Emulator) -> None:
 
 
 def test_empty_feed_of_ones_own_server_over_plain_http_is_well(
-        check: Check, emulator: Emulator, identity: IdentityEndpoint) -> None:
+    check: Check, emulator: Emulator, identity: IdentityEndpoint
+) -> None:
     identity.token = emulator.entra.issue(READER_APPLICATION, resource=PRIVATE_AUDIENCE)
     outcome = check('--service-url', emulator.base_url, '--resource', PRIVATE_AUDIENCE)
     assert outcome.code == 0
     assert [row['detail'] for row in outcome.result[3:]] == [
-        '127.0.0.1 at 127.0.0.1', 'not used by this server', 'no event yet']
+        '127.0.0.1 at 127.0.0.1',
+        'not used by this server',
+        'no event yet',
+    ]
 
 
-@pytest.mark.parametrize(('options', 'command'), [
-    ((), 'az login'), (('--tenant', 'contoso.onmicrosoft.com'), 'az login --tenant contoso.onmicrosoft.com')])
+@pytest.mark.parametrize(
+    ('options', 'command'),
+    [((), 'az login'), (('--tenant', 'contoso.onmicrosoft.com'), 'az login --tenant contoso.onmicrosoft.com')],
+)
 def test_not_signed_in(check: Check, options: tuple[str, ...], command: str) -> None:
     assert failed_at('sign-in', check(*options))['command'] == command
 
@@ -156,7 +163,8 @@ def test_changefeed_says_the_same(az: Az, cloud: Emulator, identity: IdentityEnd
         identity.token = token
         checked, read = az('dicom', 'check-access'), az('dicom', 'changefeed', '--latest')
         assert read.code == 1 and read.stderr == (
-            checked.stderr + 'Step by step, for the same service: az dicom check-access\n')
+            checked.stderr + 'Step by step, for the same service: az dicom check-access\n'
+        )
 
 
 @pytest.mark.usefixtures('cloud')

@@ -1,4 +1,5 @@
 """Counts as a table with bars."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,9 +9,18 @@ from azext_dicomtoken._bars import counts_table
 
 def rows(*events: int) -> list[dict[str, object]]:
     moment = '2026-01-31T09:00:00.0000000Z'
-    return [{'hour': f'2026-01-31T{hour:02}:00Z', 'created': number, 'updated': 0, 'deleted': 0, 'events': number,
-             'firstTime': moment if number else None, 'lastTime': moment if number else None}
-            for hour, number in enumerate(events)]
+    return [
+        {
+            'hour': f'2026-01-31T{hour:02}:00Z',
+            'created': number,
+            'updated': 0,
+            'deleted': 0,
+            'events': number,
+            'firstTime': moment if number else None,
+            'lastTime': moment if number else None,
+        }
+        for hour, number in enumerate(events)
+    ]
 
 
 def test_bar_is_the_share_of_the_fullest_row() -> None:
@@ -22,8 +32,10 @@ def test_bar_is_the_share_of_the_fullest_row() -> None:
 def test_table_fits_the_terminal(columns: int) -> None:
     from knack.output import format_table
     from knack.util import CommandResultItem
-    printed = format_table(CommandResultItem(rows(1_000, 3), table_transformer=lambda result: counts_table(
-        result, columns=columns)))
+
+    printed = format_table(
+        CommandResultItem(rows(1_000, 3), table_transformer=lambda result: counts_table(result, columns=columns))
+    )
     assert max(map(len, printed.splitlines())) <= columns
 
 
@@ -37,6 +49,13 @@ def test_bar_is_there_in_a_terminal_that_is_narrower_than_the_numbers() -> None:
 
 
 def test_table_escapes_what_a_service_could_have_written() -> None:
-    row = {'study': '1.2\x1b[31m', 'created': 1, 'updated': 0, 'deleted': 0, 'events': 1, 'firstTime': None,
-           'lastTime': None}
+    row = {
+        'study': '1.2\x1b[31m',
+        'created': 1,
+        'updated': 0,
+        'deleted': 0,
+        'events': 1,
+        'firstTime': None,
+        'lastTime': None,
+    }
     assert '\x1b' not in counts_table([row], columns=200)[0]['Study']

@@ -2,6 +2,7 @@
 
 Nobody is signed in here, so whatever is not refused ends with az's request to sign in.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,54 +13,171 @@ from tests.az.conftest import Az
 
 SERVICE = ('--service-url', 'https://contoso-imaging.dicom.azurehealthcareapis.com')
 NOT_REFUSED = "ERROR: Please run 'az login' to setup account.\n"
-TOKEN = 'WzEsMSwxLG51bGxd'     # sequence 1, tick 1, no end
+TOKEN = 'WzEsMSwxLG51bGxd'  # sequence 1, tick 1, no end
 
-OUT_OF_BOUNDS = ['--after-sequence -1', '--after-sequence 9223372036854775808', '--sequence 0', '--tail 0',
-                 '--tail 1000001', '--max-items 0', '--max-items=-5', '--max-items 1000001', '--concurrency 0',
-                 '--concurrency 33', '--follow --poll-interval 0s', '--follow --poll-interval 2d', '--settle 61m']
-NOT_NUMBERS = ['--after-sequence x', '--after-sequence 1e3', '--sequence=', '--tail 1.5', '--max-items ten',
-               '--concurrency 0x8']
-TIMES = ['yesterday', '2026-13-01', '2026-02-30', '2026-01-31T09:30:00.12345678Z', '2026-01-31T25:00:00Z', '-1d', '1y',
-         '2026-01-31T09:30:00 Europe/Berlin', '20260131', '0000-01-01', '١d']
+OUT_OF_BOUNDS = [
+    '--after-sequence -1',
+    '--after-sequence 9223372036854775808',
+    '--sequence 0',
+    '--tail 0',
+    '--tail 1000001',
+    '--max-items 0',
+    '--max-items=-5',
+    '--max-items 1000001',
+    '--concurrency 0',
+    '--concurrency 33',
+    '--follow --poll-interval 0s',
+    '--follow --poll-interval 2d',
+    '--settle 61m',
+]
+NOT_NUMBERS = [
+    '--after-sequence x',
+    '--after-sequence 1e3',
+    '--sequence=',
+    '--tail 1.5',
+    '--max-items ten',
+    '--concurrency 0x8',
+]
+TIMES = [
+    'yesterday',
+    '2026-13-01',
+    '2026-02-30',
+    '2026-01-31T09:30:00.12345678Z',
+    '2026-01-31T25:00:00Z',
+    '-1d',
+    '1y',
+    '2026-01-31T09:30:00 Europe/Berlin',
+    '20260131',
+    '0000-01-01',
+    '١d',
+]
 DURATIONS = ['10', '-1s', '10 s', '1h30m', 's', 'soon', '1e3s']
 UIDS = ['1.2.x', '1,2', '1' * 65, "1.2' OR 1=1"]
 NEXT_TOKENS = ['x', TOKEN[:-1], TOKEN + 'A', 'WzIsMSwxLG51bGxd', 'e30', 'W10', 'WzEsLTEsMSxudWxsXQ', '☃', '[' * 5000]
-EMPTY = ['service-url', 'resource', 'tenant', 'start-time', 'end-time', 'next-token', 'study-instance-uid',
-         'partition-name', 'output-file', 'summary-file', 'checkpoint', 'poll-interval', 'settle']
-EMPTY_WINDOWS = ['--start-time 2026-01-02 --end-time 2026-01-01', '--start-time 2026-01-02 --end-time 2026-01-02',
-                 '--start-time now --end-time 1d', '--end-time 0001-01-01']
+EMPTY = [
+    'service-url',
+    'resource',
+    'tenant',
+    'start-time',
+    'end-time',
+    'next-token',
+    'study-instance-uid',
+    'partition-name',
+    'output-file',
+    'summary-file',
+    'checkpoint',
+    'poll-interval',
+    'settle',
+]
+EMPTY_WINDOWS = [
+    '--start-time 2026-01-02 --end-time 2026-01-01',
+    '--start-time 2026-01-02 --end-time 2026-01-02',
+    '--start-time now --end-time 1d',
+    '--end-time 0001-01-01',
+]
 TOGETHER = [
-    *(f'{one} {other}' for one in ('--latest', '--sequence 3')
-      for other in ('--start-time 1d', '--end-time now', '--after-sequence 0', '--tail 3', f'--next-token {TOKEN}',
-                    '--max-items 3', '--stream', '--output-file feed', '--follow', '--checkpoint check',
-                    '--summary-file summary')),
-    '--latest --sequence 3', '--sequence 3 --action Create', '--sequence 3 --partition-name a',
-    '--start-time 1d --after-sequence 0', '--start-time 1d --tail 3', f'--start-time 1d --next-token {TOKEN}',
-    '--after-sequence 0 --tail 3', f'--after-sequence 0 --next-token {TOKEN}', f'--tail 3 --next-token {TOKEN}',
-    '--end-time now --follow', '--end-time now --checkpoint check', '--end-time now --after-sequence 0',
-    '--end-time now --tail 3', f'--end-time now --next-token {TOKEN}',
-    '--tail 3 --max-items 3', '--tail 3 --checkpoint check', '--tail 3 --follow --checkpoint check',
-    f'--next-token {TOKEN} --follow', f'--next-token {TOKEN} --checkpoint check',
-    '--max-items 3 --stream', '--max-items 3 --output-file feed', '--max-items 3 --follow',
+    *(
+        f'{one} {other}'
+        for one in ('--latest', '--sequence 3')
+        for other in (
+            '--start-time 1d',
+            '--end-time now',
+            '--after-sequence 0',
+            '--tail 3',
+            f'--next-token {TOKEN}',
+            '--max-items 3',
+            '--stream',
+            '--output-file feed',
+            '--follow',
+            '--checkpoint check',
+            '--summary-file summary',
+        )
+    ),
+    '--latest --sequence 3',
+    '--sequence 3 --action Create',
+    '--sequence 3 --partition-name a',
+    '--start-time 1d --after-sequence 0',
+    '--start-time 1d --tail 3',
+    f'--start-time 1d --next-token {TOKEN}',
+    '--after-sequence 0 --tail 3',
+    f'--after-sequence 0 --next-token {TOKEN}',
+    f'--tail 3 --next-token {TOKEN}',
+    '--end-time now --follow',
+    '--end-time now --checkpoint check',
+    '--end-time now --after-sequence 0',
+    '--end-time now --tail 3',
+    f'--end-time now --next-token {TOKEN}',
+    '--tail 3 --max-items 3',
+    '--tail 3 --checkpoint check',
+    '--tail 3 --follow --checkpoint check',
+    f'--next-token {TOKEN} --follow',
+    f'--next-token {TOKEN} --checkpoint check',
+    '--max-items 3 --stream',
+    '--max-items 3 --output-file feed',
+    '--max-items 3 --follow',
     '--stream --output-file feed',
 ]
-ALONE = ['--until-latest', '--until-latest --stream', '--poll-interval 5s', '--poll-interval 5s --output-file feed',
-         '--overwrite', '--overwrite --stream', '--summary-file summary', '--summary-file summary --checkpoint check']
-ONE_FILE = ['--output-file feed --checkpoint feed', '--output-file feed --checkpoint ./feed',
-            '--output-file feed --summary-file feed', '--stream --checkpoint feed --summary-file feed',
-            '--output-file feed --checkpoint link']
-NOT_FILES = ['--output-file .', '--checkpoint .', '--stream --summary-file .', '--output-file missing/feed',
-             '--checkpoint missing/check', '--stream --summary-file missing/summary', '--output-file present/feed']
-AZ_OUTPUT = ['--output-file feed --query [].sequence', '--output-file feed -o table', '--output-file feed -o tsv',
-             '--stream -o table', '--stream -o jsonc', '--stream -o none', '--follow -o yaml']
-FITTING = ['', '--latest --include-metadata', '--sequence 1', '--sequence 9223372036854775807', '--tail 1000000',
-           '--after-sequence 0 --max-items 1', '--after-sequence 9223372036854775807', '--start-time 99999w',
-           '--since 1d --until now --stream', f'--next-token {TOKEN} --max-items 3', '--follow --tail 3',
-           '--follow --start-time 2026-01-31T09:30:00.1234567+01:00', '--follow --poll-interval 1s --until-latest',
-           '--checkpoint check --start-time 1d', '--checkpoint check --max-items 5',
-           '--output-file feed.gz --overwrite --summary-file summary --checkpoint check', '--output-file /dev/null',
-           '--stream -o tsv --query sequence', '--stream -o json', '--settle 0s', '--settle 60m', '--concurrency 32',
-           '--action create --state CURRENT', '--study-instance-uid 1.2.3 1.2.4']
+ALONE = [
+    '--until-latest',
+    '--until-latest --stream',
+    '--poll-interval 5s',
+    '--poll-interval 5s --output-file feed',
+    '--overwrite',
+    '--overwrite --stream',
+    '--summary-file summary',
+    '--summary-file summary --checkpoint check',
+]
+ONE_FILE = [
+    '--output-file feed --checkpoint feed',
+    '--output-file feed --checkpoint ./feed',
+    '--output-file feed --summary-file feed',
+    '--stream --checkpoint feed --summary-file feed',
+    '--output-file feed --checkpoint link',
+]
+NOT_FILES = [
+    '--output-file .',
+    '--checkpoint .',
+    '--stream --summary-file .',
+    '--output-file missing/feed',
+    '--checkpoint missing/check',
+    '--stream --summary-file missing/summary',
+    '--output-file present/feed',
+]
+AZ_OUTPUT = [
+    '--output-file feed --query [].sequence',
+    '--output-file feed -o table',
+    '--output-file feed -o tsv',
+    '--stream -o table',
+    '--stream -o jsonc',
+    '--stream -o none',
+    '--follow -o yaml',
+]
+FITTING = [
+    '',
+    '--latest --include-metadata',
+    '--sequence 1',
+    '--sequence 9223372036854775807',
+    '--tail 1000000',
+    '--after-sequence 0 --max-items 1',
+    '--after-sequence 9223372036854775807',
+    '--start-time 99999w',
+    '--since 1d --until now --stream',
+    f'--next-token {TOKEN} --max-items 3',
+    '--follow --tail 3',
+    '--follow --start-time 2026-01-31T09:30:00.1234567+01:00',
+    '--follow --poll-interval 1s --until-latest',
+    '--checkpoint check --start-time 1d',
+    '--checkpoint check --max-items 5',
+    '--output-file feed.gz --overwrite --summary-file summary --checkpoint check',
+    '--output-file /dev/null',
+    '--stream -o tsv --query sequence',
+    '--stream -o json',
+    '--settle 0s',
+    '--settle 60m',
+    '--concurrency 32',
+    '--action create --state CURRENT',
+    '--study-instance-uid 1.2.3 1.2.4',
+]
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +204,9 @@ def test_number_out_of_bounds_is_refused(options: str, az: Az) -> None:
     assert refusal(az, *options.split()).endswith(' is out of bounds.')
 
 
-@pytest.mark.parametrize('options', [*NOT_NUMBERS, '--offset 3', '--action Foo', '--state Gone',
-                                     '--study-instance-uid'])
+@pytest.mark.parametrize(
+    'options', [*NOT_NUMBERS, '--offset 3', '--action Foo', '--state Gone', '--study-instance-uid']
+)
 def test_what_the_parser_cannot_read_is_refused_by_it(options: str, az: Az) -> None:
     outcome = az('dicom', 'changefeed', *SERVICE, *options.split())
     assert (outcome.code, outcome.stdout) == (2, '') and outcome.stderr.startswith('ERROR: ')

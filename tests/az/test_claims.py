@@ -1,4 +1,5 @@
 """What is made of a token's claims, and what of things that are no token."""
+
 from __future__ import annotations
 
 import json
@@ -26,36 +27,85 @@ def test_claims_are_decoded_whatever_the_padding(length: int) -> None:
     assert decode_unverified(a_token({'a': 'x' * length})) == {'a': 'x' * length}
 
 
-@pytest.mark.parametrize('text', [
-    '', 'opaque', 'a.b', 'a.b.c.d.e', 'a.###.c', a_token(b'[1]'), a_token(b'{'), a_token(b'\xff'), 'a..c',
-    a_token(b'[' * 100_000), a_token(b'{"a":' + b'9' * 10_000 + b'}'), 'a.\u00e9.c'],
-    ids=['empty', 'opaque', 'two parts', 'encrypted', 'not base64', 'list', 'cut', 'not UTF-8', 'no claims', 'deep',
-         'long number', 'not ASCII'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'opaque',
+        'a.b',
+        'a.b.c.d.e',
+        'a.###.c',
+        a_token(b'[1]'),
+        a_token(b'{'),
+        a_token(b'\xff'),
+        'a..c',
+        a_token(b'[' * 100_000),
+        a_token(b'{"a":' + b'9' * 10_000 + b'}'),
+        'a.\u00e9.c',
+    ],
+    ids=[
+        'empty',
+        'opaque',
+        'two parts',
+        'encrypted',
+        'not base64',
+        'list',
+        'cut',
+        'not UTF-8',
+        'no claims',
+        'deep',
+        'long number',
+        'not ASCII',
+    ],
+)
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(NotAToken):
         decode_unverified(text)
 
 
-@pytest.mark.parametrize(('claims', 'kind'), [
-    ({'idtyp': 'user', 'scp': 'x'}, 'user'), ({'scp': 'x', 'oid': 'o', 'sub': 's'}, 'user'),
-    ({'idtyp': 'app'}, 'servicePrincipal'), ({'oid': 'o', 'sub': 'o'}, 'servicePrincipal'),
-    ({'idtyp': 'app', 'xms_mirid': '/subscriptions/s/x/y'}, 'managedIdentity'), ({}, None), ({'oid': 'o'}, None)],
-    ids=['user', 'user without idtyp', 'app', 'app without idtyp', 'managed identity', 'nothing', 'undecided'])
+@pytest.mark.parametrize(
+    ('claims', 'kind'),
+    [
+        ({'idtyp': 'user', 'scp': 'x'}, 'user'),
+        ({'scp': 'x', 'oid': 'o', 'sub': 's'}, 'user'),
+        ({'idtyp': 'app'}, 'servicePrincipal'),
+        ({'oid': 'o', 'sub': 'o'}, 'servicePrincipal'),
+        ({'idtyp': 'app', 'xms_mirid': '/subscriptions/s/x/y'}, 'managedIdentity'),
+        ({}, None),
+        ({'oid': 'o'}, None),
+    ],
+    ids=['user', 'user without idtyp', 'app', 'app without idtyp', 'managed identity', 'nothing', 'undecided'],
+)
 def test_principal_type_is_told_as_far_as_claims_tell(claims: dict[str, Any], kind: str | None) -> None:
     assert described(**claims)['principalType'] == kind
 
 
-@pytest.mark.parametrize(('claims', 'name'), [
-    ({'upn': 'a@b', 'app_displayname': 'app'}, 'a@b'), ({'unique_name': 'a@b'}, 'a@b'),
-    ({'app_displayname': 'app'}, 'app'), ({'xms_mirid': '/subscriptions/s/userAssignedIdentities/id'}, 'id'),
-    ({}, None)], ids=['upn', 'unique name', 'app', 'managed identity', 'none'])
+@pytest.mark.parametrize(
+    ('claims', 'name'),
+    [
+        ({'upn': 'a@b', 'app_displayname': 'app'}, 'a@b'),
+        ({'unique_name': 'a@b'}, 'a@b'),
+        ({'app_displayname': 'app'}, 'app'),
+        ({'xms_mirid': '/subscriptions/s/userAssignedIdentities/id'}, 'id'),
+        ({}, None),
+    ],
+    ids=['upn', 'unique name', 'app', 'managed identity', 'none'],
+)
 def test_principal_name_is_the_telling_one(claims: dict[str, Any], name: str | None) -> None:
     assert described(**claims)['principalName'] == name
 
 
-@pytest.mark.parametrize(('audience', 'matches'), [
-    (AUDIENCE, True), (AUDIENCE + '/', True), ([AUDIENCE], True), ('https://management.azure.com', False),
-    (None, False)], ids=['same', 'with slash', 'list', 'other', 'none'])
+@pytest.mark.parametrize(
+    ('audience', 'matches'),
+    [
+        (AUDIENCE, True),
+        (AUDIENCE + '/', True),
+        ([AUDIENCE], True),
+        ('https://management.azure.com', False),
+        (None, False),
+    ],
+    ids=['same', 'with slash', 'list', 'other', 'none'],
+)
 def test_audience_is_compared(audience: Any, matches: bool) -> None:
     assert described(aud=audience)['audienceMatches'] is matches
 
@@ -65,14 +115,36 @@ def test_audience_is_not_compared_with_the_unknown() -> None:
 
 
 def test_facts_have_their_names() -> None:
-    claims = {'oid': 'o', 'appid': 'a', 'tid': 't', 'scp': 'one two', 'roles': ['r'], 'iat': 0, 'exp': 1100,
-              'iss': 'i', 'aud': AUDIENCE, 'other': 1}
+    claims = {
+        'oid': 'o',
+        'appid': 'a',
+        'tid': 't',
+        'scp': 'one two',
+        'roles': ['r'],
+        'iat': 0,
+        'exp': 1100,
+        'iss': 'i',
+        'aud': AUDIENCE,
+        'other': 1,
+    }
     facts = described(**claims)
     assert facts == {
-        'objectId': 'o', 'principalType': 'user', 'principalName': None, 'appId': 'a', 'tenantId': 't',
-        'audience': AUDIENCE, 'expectedAudience': AUDIENCE, 'audienceMatches': True, 'scopes': ['one', 'two'],
-        'roles': ['r'], 'issuedOn': '1970-01-01T00:00:00Z', 'expiresOn': '1970-01-01T00:18:20Z', 'expiresIn': 100,
-        'issuer': 'i', 'claims': claims}
+        'objectId': 'o',
+        'principalType': 'user',
+        'principalName': None,
+        'appId': 'a',
+        'tenantId': 't',
+        'audience': AUDIENCE,
+        'expectedAudience': AUDIENCE,
+        'audienceMatches': True,
+        'scopes': ['one', 'two'],
+        'roles': ['r'],
+        'issuedOn': '1970-01-01T00:00:00Z',
+        'expiresOn': '1970-01-01T00:18:20Z',
+        'expiresIn': 100,
+        'issuer': 'i',
+        'claims': claims,
+    }
 
 
 @pytest.mark.parametrize('value', [None, 'x', [], 1e30, float('nan'), -1e30], ids=repr)

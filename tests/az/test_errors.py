@@ -1,4 +1,5 @@
 """What the user is told of each error of the reader, and what is never said."""
+
 from __future__ import annotations
 
 import os
@@ -31,7 +32,7 @@ def an_error(cls: type[errors.FeedError], **more: Any) -> errors.FeedError:
         arguments['status'] = 418
     if issubclass(cls, errors.TooManyPoisoned):
         arguments['sequences'] = [1]
-    if cls is errors.OutputExists:      # which has its own words
+    if cls is errors.OutputExists:  # which has its own words
         return errors.OutputExists()
     return cls('What went wrong.', **{**arguments, **more})
 
@@ -44,12 +45,21 @@ def test_every_error_becomes_a_sentence_and_advice(cls: type[errors.FeedError]) 
     assert error.error_msg == str(what_went_wrong) and error.recommendations
 
 
-@pytest.mark.parametrize(('cls', 'name'), [
-    (errors.HostUnreachable, 'AzureConnectionError'), (errors.TlsFailed, 'AzureConnectionError'),
-    (errors.Unauthorized, 'UnauthorizedError'), (errors.Forbidden, 'ForbiddenError'),
-    (errors.NotFound, 'ResourceNotFoundError'), (errors.ServiceTrouble, 'AzureInternalError'),
-    (errors.CheckpointMismatch, 'InvalidArgumentValueError'), (errors.CheckpointDamaged, 'FileOperationError'),
-    (errors.OutputError, 'FileOperationError')], ids=lambda value: getattr(value, '__name__', ''))
+@pytest.mark.parametrize(
+    ('cls', 'name'),
+    [
+        (errors.HostUnreachable, 'AzureConnectionError'),
+        (errors.TlsFailed, 'AzureConnectionError'),
+        (errors.Unauthorized, 'UnauthorizedError'),
+        (errors.Forbidden, 'ForbiddenError'),
+        (errors.NotFound, 'ResourceNotFoundError'),
+        (errors.ServiceTrouble, 'AzureInternalError'),
+        (errors.CheckpointMismatch, 'InvalidArgumentValueError'),
+        (errors.CheckpointDamaged, 'FileOperationError'),
+        (errors.OutputError, 'FileOperationError'),
+    ],
+    ids=lambda value: getattr(value, '__name__', ''),
+)
 def test_error_has_the_class_that_az_has_for_it(cls: type[errors.FeedError], name: str) -> None:
     assert type(to_az_error(an_error(cls))).__name__ == name
 
@@ -70,15 +80,23 @@ def test_error_that_nobody_expects_comes_through() -> None:
 
 @pytest.mark.parametrize(('stdout', 'code', 'words'), [('closed pipe', 0, ''), ('/dev/full', 1, 'No space left')])
 def test_output_that_nobody_takes_ends_without_a_traceback(
-        stdout: str, code: int, words: str, identity: IdentityEndpoint, az_process: list[str]) -> None:
+    stdout: str, code: int, words: str, identity: IdentityEndpoint, az_process: list[str]
+) -> None:
     command = [*az_process, 'dicom', 'token', 'issue', '--format', 'token']
     if stdout == 'closed pipe':
         reader, descriptor = os.pipe()
         os.close(reader)
     else:
         descriptor = os.open(stdout, os.O_WRONLY)
-    done = subprocess.run(command, env={**os.environ, **identity.environment}, stdout=descriptor,
-                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command,
+        env={**os.environ, **identity.environment},
+        stdout=descriptor,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     os.close(descriptor)
     assert done.returncode == code and words in done.stderr
     assert 'Traceback' not in done.stderr and 'Exception ignored' not in done.stderr

@@ -1,4 +1,5 @@
 """What the shells make of what `_formats` writes; the shells themselves are asked where there is one."""
+
 from __future__ import annotations
 
 import os
@@ -9,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from azext_dicomtoken._formats import (
-    FORMATS, UnfitValue, check_windows_cmd, format_curl_config, format_header, quote_posix, quote_powershell)
+    FORMATS,
+    UnfitValue,
+    check_windows_cmd,
+    format_curl_config,
+    format_header,
+    quote_posix,
+    quote_powershell,
+)
 from tests.az.conftest import Az
 from tests.az.identity_endpoint import IdentityEndpoint
 
@@ -21,7 +29,7 @@ HOSTILE = {
     'backtick': '`touch hacked`',
     'newline': 'first\nsecond\n',
     'carriage return': 'first\r\nsecond',
-    'backslash': 'a\\b\\\\c\\n\\\'\\',
+    'backslash': "a\\b\\\\c\\n\\'\\",
     'non-ascii': 'Ä€漢🩻',
     'glob and blanks': ' * ? [a] ~ # ! % & | ; < > ',
     'leading dash': '-n -e',
@@ -44,8 +52,9 @@ def read_back(token_format: str, shell: str, text: str, *, folder: Path, also: s
     (folder / 'text').write_text(text, 'utf-8', newline='')
     script = SHELLS[token_format, shell] + also
     name = [] if shell == 'fish' else [shell]
-    return subprocess.run([shell, '-c', script, *name, 'text'], cwd=folder, check=True, capture_output=True,
-                          timeout=20).stdout
+    return subprocess.run(
+        [shell, '-c', script, *name, 'text'], cwd=folder, check=True, capture_output=True, timeout=20
+    ).stdout
 
 
 @pair
@@ -59,7 +68,8 @@ def test_format_survives_its_shell(token_format: str, shell: str, value: str, tm
 
 @pair
 def test_format_survives_its_shell_when_the_command_writes_it(
-        token_format: str, shell: str, az: Az, identity: IdentityEndpoint, tmp_path: Path) -> None:
+    token_format: str, shell: str, az: Az, identity: IdentityEndpoint, tmp_path: Path
+) -> None:
     identity.token = ''.join(HOSTILE.values())
     outcome = az('dicom', 'token', 'issue', '--format', token_format, '--variable-name', 'X')
     assert read_back(token_format, shell, outcome.stdout, folder=tmp_path) == identity.token.encode()
@@ -90,8 +100,9 @@ def test_variables_refuse_what_no_variable_holds(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['token', 'header', 'curl-config', 'windows-cmd'])
-@pytest.mark.parametrize('value', ['a\nb', 'a\r', 'a\x85b', 'a\u2028b', '\x1b[2J'],
-                         ids=['LF', 'CR', 'NEL', 'LS', 'escape'])
+@pytest.mark.parametrize(
+    'value', ['a\nb', 'a\r', 'a\x85b', 'a\u2028b', '\x1b[2J'], ids=['LF', 'CR', 'NEL', 'LS', 'escape']
+)
 def test_one_line_formats_refuse_control_characters(name: str, value: str) -> None:
     render = FORMATS[name].render
     assert render is not None
@@ -105,9 +116,16 @@ def test_posix_leaves_an_ordinary_token_bare() -> None:
 
 # PowerShell and cmd.exe: by their documented rules (about_Quoting_Rules, set /?); not tried in the shells themselves.
 
-@pytest.mark.parametrize(('value', 'quoted'), [
-    ("it's", "'it''s'"), ('\u2018x\u2019\u201a\u201b', "'\u2018\u2018x\u2019\u2019\u201a\u201a\u201b\u201b'"),
-    ('$x `n "y"', "'$x `n \"y\"'")], ids=['single quote', 'typographic quotes', 'literal'])
+
+@pytest.mark.parametrize(
+    ('value', 'quoted'),
+    [
+        ("it's", "'it''s'"),
+        ('\u2018x\u2019\u201a\u201b', "'\u2018\u2018x\u2019\u2019\u201a\u201a\u201b\u201b'"),
+        ('$x `n "y"', '\'$x `n "y"\''),
+    ],
+    ids=['single quote', 'typographic quotes', 'literal'],
+)
 def test_powershell_quotes_as_documented(value: str, quoted: str) -> None:
     assert quote_powershell(value) == quoted
 

@@ -1,4 +1,5 @@
 """The line between the two packages, and what a start costs in modules."""
+
 from __future__ import annotations
 
 import ast
@@ -31,14 +32,14 @@ def tops(names: set[str]) -> set[str]:
 @pytest.mark.parametrize('path', READER, ids=lambda path: path.stem)
 def test_reader_imports_the_standard_library_and_requests(path: Path) -> None:
     foreign = tops(imported_by(path)) - set(sys.stdlib_module_names)
-    assert foreign <= {'dicomfeed', 'requests', 'urllib3'}      # urllib3 comes with requests
+    assert foreign <= {'dicomfeed', 'requests', 'urllib3'}  # urllib3 comes with requests
 
 
 def test_only_the_transport_of_the_reader_knows_http() -> None:
     http = {'requests', 'urllib3', 'http', 'socket', 'ssl'}
     knowing = {path.name: tops(imported_by(path)) & http for path in READER}
     assert [name for name, modules in knowing.items() if modules] == ['bounded.py', 'transport.py']
-    assert knowing['bounded.py'] == {'http', 'socket'}      # a response class of http.client, for the transport
+    assert knowing['bounded.py'] == {'http', 'socket'}  # a response class of http.client, for the transport
 
 
 @pytest.mark.parametrize('path', SKIN, ids=lambda path: path.stem)
@@ -53,12 +54,20 @@ def test_only_the_login_touches_the_profile() -> None:
 
 def loaded_by(*arguments: str, environment: dict[str, str]) -> set[str]:
     """Names of the modules that a process has loaded when the command has ended."""
-    script = ('import json, sys\nfrom azure.cli.core import get_default_cli\n'
-              'try: get_default_cli().invoke(sys.argv[1:], out_file=open("/dev/null", "w"))\n'
-              'except SystemExit: pass\n'
-              'print("MODULES" + json.dumps(sorted(sys.modules)))')
-    done = subprocess.run([sys.executable, '-c', script, *arguments], env={**os.environ, **environment},
-                          capture_output=True, text=True, check=True, timeout=60)
+    script = (
+        'import json, sys\nfrom azure.cli.core import get_default_cli\n'
+        'try: get_default_cli().invoke(sys.argv[1:], out_file=open("/dev/null", "w"))\n'
+        'except SystemExit: pass\n'
+        'print("MODULES" + json.dumps(sorted(sys.modules)))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', script, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     return set(json.loads(done.stdout.partition('MODULES')[2]))
 
 
@@ -75,6 +84,6 @@ def test_issue_loads_only_what_az_and_its_login_load(identity: IdentityEndpoint)
 
 def test_help_loads_neither_the_login_nor_the_reader(identity: IdentityEndpoint) -> None:
     command = ('dicom', 'token', 'issue', '-h')
-    loaded_by(*command, environment=identity.environment)       # az writes its index of commands
+    loaded_by(*command, environment=identity.environment)  # az writes its index of commands
     loaded = loaded_by(*command, environment=identity.environment)
     assert not loaded & {'msal', 'requests', 'dicomfeed', 'azext_dicomtoken._login'}

@@ -1,4 +1,5 @@
 """Tokens from each kind of login, taken by the real az from the emulated Entra ID."""
+
 from __future__ import annotations
 
 import json
@@ -16,7 +17,13 @@ from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import (
-    FOREIGN_TENANT, HOME_TENANT, READER_APPLICATION, READER_USER, RESEARCH_SUBSCRIPTION, Tenant)
+    FOREIGN_TENANT,
+    HOME_TENANT,
+    READER_APPLICATION,
+    READER_USER,
+    RESEARCH_SUBSCRIPTION,
+    Tenant,
+)
 
 pytestmark = pytest.mark.usefixtures('az_process')
 
@@ -53,14 +60,15 @@ def test_token_comes_from_the_cache_until_a_new_one_is_asked_for(kind: str, sign
     forced = claims(machine, '--force-refresh')
     longer = claims(machine, '--min-validity', '2h')
     assert len({first['uti'], forced['uti'], longer['uti']}) == 3
-    assert claims(machine)['uti'] == longer['uti']       # az's cache holds what came last
+    assert claims(machine)['uti'] == longer['uti']  # az's cache holds what came last
 
 
 @pytest.mark.parametrize('kind', ['secret', 'user'])
 @pytest.mark.parametrize('renewal', [(), ('--force-refresh',)], ids=['cached', 'forced'])
 @pytest.mark.parametrize('tenant', [HOME_TENANT, FOREIGN_TENANT], ids=['home', 'foreign'])
 def test_tenant_is_the_one_that_was_asked_for(
-        kind: str, tenant: Tenant, renewal: tuple[str, ...], sign_in: SignIn) -> None:
+    kind: str, tenant: Tenant, renewal: tuple[str, ...], sign_in: SignIn
+) -> None:
     machine = sign_in(kind)
     result = machine.result(*ISSUE, '--tenant', tenant.id, *renewal)
     assert decode_unverified(result['accessToken'])['tid'] == result['tenant'] == tenant.id
@@ -127,7 +135,7 @@ def test_cloud_shell_that_refuses_the_audience_names_the_way_out(sign_in: SignIn
 def test_revoked_sign_in_says_what_core_says(sign_in: SignIn, emulator: Emulator, logins_folder: Path) -> None:
     machine = sign_in('user')
     emulator.entra.revoke_refresh_tokens(READER_USER)
-    shutil.rmtree(logins_folder / 'user')     # no more use to other tests
+    shutil.rmtree(logins_folder / 'user')  # no more use to other tests
     refused = machine.az(*ISSUE)
     assert refused.returncode == 1 and 'AADSTS50173' in refused.stderr and 'az login' in refused.stderr
 
@@ -140,7 +148,7 @@ def test_unreachable_sign_in_is_one_sentence(sign_in: SignIn) -> None:
     assert 'The sign-in service could not be reached.' in refused.stderr
 
 
-CLAIMS_SCRIPT = '''
+CLAIMS_SCRIPT = """
 import json, sys, threading
 from azure.cli.core import get_default_cli
 from azext_dicomtoken._login import Login
@@ -149,13 +157,14 @@ challenge = json.dumps({"access_token": {"nbf": {"essential": True, "value": "1"
 tokens = [login.get_token().token, login.get_token(claims=challenge).token, login.get_token(force_refresh=True).token]
 assert tokens[0] not in repr(login.get_token())
 print(json.dumps(tokens))
-'''
+"""
 
 
 @pytest.mark.parametrize('kind', ['secret', 'user'])
 @pytest.mark.parametrize('tenant', ['', FOREIGN_TENANT.id], ids=['home', 'foreign'])
 def test_claims_of_a_challenge_reach_the_token_endpoint(
-        kind: str, tenant: str, sign_in: SignIn, emulator: Emulator) -> None:
+    kind: str, tenant: str, sign_in: SignIn, emulator: Emulator
+) -> None:
     machine = sign_in(kind)
     emulator.journal.clear()
     (machine.folder / 'claims.py').write_text(CLAIMS_SCRIPT, 'utf-8')
@@ -185,8 +194,9 @@ def test_arm_says_url_and_audience(sign_in: SignIn, emulator: Emulator) -> None:
 def test_arm_says_the_audience_of_a_cloud_where_it_is_not_documented(emulator: Emulator, tmp_path: Path) -> None:
     suffix, audience = 'dicom.azurehealthcareapis.us', 'https://dicom.government.example'
     emulator.add_service('fort', 'imaging', suffix=suffix, audience=audience)
-    machine = Machine(tmp_path, extensions=EXTENSIONS, environment={
-        **emulator.environment, 'AZURE_CLOUD_NAME': 'AzureUSGovernment'})
+    machine = Machine(
+        tmp_path, extensions=EXTENSIONS, environment={**emulator.environment, 'AZURE_CLOUD_NAME': 'AzureUSGovernment'}
+    )
     machine.result(*LOGINS['secret'].arguments(emulator, tmp_path))
     names = ('--workspace-name', 'fort', '--dicom-service-name', 'imaging')
     assert 'is not known' in machine.az(*ISSUE, *names).stderr

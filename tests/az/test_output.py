@@ -1,4 +1,5 @@
 """Files of mode 0600 from the start, links replaced, pipes and devices written directly; what a terminal may see."""
+
 from __future__ import annotations
 
 import io
@@ -43,13 +44,16 @@ def test_file_is_private(tmp_path: Path, overwrite: bool) -> None:
 @pytest.mark.parametrize('overwrite', [False, True], ids=['new', 'overwrite'])
 def test_file_is_private_from_the_moment_it_exists(tmp_path: Path, overwrite: bool) -> None:
     """It ends with mode 0600 under an empty umask, and nothing changed a mode: so it began with it."""
-    script = ('import os, sys; changes = []; os.umask(0)\n'
-              'sys.addaudithook(lambda event, _: changes.append(event) if event == "os.chmod" else None)\n'
-              'from azext_dicomtoken._output import write_private_file\n'
-              f'write_private_file(sys.argv[1], "x", overwrite={overwrite})\n'
-              'print(changes, oct(os.stat(sys.argv[1]).st_mode & 0o777))')
-    done = subprocess.run([sys.executable, '-c', script, str(tmp_path / 'file')], capture_output=True, text=True,
-                          check=True, cwd=ROOT)
+    script = (
+        'import os, sys; changes = []; os.umask(0)\n'
+        'sys.addaudithook(lambda event, _: changes.append(event) if event == "os.chmod" else None)\n'
+        'from azext_dicomtoken._output import write_private_file\n'
+        f'write_private_file(sys.argv[1], "x", overwrite={overwrite})\n'
+        'print(changes, oct(os.stat(sys.argv[1]).st_mode & 0o777))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', script, str(tmp_path / 'file')], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout == '[] 0o600\n'
 
 
@@ -121,10 +125,19 @@ def test_reading_says_what_is_wrong(tmp_path: Path, content: bytes | None) -> No
         read_private_text(str(path))
 
 
-@pytest.mark.parametrize(('text', 'escaped'), [
-    ('plain ä 漢 🩻', 'plain ä 漢 🩻'), ('\x1b[2J', '\\x1b[2J'), ('a\nb\tc', 'a\\x0ab\\x09c'), ('\x9b31m', '\\x9b31m'),
-    ('\u202eabc', '\\u202eabc'), ('\x7f\0', '\\x7f\\x00'), ('\u2028\ud800', '\\u2028\\ud800')],
-    ids=['plain', 'escape', 'lines', 'C1', 'right to left', 'DEL and NUL', 'separator and surrogate'])
+@pytest.mark.parametrize(
+    ('text', 'escaped'),
+    [
+        ('plain ä 漢 🩻', 'plain ä 漢 🩻'),
+        ('\x1b[2J', '\\x1b[2J'),
+        ('a\nb\tc', 'a\\x0ab\\x09c'),
+        ('\x9b31m', '\\x9b31m'),
+        ('\u202eabc', '\\u202eabc'),
+        ('\x7f\0', '\\x7f\\x00'),
+        ('\u2028\ud800', '\\u2028\\ud800'),
+    ],
+    ids=['plain', 'escape', 'lines', 'C1', 'right to left', 'DEL and NUL', 'separator and surrogate'],
+)
 def test_controls_are_escaped(text: str, escaped: str) -> None:
     assert escape_controls(text) == escaped
 

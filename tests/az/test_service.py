@@ -1,4 +1,5 @@
 """Which service and audience come out of what was typed and configured, and what is refused."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -39,59 +40,107 @@ Resolve = Callable[..., Service]
 def resolve() -> Resolve:
     def run(*, cloud: str = 'AzureCloud', **options: Any) -> Service:
         return resolve_service(FakeCli(cloud), **options)
+
     return run
 
 
-@pytest.mark.parametrize(('options', 'service'), [
-    ({'service_url': URL + '/v2'}, Service(URL, AUDIENCE)),
-    ({'service_url': DefaultStr(URL)}, Service(URL, AUDIENCE)),
-    (NAMES, Service(URL, AUDIENCE, names=TYPED)),
-    ({**NAMES, 'service_url': DefaultStr('https://other.dicom.azurehealthcareapis.com')},
-     Service(URL, AUDIENCE, names=TYPED)),
-    ({'service_url': URL, 'resource_group_name': DefaultStr('group')}, Service(URL, AUDIENCE)),
-    ({'service_url': URL, 'resource': AUDIENCE + '/'}, Service(URL, AUDIENCE + '/')),
-    ({'service_url': OWN, 'resource': 'api://own'}, Service(OWN, 'api://own')),
-    ({**NAMES, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'}, Service(US_URL, 'https://us', names=TYPED)),
-    ({'service_url': US_URL, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'}, Service(US_URL, 'https://us')),
-    ({'service_url': 'https://x.example', 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'},
-     Service('https://x.example', 'https://cn')),
-    ({'url_required': False}, Service(None, AUDIENCE)),
-    ({'url_required': False, 'service_url': DefaultStr(OWN)}, Service(None, AUDIENCE)),
-    ({'url_required': False, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn', **NAMES},
-     Service(None, 'https://cn', names=TYPED)),
-], ids=['url', 'configured url', 'names', 'names beat configured url', 'configured group needs names',
-        'resource as typed', 'own server', 'government names', 'government url', 'unknown cloud', 'audience only',
-        'configured url not looked at', 'names in an unknown cloud'])
+@pytest.mark.parametrize(
+    ('options', 'service'),
+    [
+        ({'service_url': URL + '/v2'}, Service(URL, AUDIENCE)),
+        ({'service_url': DefaultStr(URL)}, Service(URL, AUDIENCE)),
+        (NAMES, Service(URL, AUDIENCE, names=TYPED)),
+        (
+            {**NAMES, 'service_url': DefaultStr('https://other.dicom.azurehealthcareapis.com')},
+            Service(URL, AUDIENCE, names=TYPED),
+        ),
+        ({'service_url': URL, 'resource_group_name': DefaultStr('group')}, Service(URL, AUDIENCE)),
+        ({'service_url': URL, 'resource': AUDIENCE + '/'}, Service(URL, AUDIENCE + '/')),
+        ({'service_url': OWN, 'resource': 'api://own'}, Service(OWN, 'api://own')),
+        ({**NAMES, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'}, Service(US_URL, 'https://us', names=TYPED)),
+        (
+            {'service_url': US_URL, 'cloud': 'AzureUSGovernment', 'resource': 'https://us'},
+            Service(US_URL, 'https://us'),
+        ),
+        (
+            {'service_url': 'https://x.example', 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'},
+            Service('https://x.example', 'https://cn'),
+        ),
+        ({'url_required': False}, Service(None, AUDIENCE)),
+        ({'url_required': False, 'service_url': DefaultStr(OWN)}, Service(None, AUDIENCE)),
+        (
+            {'url_required': False, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn', **NAMES},
+            Service(None, 'https://cn', names=TYPED),
+        ),
+    ],
+    ids=[
+        'url',
+        'configured url',
+        'names',
+        'names beat configured url',
+        'configured group needs names',
+        'resource as typed',
+        'own server',
+        'government names',
+        'government url',
+        'unknown cloud',
+        'audience only',
+        'configured url not looked at',
+        'names in an unknown cloud',
+    ],
+)
 def test_service_is_found(resolve: Resolve, options: dict[str, Any], service: Service) -> None:
     assert resolve(**options) == service
 
 
-@pytest.mark.parametrize(('options', 'error'), [
-    ({}, azclierror.RequiredArgumentMissingError),
-    ({'workspace_name': 'contoso'}, azclierror.RequiredArgumentMissingError),
-    ({'dicom_service_name': 'imaging', 'url_required': False}, azclierror.RequiredArgumentMissingError),
-    ({**NAMES, 'service_url': URL}, azclierror.MutuallyExclusiveArgumentError),
-    ({'service_url': URL, 'resource_group_name': 'group'}, azclierror.RequiredArgumentMissingError),
-    ({'workspace_name': 'a/b', 'dicom_service_name': 'c'}, azclierror.InvalidArgumentValueError),
-    ({'workspace_name': 'a.evil.example/', 'dicom_service_name': 'c'}, azclierror.InvalidArgumentValueError),
-    ({'workspace_name': 'w' * 40, 'dicom_service_name': 's' * 40}, azclierror.InvalidArgumentValueError),
-    ({'service_url': OWN}, azclierror.InvalidArgumentValueError),
-    ({'service_url': OWN, 'resource': AUDIENCE}, azclierror.InvalidArgumentValueError),
-    ({'service_url': DefaultStr(OWN), 'resource': 'api://own'}, azclierror.InvalidArgumentValueError),
-    ({'service_url': URL, 'resource': 'api://own https://dicom'}, azclierror.InvalidArgumentValueError),
-    ({'service_url': URL, 'resource': 'api://own\n'}, azclierror.InvalidArgumentValueError),
-    ({'service_url': URL, 'resource': ''}, azclierror.InvalidArgumentValueError),
-    ({**NAMES, 'cloud': 'AzureUSGovernment'}, AudienceUnknown),
-    ({**NAMES, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'}, azclierror.RequiredArgumentMissingError),
-    ({'url_required': False, 'cloud': 'AzureChinaCloud'}, AudienceUnknown),
-    ({'service_url': URL, 'cloud': 'AzureUSGovernment'}, azclierror.InvalidArgumentValueError),
-    ({'service_url': DefaultStr('https://x.example'), 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'},
-     azclierror.InvalidArgumentValueError),
-], ids=['nothing', 'one name', 'other name', 'url and names', 'group without names', 'slash in name', 'host in name',
-        'too long a label', 'own server without audience', 'own server with shared audience',
-        'configured own server', 'two audiences', 'line break in audience', 'empty audience',
-        'government without audience', 'names in an unknown cloud', 'unknown audience',
-        'host of another cloud', 'configured host in an unknown cloud'])
+@pytest.mark.parametrize(
+    ('options', 'error'),
+    [
+        ({}, azclierror.RequiredArgumentMissingError),
+        ({'workspace_name': 'contoso'}, azclierror.RequiredArgumentMissingError),
+        ({'dicom_service_name': 'imaging', 'url_required': False}, azclierror.RequiredArgumentMissingError),
+        ({**NAMES, 'service_url': URL}, azclierror.MutuallyExclusiveArgumentError),
+        ({'service_url': URL, 'resource_group_name': 'group'}, azclierror.RequiredArgumentMissingError),
+        ({'workspace_name': 'a/b', 'dicom_service_name': 'c'}, azclierror.InvalidArgumentValueError),
+        ({'workspace_name': 'a.evil.example/', 'dicom_service_name': 'c'}, azclierror.InvalidArgumentValueError),
+        ({'workspace_name': 'w' * 40, 'dicom_service_name': 's' * 40}, azclierror.InvalidArgumentValueError),
+        ({'service_url': OWN}, azclierror.InvalidArgumentValueError),
+        ({'service_url': OWN, 'resource': AUDIENCE}, azclierror.InvalidArgumentValueError),
+        ({'service_url': DefaultStr(OWN), 'resource': 'api://own'}, azclierror.InvalidArgumentValueError),
+        ({'service_url': URL, 'resource': 'api://own https://dicom'}, azclierror.InvalidArgumentValueError),
+        ({'service_url': URL, 'resource': 'api://own\n'}, azclierror.InvalidArgumentValueError),
+        ({'service_url': URL, 'resource': ''}, azclierror.InvalidArgumentValueError),
+        ({**NAMES, 'cloud': 'AzureUSGovernment'}, AudienceUnknown),
+        ({**NAMES, 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'}, azclierror.RequiredArgumentMissingError),
+        ({'url_required': False, 'cloud': 'AzureChinaCloud'}, AudienceUnknown),
+        ({'service_url': URL, 'cloud': 'AzureUSGovernment'}, azclierror.InvalidArgumentValueError),
+        (
+            {'service_url': DefaultStr('https://x.example'), 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'},
+            azclierror.InvalidArgumentValueError,
+        ),
+    ],
+    ids=[
+        'nothing',
+        'one name',
+        'other name',
+        'url and names',
+        'group without names',
+        'slash in name',
+        'host in name',
+        'too long a label',
+        'own server without audience',
+        'own server with shared audience',
+        'configured own server',
+        'two audiences',
+        'line break in audience',
+        'empty audience',
+        'government without audience',
+        'names in an unknown cloud',
+        'unknown audience',
+        'host of another cloud',
+        'configured host in an unknown cloud',
+    ],
+)
 def test_service_is_refused(resolve: Resolve, options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
         resolve(**options)

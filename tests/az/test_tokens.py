@@ -1,4 +1,5 @@
 """`az dicom token`, signed in with a managed identity whose endpoint hands out what a test wants."""
+
 from __future__ import annotations
 
 import stat
@@ -21,30 +22,45 @@ def test_issue_has_the_keys_of_get_access_token(az: Az, identity: IdentityEndpoi
     expires_on = result['expires_on']
     assert expires_on == pytest.approx(time.time() + 3600, abs=5)
     assert {key: value for key, value in result.items() if key != 'expiresIn'} == {
-        'accessToken': 'plain-token', 'tokenType': 'Bearer', 'expires_on': expires_on, 'tenant': TENANT,
-        'subscription': SUBSCRIPTION, 'resource': AUDIENCE,
+        'accessToken': 'plain-token',
+        'tokenType': 'Bearer',
+        'expires_on': expires_on,
+        'tenant': TENANT,
+        'subscription': SUBSCRIPTION,
+        'resource': AUDIENCE,
         'expiresOn': datetime.fromtimestamp(expires_on).strftime('%Y-%m-%d %H:%M:%S.%f'),
-        'expiresOnUtc': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(expires_on))}
+        'expiresOnUtc': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(expires_on)),
+    }
     assert result['expiresIn'] == pytest.approx(3600, abs=5)
     assert identity.resources == [AUDIENCE]
 
 
-@pytest.mark.parametrize(('arguments', 'resource'), [
-    (('--resource', AUDIENCE + '/'), AUDIENCE + '/'),
-    (('--resource', 'api://own'), 'api://own'),
-    (('--service-url', 'http://127.0.0.1:8080', '--resource', 'api://own'), 'api://own'),
-    (('--workspace-name', 'contoso', '--dicom-service-name', 'imaging'), AUDIENCE)],
-    ids=['slash', 'own', 'own server', 'names'])
+@pytest.mark.parametrize(
+    ('arguments', 'resource'),
+    [
+        (('--resource', AUDIENCE + '/'), AUDIENCE + '/'),
+        (('--resource', 'api://own'), 'api://own'),
+        (('--service-url', 'http://127.0.0.1:8080', '--resource', 'api://own'), 'api://own'),
+        (('--workspace-name', 'contoso', '--dicom-service-name', 'imaging'), AUDIENCE),
+    ],
+    ids=['slash', 'own', 'own server', 'names'],
+)
 def test_issue_asks_for_the_audience_that_is_meant(
-        az: Az, identity: IdentityEndpoint, arguments: tuple[str, ...], resource: str) -> None:
+    az: Az, identity: IdentityEndpoint, arguments: tuple[str, ...], resource: str
+) -> None:
     assert az(*ISSUE, *arguments).result['resource'] == resource
     assert identity.resources == [resource]
 
 
 @pytest.mark.usefixtures('identity')
-@pytest.mark.parametrize(('token_format', 'text'), [
-    ('token', 'plain-token\n'), ('header', 'Authorization: Bearer plain-token\n'),
-    ('curl-config', 'header = "Authorization: Bearer plain-token"\n')])
+@pytest.mark.parametrize(
+    ('token_format', 'text'),
+    [
+        ('token', 'plain-token\n'),
+        ('header', 'Authorization: Bearer plain-token\n'),
+        ('curl-config', 'header = "Authorization: Bearer plain-token"\n'),
+    ],
+)
 def test_issue_writes_one_line_with_one_line_end(az: Az, token_format: str, text: str) -> None:
     assert az(*ISSUE, '--format', token_format).stdout == text
 
@@ -54,18 +70,33 @@ def test_issue_answers_a_query(az: Az) -> None:
     assert az(*ISSUE, '--query', 'accessToken', '-o', 'tsv').stdout == 'plain-token\n'
 
 
-@pytest.mark.parametrize('arguments', [
-    ('--format', 'token', '--query', 'accessToken'), ('--format', 'env', '-o', 'tsv'),
-    ('--output-file', 'unwritten', '-o', 'table'), ('--output-file', 'unwritten', '--query', 'accessToken'),
-    ('--overwrite',), ('--variable-name', 'X'), ('--format', 'token', '--variable-name', 'X'),
-    ('--format', 'env', '--variable-name', 'X;id'), ('--format', 'env', '--variable-name', '1X'),
-    ('--format', 'env', '--variable-name', ''), ('--format', 'env', '--variable-name', 'X\n'),
-    ('--min-validity', '30'), ('--min-validity', '30x'), ('--min-validity=-3m',), ('--min-validity', '٣m'),
-    ('--service-url', 'https://evil.example'), ('--resource-group', 'group'),
-    ('--tenant', TENANT, '--subscription', SUBSCRIPTION), ('--tenant', 'foreign'),
-    ('--tenant', 'foreign', '--force-refresh')], ids=' '.join)
-def test_issue_refuses_before_anything_is_sent(
-        az: Az, identity: IdentityEndpoint, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('--format', 'token', '--query', 'accessToken'),
+        ('--format', 'env', '-o', 'tsv'),
+        ('--output-file', 'unwritten', '-o', 'table'),
+        ('--output-file', 'unwritten', '--query', 'accessToken'),
+        ('--overwrite',),
+        ('--variable-name', 'X'),
+        ('--format', 'token', '--variable-name', 'X'),
+        ('--format', 'env', '--variable-name', 'X;id'),
+        ('--format', 'env', '--variable-name', '1X'),
+        ('--format', 'env', '--variable-name', ''),
+        ('--format', 'env', '--variable-name', 'X\n'),
+        ('--min-validity', '30'),
+        ('--min-validity', '30x'),
+        ('--min-validity=-3m',),
+        ('--min-validity', '٣m'),
+        ('--service-url', 'https://evil.example'),
+        ('--resource-group', 'group'),
+        ('--tenant', TENANT, '--subscription', SUBSCRIPTION),
+        ('--tenant', 'foreign'),
+        ('--tenant', 'foreign', '--force-refresh'),
+    ],
+    ids=' '.join,
+)
+def test_issue_refuses_before_anything_is_sent(az: Az, identity: IdentityEndpoint, arguments: tuple[str, ...]) -> None:
     outcome = az(*ISSUE, *arguments)
     assert (outcome.code, outcome.stdout, identity.resources) == (1, '', [])
     assert outcome.stderr.startswith('ERROR: ') and 'Traceback' not in outcome.stderr
@@ -99,7 +130,8 @@ def test_issue_overwrites_only_when_told(az: Az, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('minimum', 'warned', 'requests'), [('10m', False, 1), ('2h', True, 2)])
 def test_min_validity_renews_and_then_warns(
-        az: Az, identity: IdentityEndpoint, minimum: str, warned: bool, requests: int) -> None:
+    az: Az, identity: IdentityEndpoint, minimum: str, warned: bool, requests: int
+) -> None:
     outcome = az(*ISSUE, '--min-validity', minimum)
     assert ('WARNING: Even a new token lasts only' in outcome.stderr, len(identity.resources)) == (warned, requests)
 
@@ -168,7 +200,8 @@ def test_show_claims_table_escapes_what_a_token_says(az: Az) -> None:
 
 
 def test_configured_defaults_count_as_given_and_not_as_typed(
-        az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv('AZURE_DEFAULTS_DICOM_SERVICE_URL', 'https://evil.example')
     monkeypatch.setenv('AZURE_DEFAULTS_GROUP', 'group')
     monkeypatch.setenv('AZURE_DEFAULTS_SUBSCRIPTION', SUBSCRIPTION)

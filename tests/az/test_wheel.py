@@ -1,4 +1,5 @@
 """The wheel as az would install it: what is in it, what it says of itself, and that az runs it twice."""
+
 from __future__ import annotations
 
 import email
@@ -47,14 +48,17 @@ def test_wheel_holds_the_files_that_are_not_python(names: list[str]) -> None:
 
 
 def test_wheel_holds_every_module(names: list[str]) -> None:
-    modules = {str(path.relative_to(ROOT)) for package in ('azext_dicomtoken', 'dicomfeed')
-               for path in (ROOT / package).rglob('*.py')}
+    modules = {
+        str(path.relative_to(ROOT))
+        for package in ('azext_dicomtoken', 'dicomfeed')
+        for path in (ROOT / package).rglob('*.py')
+    }
     assert modules <= set(names)
 
 
 def test_metadata_can_be_read_by_every_az(metadata: Message) -> None:
     major, minor = map(int, metadata['Metadata-Version'].split('.'))
-    assert (major, minor) <= (2, 2)     # pkginfo of az 2.87 and before; setuptools from 77 on writes more
+    assert (major, minor) <= (2, 2)  # pkginfo of az 2.87 and before; setuptools from 77 on writes more
     assert (metadata['Name'], metadata['Version'], metadata['Requires-Python']) == ('dicomtoken', '1.0.0b1', '>=3.10')
 
 
@@ -67,9 +71,18 @@ def test_az_runs_what_it_installed_twice(wheel: Path, tmp_path: Path, az_process
     """Twice, because az remembers after the first command where it found it."""
     installed = tmp_path / 'extensions' / 'dicomtoken'
     zipfile.ZipFile(wheel).extractall(installed)
-    environment = {**os.environ, 'AZURE_CONFIG_DIR': str(tmp_path / 'azure'),
-                   'AZURE_EXTENSION_DIR': str(installed.parent)}
+    environment = {
+        **os.environ,
+        'AZURE_CONFIG_DIR': str(tmp_path / 'azure'),
+        'AZURE_EXTENSION_DIR': str(installed.parent),
+    }
     for _ in range(2):
-        done = subprocess.run([*az_process, 'dicom', 'token', 'issue'], env=environment, capture_output=True,
-                              text=True, timeout=60, cwd=tmp_path)
+        done = subprocess.run(
+            [*az_process, 'dicom', 'token', 'issue'],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+        )
         assert done.stderr == "ERROR: Please run 'az login' to setup account.\n"

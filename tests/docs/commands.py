@@ -1,4 +1,5 @@
 """The commands as az knows them: the command table, the real parser, the help texts. No command runs here."""
+
 from __future__ import annotations
 
 import re
@@ -19,13 +20,15 @@ def parser() -> Any:
     """az's parser for the commands of the extension, global options included."""
     from azure.cli.core import get_default_cli
     from azure.cli.core.commands.events import EVENT_INVOKER_PRE_LOAD_ARGUMENTS
+
     cli = get_default_cli()
     invocation = cli.invocation = cli.invocation_cls(
-        cli_ctx=cli, parser_cls=cli.parser_cls, commands_loader_cls=cli.commands_loader_cls, help_cls=cli.help_cls)
+        cli_ctx=cli, parser_cls=cli.parser_cls, commands_loader_cls=cli.commands_loader_cls, help_cls=cli.help_cls
+    )
     loader = invocation.commands_loader
     table = loader.load_command_table(['dicom'])
     loader.command_table = {name: command for name, command in table.items() if name.startswith('dicom')}
-    cli.raise_event(EVENT_INVOKER_PRE_LOAD_ARGUMENTS, commands_loader=loader)     # --subscription
+    cli.raise_event(EVENT_INVOKER_PRE_LOAD_ARGUMENTS, commands_loader=loader)  # --subscription
     for name in loader.command_table:
         invocation.data['command_string'] = name
         loader.load_arguments(name)
@@ -36,15 +39,20 @@ def parser() -> Any:
 @cache
 def options() -> dict[str, set[str]]:
     """For each command that az has, all spellings of its options."""
-    return {name: {text for action in command._actions for text in action.option_strings}
-            for name, command in parsers().items()}
+    return {
+        name: {text for action in command._actions for text in action.option_strings}
+        for name, command in parsers().items()
+    }
 
 
 def parsers() -> dict[str, Any]:
     """The part of the parser that each command has."""
     found = [command for group in parser().subparsers.values() for command in group.choices.values()]
-    return {command.prog.removeprefix('az '): command for command in found
-            if command.prog.startswith('az dicom ') and command.get_default('command')}
+    return {
+        command.prog.removeprefix('az '): command
+        for command in found
+        if command.prog.startswith('az dicom ') and command.get_default('command')
+    }
 
 
 def command_lines(script: str) -> list[str]:
@@ -59,6 +67,7 @@ def arguments(command_line: str) -> list[str]:
 
 def _helps() -> dict[str, dict[str, Any]]:
     from azext_dicomtoken import _help  # noqa: F401  pylint: disable=unused-import
+
     texts = {name: yaml.safe_load(text) for name, text in helps.items() if name.startswith('dicom')}
     return {name: text for name, text in texts.items() if text['type'] == 'command'}
 
@@ -66,5 +75,6 @@ def _helps() -> dict[str, dict[str, Any]]:
 HELPS = _helps()
 
 EXAMPLES: list[tuple[str, str]] = [
-    (name, example['text']) for name, text in HELPS.items() for example in text.get('examples', [])]
+    (name, example['text']) for name, text in HELPS.items() for example in text.get('examples', [])
+]
 """Command and text of each example of the help texts."""

@@ -1,4 +1,5 @@
 """A shell whose az is signed in, in a cloud with a feed that is large enough for every example."""
+
 from __future__ import annotations
 
 import os
@@ -46,32 +47,48 @@ def machine(emulator: Emulator, signed_in: Path, tmp_path: Path) -> Machine:
     machine = _machine(tmp_path, emulator)
     token_file = tmp_path / 'federated.token'
     token_file.write_text(
-        emulator.entra.client_credentials.federate(READER_APPLICATION, 'system:serviceaccount:imaging:reader'), 'utf-8')
-    machine.environment.update({
-        'AZURE_CLIENT_ID': READER_APPLICATION.client_id, 'AZURE_TENANT_ID': HOME_TENANT.id,
-        'AZURE_FEDERATED_TOKEN_FILE': str(token_file), 'AZURE_AUTHORITY_HOST': 'https://login.microsoftonline.com/'})
+        emulator.entra.client_credentials.federate(READER_APPLICATION, 'system:serviceaccount:imaging:reader'), 'utf-8'
+    )
+    machine.environment.update(
+        {
+            'AZURE_CLIENT_ID': READER_APPLICATION.client_id,
+            'AZURE_TENANT_ID': HOME_TENANT.id,
+            'AZURE_FEDERATED_TOKEN_FILE': str(token_file),
+            'AZURE_AUTHORITY_HOST': 'https://login.microsoftonline.com/',
+        }
+    )
     return machine
 
 
 @pytest.fixture
 def stop(machine: Machine, emulator: Emulator) -> Stop:
     """Runs one command until it waits for the service, then signals it; its exit code."""
+
     def run(command: str, number: signal.Signals) -> int:
         before = _requests(emulator)
-        with subprocess.Popen(['bash', '-c', f'exec {command}'], env=machine.environment, cwd=machine.folder,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            ['bash', '-c', f'exec {command}'],
+            env=machine.environment,
+            cwd=machine.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        ) as process:
             try:
                 _wait_until_quiet(lambda: _requests(emulator) - before, lambda: process.poll() is None)
                 process.send_signal(number)
                 return process.wait(timeout=_TIMEOUT_SECONDS)
             finally:
                 process.kill()
+
     return run
 
 
 def _machine(folder: Path, emulator: Emulator) -> Machine:
-    return Machine(folder, extensions=Path(os.environ['AZURE_EXTENSION_DIR']), environment={
-        **emulator.environment, 'AZURE_DEFAULTS_DICOM_SERVICE_URL': emulator.service_url})
+    return Machine(
+        folder,
+        extensions=Path(os.environ['AZURE_EXTENSION_DIR']),
+        environment={**emulator.environment, 'AZURE_DEFAULTS_DICOM_SERVICE_URL': emulator.service_url},
+    )
 
 
 def _wait_until_quiet(requests: Callable[[], int], is_running: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 Judges nothing.
 """
+
 from __future__ import annotations
 
 import re
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-_BLOCK = re.compile(r'^(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$',
-                    re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r'^(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$', re.DOTALL | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ class Page:
         self.text = path.read_text(encoding='utf-8')
         self.prose = _BLOCK.sub('', self.text)
         self.blocks = [
-            Block(match['language'], match['mark'] or '', match['code'],
-                  f'{self.name}-{self.text.count(chr(10), 0, match.start("code"))}')
-            for match in _BLOCK.finditer(self.text)]
+            Block(
+                match['language'],
+                match['mark'] or '',
+                match['code'],
+                f'{self.name}-{self.text.count(chr(10), 0, match.start("code"))}',
+            )
+            for match in _BLOCK.finditer(self.text)
+        ]
 
     def spans(self) -> list[str]:
         """What stands in `code` outside of blocks."""
@@ -59,7 +66,7 @@ class Page:
 
     def rows_below(self, header: str) -> list[list[str]]:
         """The cells of the table whose first line begins with this text."""
-        lines = self.text[self.text.index(header):].splitlines()[2:]
+        lines = self.text[self.text.index(header) :].splitlines()[2:]
         end = next(number for number, line in enumerate(lines) if not line.startswith('|'))
         return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[:end]]
 

@@ -1,4 +1,5 @@
 """Each block of README.md and of docs/ runs as it is written there, in a folder of its own, and ends with 0."""
+
 from __future__ import annotations
 
 import os
@@ -14,8 +15,11 @@ from tests.e2e.machine import Machine
 
 
 def _of(language: str, *, stopped: bool = False) -> list[object]:
-    return [pytest.param(block, id=block.place) for block in BLOCKS
-            if block.language == language and block.is_run and (block.mark == 'stopped') == stopped]
+    return [
+        pytest.param(block, id=block.place)
+        for block in BLOCKS
+        if block.language == language and block.is_run and (block.mark == 'stopped') == stopped
+    ]
 
 
 @pytest.mark.parametrize('block', _of('bash'))

@@ -1,4 +1,5 @@
 """The exit codes are those of README.md."""
+
 from __future__ import annotations
 
 import signal
@@ -12,14 +13,17 @@ from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 
 
-@pytest.mark.parametrize(('code', 'command'), [
-    (0, 'changefeed --start-time 2026-01-31 --end-time 2026-02-01'),
-    (0, 'changefeed --stream | head -n 1'),
-    (1, 'changefeed --max-items 0'),
-    (2, 'changefeed --offset 1'),
-    (3, 'changefeed --sequence 999999999'),
-    (3, 'token issue --resource-group imaging --workspace-name contoso --dicom-service-name none'),
-])
+@pytest.mark.parametrize(
+    ('code', 'command'),
+    [
+        (0, 'changefeed --start-time 2026-01-31 --end-time 2026-02-01'),
+        (0, 'changefeed --stream | head -n 1'),
+        (1, 'changefeed --max-items 0'),
+        (2, 'changefeed --offset 1'),
+        (3, 'changefeed --sequence 999999999'),
+        (3, 'token issue --resource-group imaging --workspace-name contoso --dicom-service-name none'),
+    ],
+)
 def test_exit_code_is_that_of_the_readme(code: int, command: str, machine: Machine) -> None:
     assert code in _exit_codes()
     assert machine.shell(f'az dicom {command}').returncode == code
@@ -27,7 +31,8 @@ def test_exit_code_is_that_of_the_readme(code: int, command: str, machine: Machi
 
 @pytest.mark.parametrize(('code', 'number'), [(130, signal.SIGINT), (143, signal.SIGTERM)], ids=['INT', 'TERM'])
 def test_exit_code_of_a_run_cut_short_is_that_of_the_readme(
-        code: int, number: signal.Signals, stop: Stop, emulator: Emulator) -> None:
+    code: int, number: signal.Signals, stop: Stop, emulator: Emulator
+) -> None:
     assert code in _exit_codes()
     emulator.service.trouble.when(lambda request: 'offset=2000' in request.query, trouble.hang())
     try:

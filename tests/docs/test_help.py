@@ -2,6 +2,7 @@
 
 Those that stand in README.md or in docs/, too, run there.
 """
+
 from __future__ import annotations
 
 import shutil

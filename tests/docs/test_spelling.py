@@ -1,4 +1,5 @@
 """What README, docs/ and help texts say of the commands is what the parser knows, and links lead somewhere."""
+
 from __future__ import annotations
 
 import re
@@ -10,7 +11,7 @@ from tests.docs.pages import BLOCKS, PAGES, README, Page
 
 # Options of other commands that the text names.
 _OTHERS = {'--source', '--use-device-code', '--assignee-principal-type', '--fail-with-body'}
-_OF_ANOTHER_COMMAND = '`az configure --defaults group=NAME`'     # core's own words on --resource-group
+_OF_ANOTHER_COMMAND = '`az configure --defaults group=NAME`'  # core's own words on --resource-group
 
 _OPTION = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
 _EACH_PAGE = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
@@ -18,8 +19,11 @@ _EACH_PAGE = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 
 def _written_commands() -> list[str]:
     """Each command line that stands in a page or in a help text; one with an ellipsis is none."""
-    texts = [block.code for block in BLOCKS] + [example for _, example in EXAMPLES] + [
-        span for page in PAGES for span in page.spans()]
+    texts = (
+        [block.code for block in BLOCKS]
+        + [example for _, example in EXAMPLES]
+        + [span for page in PAGES for span in page.spans()]
+    )
     lines = [line for text in texts for line in command_lines(text)]
     return sorted({line for line in lines if '…' not in line})
 
@@ -54,6 +58,7 @@ def test_options_in_a_page_are_those_of_some_command(page: Page) -> None:
 
 def test_formats_in_the_readme_are_those_of_the_command() -> None:
     from azext_dicomtoken._formats import FORMATS
+
     named = [name for row in README.rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])]
     assert named == list(FORMATS)
 

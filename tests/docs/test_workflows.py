@@ -1,4 +1,5 @@
 """The workflows of GitHub: which code of others they run, with which rights, and that they run what is there."""
+
 from __future__ import annotations
 
 import os

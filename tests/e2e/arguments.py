@@ -1,4 +1,5 @@
 """Watches the arguments of every process on the machine, as anybody on it can."""
+
 from __future__ import annotations
 
 import threading
@@ -37,5 +38,5 @@ class ArgumentsWatch:
 def _command_line(path: Path) -> str:
     try:
         return path.read_bytes().replace(b'\0', b' ').decode(errors='replace')
-    except OSError:     # it has ended
+    except OSError:  # it has ended
         return ''

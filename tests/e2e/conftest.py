@@ -1,4 +1,5 @@
 """A cloud with a few events, the wheel as az installed it, and machines that are signed in."""
+
 from __future__ import annotations
 
 import os

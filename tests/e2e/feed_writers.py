@@ -1,4 +1,5 @@
 """Writers of a busy service: several at once, who commit late, or never, and burn sequence numbers."""
+
 from __future__ import annotations
 
 import random
@@ -11,15 +12,22 @@ from tests.emulator.event_json import Instance
 from tests.emulator.store import FeedStore
 from tests.emulator.writers import Writer
 
-_BURNED = (1, 1, 3, 120, 1_500)     # a retry, a roll-back, a page, a failover
+_BURNED = (1, 1, 3, 120, 1_500)  # a retry, a roll-back, a page, a failover
 
 
 @contextmanager
 def writing(store: FeedStore, *, writers: int, latest_commit_seconds: float, seed: int) -> Iterator[None]:
     """Writers write as long as the context lasts; each ends its transaction within `latest_commit_seconds`."""
     end = threading.Event()
-    threads = [threading.Thread(target=_write, args=(store, random.Random(seed + number), latest_commit_seconds, end),
-                                name=f'writer {number}', daemon=True) for number in range(writers)]
+    threads = [
+        threading.Thread(
+            target=_write,
+            args=(store, random.Random(seed + number), latest_commit_seconds, end),
+            name=f'writer {number}',
+            daemon=True,
+        )
+        for number in range(writers)
+    ]
     for thread in threads:
         thread.start()
     try:

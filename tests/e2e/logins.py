@@ -3,6 +3,7 @@
 Owns the arguments of `az login` for each kind of account, who it is then, in which environment it works, and machines
 that are signed in.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -14,7 +15,14 @@ from tests.e2e.machine import Machine
 from tests.emulator.certificates import self_signed_certificate
 from tests.emulator.cloud import Emulator
 from tests.emulator.identities import (
-    HOME_TENANT, MANAGED_IDENTITY, READER_APPLICATION, READER_USER, ROLELESS_APPLICATION, Principal, ServicePrincipal)
+    HOME_TENANT,
+    MANAGED_IDENTITY,
+    READER_APPLICATION,
+    READER_USER,
+    ROLELESS_APPLICATION,
+    Principal,
+    ServicePrincipal,
+)
 
 
 @dataclass(frozen=True)
@@ -51,15 +59,19 @@ def _identity(_emulator: Emulator, _folder: Path) -> tuple[str, ...]:
 
 
 LOGINS = {
-    'secret': Login(READER_APPLICATION, lambda _, __: (
-        *_service_principal(READER_APPLICATION), '--password', str(READER_APPLICATION.secret))),
+    'secret': Login(
+        READER_APPLICATION,
+        lambda _, __: (*_service_principal(READER_APPLICATION), '--password', str(READER_APPLICATION.secret)),
+    ),
     'certificate': Login(READER_APPLICATION, _certificate),
     'federated': Login(READER_APPLICATION, _federated_token),
     'user': Login(READER_USER, lambda _, __: ('login', '--use-device-code')),
     'managed-identity': Login(MANAGED_IDENTITY, _identity, lambda emulator: emulator.managed_identity_environment),
     'cloud-shell': Login(READER_USER, _identity, lambda emulator: emulator.cloud_shell_environment),
-    'without-a-role': Login(ROLELESS_APPLICATION, lambda _, __: (
-        *_service_principal(ROLELESS_APPLICATION), '--password', str(ROLELESS_APPLICATION.secret))),
+    'without-a-role': Login(
+        ROLELESS_APPLICATION,
+        lambda _, __: (*_service_principal(ROLELESS_APPLICATION), '--password', str(ROLELESS_APPLICATION.secret)),
+    ),
 }
 
 
@@ -84,5 +96,8 @@ class SignIn:
         return self._machine(login, self.folder)
 
     def _machine(self, login: Login, folder: Path) -> Machine:
-        return Machine(folder, extensions=self.extensions, environment={
-            **login.environment(self.emulator), 'DICOM_SERVICE_URL': self.emulator.service_url})
+        return Machine(
+            folder,
+            extensions=self.extensions,
+            environment={**login.environment(self.emulator), 'DICOM_SERVICE_URL': self.emulator.service_url},
+        )

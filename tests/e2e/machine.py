@@ -2,6 +2,7 @@
 
 Owns how processes are started and what they inherit: nothing of this machine but PATH. Sign-in is `logins.py`.
 """
+
 from __future__ import annotations
 
 import json
@@ -48,5 +49,13 @@ class Machine:
         return json.loads(done.stdout)
 
     def _run(self, *command: str) -> Done:
-        return subprocess.run(command, env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        return subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )

@@ -1,4 +1,5 @@
 """az as a process to watch, interrupt and kill: Python itself, with no shell script between the signal and it."""
+
 from __future__ import annotations
 
 import subprocess
@@ -16,15 +17,29 @@ Stream = int | IO[Any] | None
 
 
 @contextmanager
-def changefeed(machine: Machine, service: DicomService, *options: str, stdout: Stream = subprocess.PIPE,
-               stderr: Stream = subprocess.PIPE, prepare: Callable[[], None] | None = None) -> Iterator[Az]:
+def changefeed(
+    machine: Machine,
+    service: DicomService,
+    *options: str,
+    stdout: Stream = subprocess.PIPE,
+    stderr: Stream = subprocess.PIPE,
+    prepare: Callable[[], None] | None = None,
+) -> Iterator[Az]:
     """`az dicom changefeed` on this service; ended with the context where it has not ended by itself.
 
     `prepare` runs in the child, before Python begins.
     """
     command = [sys.executable, '-m', 'azure.cli', 'dicom', 'changefeed', '--service-url', url(service), *options]
-    with subprocess.Popen(command, env=machine.environment, cwd=machine.folder, stdin=subprocess.DEVNULL,
-                          stdout=stdout, stderr=stderr, text=True, preexec_fn=prepare) as az:
+    with subprocess.Popen(
+        command,
+        env=machine.environment,
+        cwd=machine.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        preexec_fn=prepare,
+    ) as az:
         try:
             yield az
         finally:
@@ -35,8 +50,9 @@ def url(service: DicomService) -> str:
     return f'https://{service.host}'
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS,
-               pause_seconds: float = 0.001) -> None:
+def wait_until(
+    condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS, pause_seconds: float = 0.001
+) -> None:
     """Return as soon as the condition holds; an AssertionError where that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():

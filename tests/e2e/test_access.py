@@ -1,4 +1,5 @@
 """`az dicom check-access` as the real az runs it: its exit code beside a result, and logins that only az can make."""
+
 from __future__ import annotations
 
 import json
@@ -23,9 +24,10 @@ def test_login_that_may_read_passes_every_step(kind: str, sign_in: SignIn, emula
 
 def test_missing_role_is_a_command_with_nothing_to_fill_in(sign_in: SignIn, emulator: Emulator) -> None:
     machine = sign_in('without-a-role')
-    command = ('az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal '
-               '--role "DICOM Data Reader" --scope {}').format(
-                   LOGINS['without-a-role'].object_id, emulator.arm.dicom_service('contoso', 'imaging').id)
+    command = (
+        'az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal '
+        '--role "DICOM Data Reader" --scope {}'
+    ).format(LOGINS['without-a-role'].object_id, emulator.arm.dicom_service('contoso', 'imaging').id)
     checked = machine.az(*CHECK, *NAMES, '-g', 'imaging', *FAILED_COMMAND)
     assert (checked.returncode, checked.stdout) == (1, command + '\n')
     read = machine.az('dicom', 'changefeed', *NAMES, '-g', 'imaging')

@@ -1,4 +1,5 @@
 """The seed of it all: a token from az for the real curl, and for scripts that took theirs from core's command."""
+
 from __future__ import annotations
 
 import json
@@ -21,8 +22,9 @@ WAYS = {
     'env': f'eval "$(az dicom token issue --format env --variable-name token)"; {FROM_VARIABLE}',
     'file': f'az dicom token issue --format header --output-file header; {CURL} -H @header',
 }
-ON_THE_COMMAND_LINE = ('token=$(az dicom token issue --query accessToken -o tsv); '
-                       f'{CURL} -H "Authorization: Bearer $token"')
+ON_THE_COMMAND_LINE = (
+    f'token=$(az dicom token issue --query accessToken -o tsv); {CURL} -H "Authorization: Bearer $token"'
+)
 needs_proc = pytest.mark.skipif(not PROCESSES.exists(), reason='only Linux shows arguments in /proc')
 
 
@@ -35,15 +37,14 @@ def slow_feed(emulator: Emulator) -> Iterator[None]:
 
 
 def sent_token(emulator: Emulator) -> str:
-    request, = (request for request in emulator.journal.requests if request.path == '/v2/changefeed')
+    (request,) = (request for request in emulator.journal.requests if request.path == '/v2/changefeed')
     return request.headers['authorization'].removeprefix('Bearer ')
 
 
 @needs_proc
 @pytest.mark.usefixtures('slow_feed')
 @pytest.mark.parametrize('script', WAYS.values(), ids=WAYS)
-def test_curl_reads_the_feed_and_no_process_shows_the_token(
-        script: str, sign_in: SignIn, emulator: Emulator) -> None:
+def test_curl_reads_the_feed_and_no_process_shows_the_token(script: str, sign_in: SignIn, emulator: Emulator) -> None:
     machine = sign_in('secret')
     emulator.journal.clear()
     with ArgumentsWatch() as watch:
@@ -65,15 +66,18 @@ def test_watch_sees_a_token_on_a_command_line(sign_in: SignIn, emulator: Emulato
     assert watch.shows(sent_token(emulator))
 
 
-@pytest.mark.parametrize('command', [
-    f'account get-access-token --resource {DICOM_AUDIENCE}', 'dicom token issue'], ids=['core', 'extension'])
+@pytest.mark.parametrize(
+    'command', [f'account get-access-token --resource {DICOM_AUDIENCE}', 'dicom token issue'], ids=['core', 'extension']
+)
 def test_script_for_cores_command_runs_with_ours(command: str, sign_in: SignIn) -> None:
     done = sign_in('secret').shell(f'token=$(az {command} --query accessToken -o tsv); {FROM_VARIABLE}')
     assert [event['sequence'] for event in json.loads(done.stdout)] == [1, 2, 3, 4, 5], done.stderr
 
 
 def test_env_sets_token_and_expiry(sign_in: SignIn) -> None:
-    done = sign_in('secret').shell('eval "$(az dicom token issue --format env)"\n'
-                                   'env | grep -c "^DICOM_ACCESS_TOKEN=ey"\n'
-                                   'echo $((DICOM_ACCESS_TOKEN_EXPIRES_ON > $(date +%s)))')
+    done = sign_in('secret').shell(
+        'eval "$(az dicom token issue --format env)"\n'
+        'env | grep -c "^DICOM_ACCESS_TOKEN=ey"\n'
+        'echo $((DICOM_ACCESS_TOKEN_EXPIRES_ON > $(date +%s)))'
+    )
     assert done.stdout.split() == ['1', '1'], done.stderr

@@ -2,6 +2,7 @@
 
 DICOM_FOLLOW_SECONDS is how long the writers write.
 """
+
 from __future__ import annotations
 
 import json
@@ -30,9 +31,19 @@ WRITERS = 12
 OLDER_EVENTS = 500
 FOLLOW = ('--follow', '--after-sequence', '0', '--poll-interval', '1s', '--settle', f'{SETTLE_SECONDS}s')
 TO_FILE = (*FOLLOW, '--output-file', 'followed.jsonl', '--checkpoint', 'checkpoint')
-FAULTS = [trouble.throttled(), trouble.throttled(retry_after=1), trouble.server_error(), trouble.unavailable(),
-          trouble.status(502), trouble.status(504), trouble.transient_400(), trouble.cut(), trouble.cut_body(),
-          trouble.cut_body(chunked=True), trouble.malformed_json()]
+FAULTS = [
+    trouble.throttled(),
+    trouble.throttled(retry_after=1),
+    trouble.server_error(),
+    trouble.unavailable(),
+    trouble.status(502),
+    trouble.status(504),
+    trouble.transient_400(),
+    trouble.cut(),
+    trouble.cut_body(),
+    trouble.cut_body(chunked=True),
+    trouble.malformed_json(),
+]
 
 
 @pytest.fixture
@@ -47,12 +58,14 @@ def service(emulator: Emulator) -> DicomService:
     return service
 
 
-def test_follow_delivers_each_event_once_in_order_through_all_trouble(
-        sign_in: SignIn, service: DicomService) -> None:
+def test_follow_delivers_each_event_once_in_order_through_all_trouble(sign_in: SignIn, service: DicomService) -> None:
     machine = sign_in('secret')
     streamed, errors = machine.folder / 'streamed.jsonl', machine.folder / 'errors'
-    with streamed.open('w') as stdout, errors.open('w') as stderr, changefeed(
-            machine, service, *FOLLOW, stdout=stdout, stderr=stderr) as az:
+    with (
+        streamed.open('w') as stdout,
+        errors.open('w') as stderr,
+        changefeed(machine, service, *FOLLOW, stdout=stdout, stderr=stderr) as az,
+    ):
         with writing(service.store, writers=WRITERS, latest_commit_seconds=0.8 * SETTLE_SECONDS, seed=1):
             _follow_to_file_and_be_killed(machine, service, seconds=SECONDS)
         service.store.create()
@@ -78,7 +91,7 @@ def _follow_to_file_and_be_killed(machine: Machine, service: DicomService, *, se
 
 
 def _truth(service: DicomService) -> list[dict[str, Any]]:
-    return [_immutable(text) for text in service.store.by_sequence(0, 2 ** 62)]
+    return [_immutable(text) for text in service.store.by_sequence(0, 2**62)]
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

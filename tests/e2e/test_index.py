@@ -1,4 +1,5 @@
 """An index of extensions: added by name, listed, updated, and refused when it names another wheel's checksum."""
+
 from __future__ import annotations
 
 import functools
@@ -71,9 +72,13 @@ def installed(machine: Machine) -> list[tuple[str, str]]:
 
 def test_release_can_be_served_as_it_is(served: Path, address: str, machine: Machine) -> None:
     release(served, address)
-    available, = machine.result('extension', 'list-available')
+    (available,) = machine.result('extension', 'list-available')
     assert {key: available[key] for key in ('name', 'version', 'preview', 'installed')} == {
-        'name': 'dicomtoken', 'version': '1.0.0b1', 'preview': True, 'installed': False}
+        'name': 'dicomtoken',
+        'version': '1.0.0b1',
+        'preview': True,
+        'installed': False,
+    }
     added = machine.az(*ADD)
     assert added.returncode == 0, added.stderr
     assert installed(machine) == [('dicomtoken', '1.0.0b1')]
@@ -90,7 +95,8 @@ def test_older_version_is_updated(served: Path, address: str, machine: Machine, 
 
 
 def test_wheel_with_another_checksum_is_refused(
-        served: Path, address: str, machine: Machine, wheel: Path, newer: Path) -> None:
+    served: Path, address: str, machine: Machine, wheel: Path, newer: Path
+) -> None:
     index = extension_index(wheel, url=address)
     index['extensions']['dicomtoken'][0]['sha256Digest'] = sha256(newer)
     publish(served, index)
@@ -102,6 +108,6 @@ def test_wheel_with_another_checksum_is_refused(
 def test_release_consists_of_wheel_checksum_and_index(tmp_path: Path) -> None:
     wheel, checksum, index = release(tmp_path, 'https://downloads.example/v1/')
     assert checksum.read_text('utf-8') == f'{sha256(wheel)}  {wheel.name}\n'
-    entry, = json.loads(index.read_text('utf-8'))['extensions']['dicomtoken']
+    (entry,) = json.loads(index.read_text('utf-8'))['extensions']['dicomtoken']
     assert entry['downloadUrl'] == f'https://downloads.example/v1/{wheel.name}'
     assert entry['metadata']['azext.minCliCoreVersion'] == '2.75.0'

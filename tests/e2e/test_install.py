@@ -1,4 +1,5 @@
 """The wheel in az's hands: added without an index, listed, run twice, removed."""
+
 from __future__ import annotations
 
 import os
@@ -12,9 +13,11 @@ from tests.e2e.logins import SignIn
 from tests.e2e.machine import Machine
 
 
-@pytest.mark.parametrize('command', [
-    'az dicom token issue', 'az dicom token show-claims', 'az dicom changefeed --service-url "$DICOM_SERVICE_URL"'],
-    ids=['issue', 'show-claims', 'changefeed'])
+@pytest.mark.parametrize(
+    'command',
+    ['az dicom token issue', 'az dicom token show-claims', 'az dicom changefeed --service-url "$DICOM_SERVICE_URL"'],
+    ids=['issue', 'show-claims', 'changefeed'],
+)
 def test_command_runs_twice_after_an_install(command: str, sign_in: SignIn) -> None:
     """Twice, because az remembers after the first command where it found it, and may not find it there."""
     done = sign_in('secret').shell(f'{command} >first; {command} >second; test -s first; test -s second')
@@ -24,7 +27,7 @@ def test_command_runs_twice_after_an_install(command: str, sign_in: SignIn) -> N
 def test_az_knows_what_it_has_installed(extensions: Path, tmp_path: Path) -> None:
     machine = Machine(tmp_path, extensions=extensions, environment={})
     assert machine.result('version')['extensions'] == {'dicomtoken': '1.0.0b1'}
-    listed, = machine.result('extension', 'list')
+    (listed,) = machine.result('extension', 'list')
     assert (listed['name'], listed['version'], listed['preview']) == ('dicomtoken', '1.0.0b1', True)
 
 

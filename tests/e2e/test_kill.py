@@ -1,4 +1,5 @@
 """An export with a checkpoint, killed again and again: each event is in the file exactly once, in order."""
+
 from __future__ import annotations
 
 import gzip
@@ -32,7 +33,7 @@ def service(emulator: Emulator) -> DicomService:
 
 @pytest.fixture(scope='module')
 def truth(service: DicomService) -> bytes:
-    texts = service.store.by_sequence(0, 2 ** 62, metadata=True)
+    texts = service.store.by_sequence(0, 2**62, metadata=True)
     assert len(texts) == EVENTS
     return ''.join(f'{text}\n' for text in texts).encode()
 
@@ -43,8 +44,16 @@ class Export:
     def __init__(self, machine: Machine, name: str) -> None:
         self.file = machine.folder / name
         self.checkpoint = machine.folder / 'checkpoint'
-        self.options = ('--output-file', name, '--checkpoint', 'checkpoint', '--include-metadata',
-                        '--concurrency', str(WORKERS), '--only-show-errors')
+        self.options = (
+            '--output-file',
+            name,
+            '--checkpoint',
+            'checkpoint',
+            '--include-metadata',
+            '--concurrency',
+            str(WORKERS),
+            '--only-show-errors',
+        )
 
     @property
     def size(self) -> int:
@@ -65,7 +74,8 @@ class Export:
 
 @pytest.mark.parametrize('name', ['feed.jsonl', 'feed.jsonl.gz'])
 def test_export_holds_each_event_once_however_often_it_was_killed(
-        name: str, sign_in: SignIn, service: DicomService, truth: bytes) -> None:
+    name: str, sign_in: SignIn, service: DicomService, truth: bytes
+) -> None:
     machine, chance = sign_in('secret'), random.Random(name)
     export = Export(machine, name)
     leftovers = set()
@@ -78,7 +88,7 @@ def test_export_holds_each_event_once_however_often_it_was_killed(
         assert length <= export.size
         _assert_prefix(export.lines(length), truth, through=sequence)
         leftovers.add(export.size > length)
-    assert leftovers == {True, False}       # some kills fell between writing and the checkpoint, others did not
+    assert leftovers == {True, False}  # some kills fell between writing and the checkpoint, others did not
     assert 0 < sequence < service.store.next_sequence - 1
     service.latency_seconds = 0
     assert _completed(machine, service, export) == 0
@@ -92,7 +102,7 @@ def _kill(az: Az, export: Export, chance: random.Random, *, at_commit: bool) -> 
     if at_commit:
         size = export.size
         wait_until(lambda: export.size > size or az.poll() is not None, pause_seconds=0.0001)
-        time.sleep(chance.choice((0.0, chance.uniform(0, 0.01))))       # a fast disk needs half a millisecond
+        time.sleep(chance.choice((0.0, chance.uniform(0, 0.01))))  # a fast disk needs half a millisecond
     else:
         time.sleep(chance.uniform(0, 2.5))
     az.kill()
@@ -101,7 +111,7 @@ def _kill(az: Az, export: Export, chance: random.Random, *, at_commit: bool) -> 
 def _assert_prefix(lines: bytes, truth: bytes, *, through: int) -> None:
     """The lines are those of all events up to that number, and of no others."""
     assert truth.startswith(lines)
-    behind = truth[len(lines):].split(b'\n', 1)[0]
+    behind = truth[len(lines) :].split(b'\n', 1)[0]
     assert not lines or json.loads(lines.splitlines()[-1])['sequence'] <= through
     assert not behind or json.loads(behind)['sequence'] > through
 

@@ -1,4 +1,5 @@
 """From sign-in to sign-out with each kind of login: a token, whom it speaks for, the feed, and then nothing."""
+
 from __future__ import annotations
 
 import pytest
@@ -51,7 +52,7 @@ def test_cloud_shell_that_refuses_is_mended_by_the_command_it_names(sign_in: Sig
         refused = machine.az(*command)
         assert (refused.returncode, refused.stdout) == (1, '') and 'Traceback' not in refused.stderr
         assert refused.stderr.endswith('\naz login\n')
-    assert machine.az('login').returncode == 0      # inside Cloud Shell az takes the device code by itself
+    assert machine.az('login').returncode == 0  # inside Cloud Shell az takes the device code by itself
     assert machine.result(*SHOW_CLAIMS)['objectId'] == LOGINS['user'].object_id
     assert len(sequences(machine, *changefeed(emulator))) > 1
 

@@ -1,4 +1,5 @@
 """Files that a run writes: their modes, whom they replace, a full disk, a lock; and what is said on a terminal."""
+
 from __future__ import annotations
 
 import gzip
@@ -31,7 +32,7 @@ BOTH = (*FILE, '--checkpoint', 'checkpoint')
 @pytest.fixture(scope='module')
 def filed(emulator: Emulator) -> DicomService:
     service = emulator.add_service('contoso', 'filed')
-    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE       # no hole is open any more
+    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no hole is open any more
     service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
     return service
 
@@ -61,8 +62,10 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_every_file_is_its_owners_alone(machine: Machine, service: DicomService) -> None:
     done = run(machine, service, *BOTH, '--summary-file', 'summary', prepare=partial(os.umask, 0))
     assert done.returncode == 0
-    files = {name: stat.S_IMODE((machine.folder / name).stat().st_mode)
-             for name in ('feed.jsonl', 'checkpoint', 'checkpoint.lock', 'summary')}
+    files = {
+        name: stat.S_IMODE((machine.folder / name).stat().st_mode)
+        for name in ('feed.jsonl', 'checkpoint', 'checkpoint.lock', 'summary')
+    }
     assert set(files.values()) == {0o600}, files
     assert feed(machine) == truth(service)
     summary = json.loads((machine.folder / 'summary').read_text())
@@ -70,10 +73,12 @@ def test_every_file_is_its_owners_alone(machine: Machine, service: DicomService)
 
 
 @pytest.mark.parametrize('kind', ['file', 'link', 'broken link'])
-@pytest.mark.parametrize('options', [FILE, BOTH, ('--stream', '--summary-file', 'feed.jsonl')],
-                         ids=['alone', 'with a checkpoint', 'summary'])
+@pytest.mark.parametrize(
+    'options', [FILE, BOTH, ('--stream', '--summary-file', 'feed.jsonl')], ids=['alone', 'with a checkpoint', 'summary']
+)
 def test_existing_file_is_refused_before_anything_is_sent(
-        kind: str, options: tuple[str, ...], machine: Machine, service: DicomService, emulator: Emulator) -> None:
+    kind: str, options: tuple[str, ...], machine: Machine, service: DicomService, emulator: Emulator
+) -> None:
     make_existing(machine.folder, kind)
     emulator.journal.clear()
     done = run(machine, service, *options)
@@ -87,7 +92,8 @@ def test_existing_file_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize('kind', ['file', 'link', 'broken link'])
 @pytest.mark.parametrize('options', [FILE, BOTH], ids=['alone', 'with a checkpoint'])
 def test_overwrite_puts_a_new_file_in_the_place_of_the_old(
-        kind: str, options: tuple[str, ...], machine: Machine, service: DicomService) -> None:
+    kind: str, options: tuple[str, ...], machine: Machine, service: DicomService
+) -> None:
     make_existing(machine.folder, kind)
     assert run(machine, service, *options, '--overwrite').returncode == 0
     assert not (machine.folder / 'feed.jsonl').is_symlink()
@@ -107,7 +113,8 @@ def test_fifo_is_written_directly(machine: Machine, service: DicomService) -> No
 
 
 def test_fifo_is_refused_with_a_checkpoint_before_anything_is_sent(
-        machine: Machine, service: DicomService, emulator: Emulator) -> None:
+    machine: Machine, service: DicomService, emulator: Emulator
+) -> None:
     os.mkfifo(machine.folder / 'feed.jsonl')
     emulator.journal.clear()
     done = run(machine, service, *BOTH)
@@ -125,7 +132,8 @@ def test_stdout_named_as_a_file_goes_where_stdout_goes(machine: Machine, service
 
 @pytest.mark.parametrize(('name', 'size'), [('feed.jsonl', '200k'), ('feed.jsonl.gz', '20k')])
 def test_full_disk_loses_nothing_that_the_checkpoint_claims(
-        name: str, size: str, disk: Path, machine: Machine, service: DicomService) -> None:
+    name: str, size: str, disk: Path, machine: Machine, service: DicomService
+) -> None:
     options = ('--output-file', str(disk / name), '--checkpoint', str(disk / 'checkpoint'))
     resize(disk, size)
     done = run_slowly(machine, service, *options)
@@ -138,7 +146,8 @@ def test_full_disk_loses_nothing_that_the_checkpoint_claims(
 
 
 def test_file_that_may_not_grow_loses_nothing_that_the_checkpoint_claims(
-        machine: Machine, service: DicomService) -> None:
+    machine: Machine, service: DicomService
+) -> None:
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (200_000, 200_000))
     done = run_slowly(machine, service, *BOTH, prepare=limit)
     assert done.returncode == 1 and done.stderr.startswith('ERROR: The output cannot be written'), done.stderr
@@ -156,8 +165,7 @@ def test_full_stdout_is_an_error_that_moves_no_checkpoint(machine: Machine, serv
     assert json.loads((machine.folder / 'checkpoint').read_text())['sequence'] == 0
 
 
-def test_second_process_is_refused_and_told_who_holds_the_checkpoint(
-        machine: Machine, service: DicomService) -> None:
+def test_second_process_is_refused_and_told_who_holds_the_checkpoint(machine: Machine, service: DicomService) -> None:
     service.trouble.when(lambda request: True, trouble.hang(60))
     with changefeed(machine, service, *BOTH) as first:
         wait_until((machine.folder / 'checkpoint.lock').exists)
@@ -167,17 +175,24 @@ def test_second_process_is_refused_and_told_who_holds_the_checkpoint(
         assert second.stderr.startswith(f'ERROR: The checkpoint is in use by process {first.pid}.')
         first.kill()
     service.trouble.clear()
-    assert run(machine, service, *BOTH).returncode == 0     # the lock of a dead process holds nobody up
+    assert run(machine, service, *BOTH).returncode == 0  # the lock of a dead process holds nobody up
     assert feed(machine) == truth(service)
 
 
-@pytest.mark.parametrize(('change', 'says'), [
-    (lambda path: os.truncate(path, 10), 'The output file is shorter than the checkpoint says.'),
-    (lambda path: path.write_text('x' * path.stat().st_size),
-     'The output file is not the one that the checkpoint was made with.'),
-], ids=['shorter', 'another'])
+@pytest.mark.parametrize(
+    ('change', 'says'),
+    [
+        (lambda path: os.truncate(path, 10), 'The output file is shorter than the checkpoint says.'),
+        (
+            lambda path: path.write_text('x' * path.stat().st_size),
+            'The output file is not the one that the checkpoint was made with.',
+        ),
+    ],
+    ids=['shorter', 'another'],
+)
 def test_file_that_is_not_as_it_was_left_is_refused(
-        change: object, says: str, machine: Machine, service: DicomService) -> None:
+    change: object, says: str, machine: Machine, service: DicomService
+) -> None:
     assert callable(change)
     assert run(machine, service, *BOTH).returncode == 0
     change(machine.folder / 'feed.jsonl')
@@ -194,14 +209,18 @@ def test_missing_file_is_begun_anew_and_that_is_said(machine: Machine, service: 
     assert done.returncode == 0 and 'is gone' in done.stderr and feed(machine) == ''
 
 
-@pytest.mark.parametrize(('options', 'environment', 'is_shown'), [
-    ((), {}, True),
-    (('--only-show-errors',), {}, False),
-    ((), {'AZURE_CORE_DISABLE_PROGRESS_BAR': 'true'}, False),
-], ids=['as it is', 'only errors', 'switched off'])
+@pytest.mark.parametrize(
+    ('options', 'environment', 'is_shown'),
+    [
+        ((), {}, True),
+        (('--only-show-errors',), {}, False),
+        ((), {'AZURE_CORE_DISABLE_PROGRESS_BAR': 'true'}, False),
+    ],
+    ids=['as it is', 'only errors', 'switched off'],
+)
 def test_progress_is_shown_on_a_terminal_unless_unwanted(
-        options: tuple[str, ...], environment: dict[str, str], is_shown: bool, machine: Machine,
-        service: DicomService) -> None:
+    options: tuple[str, ...], environment: dict[str, str], is_shown: bool, machine: Machine, service: DicomService
+) -> None:
     machine.environment.update(environment)
     assert ('#' in on_terminal(machine, service, *FILE, *options)) == is_shown
 
@@ -211,7 +230,7 @@ def test_progress_is_not_shown_without_a_terminal(machine: Machine, service: Dic
 
 
 def run(machine: Machine, service: DicomService, *options: str, prepare: object = None) -> Done:
-    with changefeed(machine, service, *options, prepare=prepare) as az:     # type: ignore[arg-type]
+    with changefeed(machine, service, *options, prepare=prepare) as az:  # type: ignore[arg-type]
         stdout, stderr = az.communicate(timeout=60)
     return Done(options, az.returncode, stdout, stderr)
 
@@ -234,11 +253,12 @@ def on_terminal(machine: Machine, service: DicomService, *options: str) -> str:
     with os.fdopen(ours, 'rb', closefd=True) as terminal, os.fdopen(theirs, 'wb') as stderr:
         with changefeed(machine, service, *options, stderr=stderr) as az:
             assert az.wait(30) == 0
-        return os.read(terminal.fileno(), 2 ** 16).decode() if readable(terminal.fileno()) else ''
+        return os.read(terminal.fileno(), 2**16).decode() if readable(terminal.fileno()) else ''
 
 
 def readable(descriptor: int) -> bool:
     import select
+
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
@@ -261,7 +281,7 @@ def claimed(folder: Path, name: str) -> str:
     """What stands in the file, as far as the checkpoint says."""
     output = json.loads((folder / 'checkpoint').read_text())['output']
     assert output['length'] <= (folder / name).stat().st_size
-    data = (folder / name).read_bytes()[:output['length']]
+    data = (folder / name).read_bytes()[: output['length']]
     return (gzip.decompress(data) if data and name.endswith('.gz') else data).decode()
 
 
@@ -270,4 +290,4 @@ def feed(machine: Machine) -> str:
 
 
 def truth(service: DicomService) -> str:
-    return ''.join(f'{text}\n' for text in service.store.by_sequence(0, 2 ** 62))
+    return ''.join(f'{text}\n' for text in service.store.by_sequence(0, 2**62))

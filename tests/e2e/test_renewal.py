@@ -1,4 +1,5 @@
 """A new token where the cached one is no longer good, from each kind of login that can be made to renew."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -22,7 +23,8 @@ def verified(emulator: Emulator, result: dict[str, Any]) -> dict[str, object]:
 @renewable
 @pytest.mark.parametrize('tenant', [HOME_TENANT, FOREIGN_TENANT], ids=['home', 'foreign'])
 def test_forced_refresh_gives_another_token_of_the_same_tenant(
-        kind: str, tenant: Tenant, sign_in: SignIn, emulator: Emulator) -> None:
+    kind: str, tenant: Tenant, sign_in: SignIn, emulator: Emulator
+) -> None:
     machine = sign_in(kind)
     first = machine.result(*ISSUE, '--tenant', tenant.id)
     emulator.entra.revoke(LOGINS[kind].principal)
@@ -36,7 +38,7 @@ def test_forced_refresh_gives_another_token_of_the_same_tenant(
 @renewable
 def test_feed_renews_a_token_that_was_revoked(kind: str, sign_in: SignIn, emulator: Emulator) -> None:
     machine = sign_in(kind)
-    machine.result(*ISSUE)      # it is in az's cache now
+    machine.result(*ISSUE)  # it is in az's cache now
     emulator.entra.revoke(LOGINS[kind].principal)
     emulator.journal.clear()
     events = machine.result('dicom', 'changefeed', '--service-url', emulator.service_url)

@@ -1,4 +1,5 @@
 """A token that is good no longer in the middle of a run: renewed where that is possible, else the end."""
+
 from __future__ import annotations
 
 import json
@@ -48,8 +49,7 @@ def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @kinds
-def test_token_that_expires_is_renewed(
-        kind: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
+def test_token_that_expires_is_renewed(kind: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
     machine = sign_in(kind)
     emulator.entra.token_lifetime_seconds = 2
     try:
@@ -61,21 +61,22 @@ def test_token_that_expires_is_renewed(
 
 
 @kinds
-def test_claims_challenge_is_answered(
-        kind: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
+def test_claims_challenge_is_answered(kind: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
     with changefeed(sign_in(kind), service, '--stream', '--concurrency', '2') as az:
         wait_until(lambda: statuses(emulator).count(200) > 3)
         emulator.entra.revoke(LOGINS[kind].principal)
         assert_complete(az, service)
     challenged = [request for request in emulator.journal.token_requests if 'nbf' in request['claims']]
     assert len(challenged) == 1
-    assert 1 <= statuses(emulator).count(401) <= 2      # both workers may meet it
+    assert 1 <= statuses(emulator).count(401) <= 2  # both workers may meet it
 
 
-@pytest.mark.parametrize(('kind', 'advice'), [('secret', 'az role assignment create'), ('user', 'az login')],
-                         ids=['role', 'sign-in'])
+@pytest.mark.parametrize(
+    ('kind', 'advice'), [('secret', 'az role assignment create'), ('user', 'az login')], ids=['role', 'sign-in']
+)
 def test_what_is_lost_for_good_ends_following(
-        kind: str, advice: str, sign_in: SignIn, emulator: Emulator, service: DicomService) -> None:
+    kind: str, advice: str, sign_in: SignIn, emulator: Emulator, service: DicomService
+) -> None:
     machine = sign_in(kind)
     output = machine.folder / 'stdout'
     with output.open('w') as stdout, changefeed(machine, service, *FOLLOW, stdout=stdout) as az:
@@ -89,7 +90,7 @@ def test_what_is_lost_for_good_ends_following(
     assert az.returncode == 1
     assert advice in stderr and 'Traceback' not in stderr
     text = output.read_text()
-    assert text.endswith('\n') and sequences(text) == truth(service)[:text.count('\n')]
+    assert text.endswith('\n') and sequences(text) == truth(service)[: text.count('\n')]
 
 
 def test_throttled_following_ends_at_a_signal(sign_in: SignIn, service: DicomService) -> None:

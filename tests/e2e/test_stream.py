@@ -1,4 +1,5 @@
 """A stream that ends before its end: a reader that has read enough, a signal, a pipe that nobody empties."""
+
 from __future__ import annotations
 
 import fcntl
@@ -42,13 +43,13 @@ WAYS = {
     'file with a checkpoint': (*FILE, *CHECKPOINT),
 }
 AZ = f'{shlex.quote(sys.executable)} -m azure.cli'
-PIPE_BYTES = 2 ** 16
+PIPE_BYTES = 2**16
 
 
 @pytest.fixture(scope='module')
 def streamed(emulator: Emulator) -> DicomService:
     service = emulator.add_service('contoso', 'streamed')
-    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE       # no hole is open any more
+    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no hole is open any more
     service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
     return service
 
@@ -61,15 +62,19 @@ def service(streamed: DicomService) -> Iterator[DicomService]:
 
 def test_reader_that_has_enough_ends_the_stream_quietly(sign_in: SignIn, service: DicomService) -> None:
     done = sign_in('secret').shell(
-        f'set +e; {AZ} dicom changefeed --stream --service-url {url(service)} | head -1; exit "${{PIPESTATUS[0]}}"')
+        f'set +e; {AZ} dicom changefeed --stream --service-url {url(service)} | head -1; exit "${{PIPESTATUS[0]}}"'
+    )
     assert (done.returncode, done.stderr) == (0, '')
     assert sequences(done.stdout) == truth(service)[:1]
 
 
-@pytest.mark.parametrize(('way', 'number'), [
-    *((way, signal.SIGINT) for way in WAYS), ('stream', signal.SIGTERM), ('file with a checkpoint', signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ('way', 'number'),
+    [*((way, signal.SIGINT) for way in WAYS), ('stream', signal.SIGTERM), ('file with a checkpoint', signal.SIGTERM)],
+)
 def test_signal_ends_the_line_and_what_it_says_goes_on(
-        way: str, number: signal.Signals, sign_in: SignIn, service: DicomService) -> None:
+    way: str, number: signal.Signals, sign_in: SignIn, service: DicomService
+) -> None:
     machine, options = sign_in('secret'), WAYS[way]
     first = interrupted(machine, service, options, number)
     assert first.returncode == 128 + number and 'Traceback' not in first.stderr
@@ -81,10 +86,11 @@ def test_signal_ends_the_line_and_what_it_says_goes_on(
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_signal_is_the_ordinary_end_of_following(
-        number: signal.Signals, sign_in: SignIn, service: DicomService) -> None:
+    number: signal.Signals, sign_in: SignIn, service: DicomService
+) -> None:
     done = interrupted(sign_in('secret'), service, ('--follow', '--after-sequence', '0'), number)
     assert (done.returncode, done.stderr) == (0, '')
-    assert sequences(done.stdout) == truth(service)[:done.stdout.count('\n')]
+    assert sequences(done.stdout) == truth(service)[: done.stdout.count('\n')]
 
 
 def test_second_signal_ends_a_stream_that_nobody_reads(sign_in: SignIn, service: DicomService) -> None:
@@ -93,8 +99,8 @@ def test_second_signal_ends_a_stream_that_nobody_reads(sign_in: SignIn, service:
         wait_until_filling(az.stdout)
         time.sleep(0.5)
         az.send_signal(signal.SIGINT)
-        time.sleep(1.5)                 # one that came sooner would count as the same
-        assert az.poll() is None        # it waits for the line to be taken
+        time.sleep(1.5)  # one that came sooner would count as the same
+        assert az.poll() is None  # it waits for the line to be taken
         az.send_signal(signal.SIGINT)
         assert az.wait(10) == 130
 
@@ -111,7 +117,7 @@ def test_pipe_that_was_closed_loses_nothing_that_was_read_from_it(sign_in: SignI
         assert (az.wait(30), az.stderr.read()) == (0, '')
     rest = machine.az('dicom', 'changefeed', '--service-url', url(service), *options)
     again = sequences(rest.stdout)
-    assert sequences(read) and again == truth(service)[-len(again):]
+    assert sequences(read) and again == truth(service)[-len(again) :]
     assert sorted({*sequences(read), *again}) == truth(service)
 
 
@@ -124,6 +130,7 @@ def halt(service: DicomService) -> threading.Event:
         if next(left, None) is None:
             halted.set()
         return halted.is_set()
+
     service.trouble.when(is_enough, trouble.hang(60))
     return halted
 
@@ -132,8 +139,7 @@ def interrupted(machine: Machine, service: DicomService, options: tuple[str, ...
     """What a run left behind that was interrupted in the middle."""
     halted = halt(service)
     output = machine.folder / 'stdout'
-    with output.open('w') as stdout, changefeed(machine, service, *options, '--concurrency', '1',
-                                                stdout=stdout) as az:
+    with output.open('w') as stdout, changefeed(machine, service, *options, '--concurrency', '1', stdout=stdout) as az:
         assert halted.wait(30)
         time.sleep(0.2)
         az.send_signal(number)
@@ -154,8 +160,10 @@ def gone_on(machine: Machine, service: DicomService, options: tuple[str, ...], s
 
 def wait_until_filling(pipe: IO[str]) -> None:
     """Return when more than half of what the pipe can hold waits in it."""
+
     def waiting_bytes() -> int:
         return int(struct.unpack('i', fcntl.ioctl(pipe, termios.FIONREAD, b'\0' * 4))[0])
+
     wait_until(lambda: waiting_bytes() > PIPE_BYTES // 2)
 
 
@@ -180,4 +188,4 @@ def text_of(machine: Machine, name: str) -> str:
 
 def truth(service: DicomService, *, by_time: bool = False) -> list[int]:
     events = service.store.events()
-    return [event.sequence for event in sorted(events, key=lambda event: (event.ticks if by_time else 0))]
+    return [event.sequence for event in sorted(events, key=lambda event: event.ticks if by_time else 0)]

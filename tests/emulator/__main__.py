@@ -2,6 +2,7 @@
 
 Owns the command line and what is printed; the cloud itself is `cloud.py`.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -26,7 +27,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     with Emulator(port=arguments.port, latency_seconds=arguments.latency / 1000) as emulator:
         emulator.service.store.load(sample_feed(arguments.events, metadata=arguments.metadata))
-        exports = _exports({**emulator.environment, "DICOM_SERVICE_URL": emulator.service_url})
+        exports = _exports({**emulator.environment, 'DICOM_SERVICE_URL': emulator.service_url})
         print(_welcome(emulator, exports), flush=True)
         if arguments.env_file:
             _write_whole(arguments.env_file, exports)
@@ -34,26 +35,31 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.emulator", description="A local Azure on 127.0.0.1.")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--events", type=int, default=1000, metavar="N", help="size of the sample feed (1000)")
+    parser = argparse.ArgumentParser(prog='python -m tests.emulator', description='A local Azure on 127.0.0.1.')
+    parser.add_argument('--port', type=int, default=0, help='port to listen on (default: a free one)')
+    parser.add_argument('--events', type=int, default=1000, metavar='N', help='size of the sample feed (1000)')
     parser.add_argument(
-        "--include-metadata", dest="metadata", action="store_true", default=True,
-        help="sample events have DICOM metadata (the default)")
-    parser.add_argument("--no-metadata", dest="metadata", action="store_false", help="they have next to none: faster")
-    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="added to every answer of the feed")
+        '--include-metadata',
+        dest='metadata',
+        action='store_true',
+        default=True,
+        help='sample events have DICOM metadata (the default)',
+    )
+    parser.add_argument('--no-metadata', dest='metadata', action='store_false', help='they have next to none: faster')
+    parser.add_argument('--latency', type=float, default=0, metavar='MS', help='added to every answer of the feed')
     parser.add_argument(
-        "--env-file", type=Path, metavar="PATH", help="write the export lines there once the emulator is ready")
+        '--env-file', type=Path, metavar='PATH', help='write the export lines there once the emulator is ready'
+    )
     return parser
 
 
 def _exports(environment: Mapping[str, str]) -> str:
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    return ''.join(f'export {name}={shlex.quote(value)}\n' for name, value in environment.items())
 
 
 def _write_whole(path: Path, text: str) -> None:
     """A script that waits for the file never sees half of it."""
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(path.name + '.unfinished')
     unfinished.write_text(text)
     os.replace(unfinished, path)
 
@@ -79,10 +85,10 @@ curl {emulator.base_url}/_emulator/journal
 
 def _login(principal: ServicePrincipal) -> str:
     return (
-        f"az login --service-principal --username {principal.client_id} "
-        f"--password {principal.secret} --tenant {HOME_TENANT.id}"
+        f'az login --service-principal --username {principal.client_id} '
+        f'--password {principal.secret} --tenant {HOME_TENANT.id}'
     )
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

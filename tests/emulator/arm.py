@@ -3,6 +3,7 @@
 Owns the resources and the form of ARM's answers and refusals. Tokens are judged by `entra.py`; the resource holds what
 ARM says of a service, which a test may set to something else than the truth.
 """
+
 from __future__ import annotations
 
 import base64
@@ -18,10 +19,10 @@ from tests.emulator.entra import ARM_AUDIENCES, DICOM_AUDIENCE, Entra
 from tests.emulator.identities import HOME_TENANT, IMAGING_SUBSCRIPTION, SUBSCRIPTIONS, Subscription, Tenant
 from tests.emulator.tokens import TokenRejected
 
-ARM_HOSTS = ("management.azure.com", "management.usgovcloudapi.net")
+ARM_HOSTS = ('management.azure.com', 'management.usgovcloudapi.net')
 
-_WORKSPACES = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.HealthcareApis/workspaces"
-_AUDIENCES = [form for audience in ARM_AUDIENCES for form in (audience, audience.rstrip("/"))]
+_WORKSPACES = '/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.HealthcareApis/workspaces'
+_AUDIENCES = [form for audience in ARM_AUDIENCES for form in (audience, audience.rstrip('/'))]
 
 
 @dataclass
@@ -31,27 +32,27 @@ class DicomResource:
     workspace: str
     name: str
     service_url: str
-    resource_group: str = "imaging"
+    resource_group: str = 'imaging'
     subscription: Subscription = IMAGING_SUBSCRIPTION
-    authority: str = f"https://login.microsoftonline.com/{HOME_TENANT.id}"
-    audiences: list[str] = field(default_factory=lambda: [DICOM_AUDIENCE, DICOM_AUDIENCE + "/"])
+    authority: str = f'https://login.microsoftonline.com/{HOME_TENANT.id}'
+    audiences: list[str] = field(default_factory=lambda: [DICOM_AUDIENCE, DICOM_AUDIENCE + '/'])
 
     @property
     def id(self) -> str:
         group = _WORKSPACES.format(subscription=self.subscription.id, group=self.resource_group)
-        return f"{group}/{self.workspace}/dicomservices/{self.name}"
+        return f'{group}/{self.workspace}/dicomservices/{self.name}'
 
     def as_json(self) -> dict[str, object]:
         return {
-            "id": self.id,
-            "name": f"{self.workspace}/{self.name}",
-            "type": "Microsoft.HealthcareApis/workspaces/dicomservices",
-            "location": "westeurope",
-            "properties": {
-                "provisioningState": "Succeeded",
-                "publicNetworkAccess": "Enabled",
-                "serviceUrl": self.service_url,
-                "authenticationConfiguration": {"authority": self.authority, "audiences": self.audiences},
+            'id': self.id,
+            'name': f'{self.workspace}/{self.name}',
+            'type': 'Microsoft.HealthcareApis/workspaces/dicomservices',
+            'location': 'westeurope',
+            'properties': {
+                'provisioningState': 'Succeeded',
+                'publicNetworkAccess': 'Enabled',
+                'serviceUrl': self.service_url,
+                'authenticationConfiguration': {'authority': self.authority, 'audiences': self.audiences},
             },
         }
 
@@ -65,9 +66,9 @@ class Arm:
         self._entra = entra
         self.app = Starlette(
             routes=[
-                Route("/tenants", self._list_tenants),
-                Route("/subscriptions", self._list_subscriptions),
-                Route("/{path:path}", self._resource),
+                Route('/tenants', self._list_tenants),
+                Route('/subscriptions', self._list_subscriptions),
+                Route('/{path:path}', self._resource),
             ],
             exception_handlers={_Refused: _refuse},
         )
@@ -78,45 +79,45 @@ class Arm:
 
     async def _list_tenants(self, request: Request) -> Response:
         claims = self._claims(request)
-        return JSONResponse({"value": [_tenant_json(tenant) for tenant in self._entra.tenants_of(str(claims["oid"]))]})
+        return JSONResponse({'value': [_tenant_json(tenant) for tenant in self._entra.tenants_of(str(claims['oid']))]})
 
     async def _list_subscriptions(self, request: Request) -> Response:
         found = [_subscription_json(subscription) for subscription in self._visible(self._claims(request))]
-        return JSONResponse({"value": found, "count": {"type": "Total", "value": len(found)}})
+        return JSONResponse({'value': found, 'count': {'type': 'Total', 'value': len(found)}})
 
     async def _resource(self, request: Request) -> Response:
         """Everything below a subscription. ARM's paths ignore case, so they are matched here, not by the router."""
         visible = {subscription.id: subscription for subscription in self._visible(self._claims(request))}
-        match = re.fullmatch(r"/subscriptions/([^/]+)(/.*)?", request.url.path.rstrip("/"), re.IGNORECASE)
+        match = re.fullmatch(r'/subscriptions/([^/]+)(/.*)?', request.url.path.rstrip('/'), re.IGNORECASE)
         if match is None:
-            raise _Refused(404, "InvalidResourceType", "The resource type could not be found.")
-        subscription, path = visible.get(match[1].lower()), (match[2] or "").lower()
+            raise _Refused(404, 'InvalidResourceType', 'The resource type could not be found.')
+        subscription, path = visible.get(match[1].lower()), (match[2] or '').lower()
         if subscription is None:
-            raise _Refused(404, "SubscriptionNotFound", f"The subscription '{match[1]}' could not be found.")
+            raise _Refused(404, 'SubscriptionNotFound', f"The subscription '{match[1]}' could not be found.")
         if not path:
             return JSONResponse(_subscription_json(subscription))
         services = [service for service in self.dicom_services if service.subscription == subscription]
-        if path == "/resources":
-            wanted = request.query_params.get("$filter", "").lower()
+        if path == '/resources':
+            wanted = request.query_params.get('$filter', '').lower()
             found = services if not wanted or "workspaces/dicomservices'" in wanted else []
-            return JSONResponse({"value": [service.as_json() for service in found]})
+            return JSONResponse({'value': [service.as_json() for service in found]})
         return _below_group(services, request.url.path)
 
     def _visible(self, claims: dict[str, object]) -> list[Subscription]:
-        return [subscription for subscription in self.subscriptions if subscription.tenant.id == claims["tid"]]
+        return [subscription for subscription in self.subscriptions if subscription.tenant.id == claims['tid']]
 
     def _claims(self, request: Request) -> dict[str, object]:
-        if "api-version" not in request.query_params:
-            message = "The api-version query parameter (?api-version=) is required for all requests."
-            raise _Refused(400, "MissingApiVersionParameter", message)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        if 'api-version' not in request.query_params:
+            message = 'The api-version query parameter (?api-version=) is required for all requests.'
+            raise _Refused(400, 'MissingApiVersionParameter', message)
+        scheme, _, token = request.headers.get('authorization', '').partition(' ')
+        if scheme.lower() != 'bearer':
             message = "Authentication failed. The 'Authorization' header is missing."
-            raise _Refused(401, "AuthenticationFailed", message)
+            raise _Refused(401, 'AuthenticationFailed', message)
         try:
             return self._entra.verify(token, audiences=_AUDIENCES)
         except TokenRejected as rejected:
-            code = "ExpiredAuthenticationToken" if "expired" in rejected.description else "InvalidAuthenticationToken"
+            code = 'ExpiredAuthenticationToken' if 'expired' in rejected.description else 'InvalidAuthenticationToken'
             raise _Refused(401, code, rejected.description, claims=rejected.claims_challenge) from None
 
 
@@ -132,12 +133,12 @@ async def _refuse(_: Request, refused: Exception) -> Response:
     assert isinstance(refused, _Refused)
     headers = {}
     if refused.status == 401:
-        authority = f"https://login.microsoftonline.com/{HOME_TENANT.id}"
+        authority = f'https://login.microsoftonline.com/{HOME_TENANT.id}'
         reason = f'error="invalid_token", error_description="{refused.message}"'
         if refused.claims is not None:
             reason = f'error="insufficient_claims", claims="{base64.b64encode(refused.claims.encode()).decode()}"'
-        headers["www-authenticate"] = f'Bearer authorization_uri="{authority}", {reason}'
-    body = {"error": {"code": refused.code, "message": refused.message}}
+        headers['www-authenticate'] = f'Bearer authorization_uri="{authority}", {reason}'
+    body = {'error': {'code': refused.code, 'message': refused.message}}
     return JSONResponse(body, status_code=refused.status, headers=headers)
 
 
@@ -146,40 +147,43 @@ def _below_group(services: list[DicomResource], path: str) -> Response:
     one = next((service for service in services if service.id.lower() == path.lower()), None)
     if one is not None:
         return JSONResponse(one.as_json())
-    parts = path.strip("/").split("/")
+    parts = path.strip('/').split('/')
     if len(parts) < 4 or parts[3].lower() not in {service.resource_group.lower() for service in services}:
-        group = parts[3] if len(parts) > 3 else ""
-        raise _Refused(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
-    if len(parts) == 9 and parts[8].lower() == "dicomservices":
-        found = [service for service in services if service.id.lower().startswith(path.lower() + "/")]
-        return JSONResponse({"value": [service.as_json() for service in found]})
-    name = "/".join(parts[5:])
+        group = parts[3] if len(parts) > 3 else ''
+        raise _Refused(404, 'ResourceGroupNotFound', f"Resource group '{group}' could not be found.")
+    if len(parts) == 9 and parts[8].lower() == 'dicomservices':
+        found = [service for service in services if service.id.lower().startswith(path.lower() + '/')]
+        return JSONResponse({'value': [service.as_json() for service in found]})
+    name = '/'.join(parts[5:])
     message = f"The Resource '{name}' under resource group '{parts[3]}' was not found. For more details please go to "
-    raise _Refused(404, "ResourceNotFound", message + "https://aka.ms/ARMResourceNotFoundFix")
+    raise _Refused(404, 'ResourceNotFound', message + 'https://aka.ms/ARMResourceNotFoundFix')
 
 
 def _tenant_json(tenant: Tenant) -> dict[str, object]:
     return {
-        "id": f"/tenants/{tenant.id}",
-        "tenantId": tenant.id,
-        "countryCode": "US",
-        "displayName": tenant.name,
-        "defaultDomain": tenant.domain,
-        "domains": [tenant.domain],
-        "tenantCategory": "Home",
-        "tenantType": "AAD",
+        'id': f'/tenants/{tenant.id}',
+        'tenantId': tenant.id,
+        'countryCode': 'US',
+        'displayName': tenant.name,
+        'defaultDomain': tenant.domain,
+        'domains': [tenant.domain],
+        'tenantCategory': 'Home',
+        'tenantType': 'AAD',
     }
 
 
 def _subscription_json(subscription: Subscription) -> dict[str, object]:
     return {
-        "id": f"/subscriptions/{subscription.id}",
-        "subscriptionId": subscription.id,
-        "tenantId": subscription.tenant.id,
-        "displayName": subscription.name,
-        "state": "Enabled",
-        "authorizationSource": "RoleBased",
-        "managedByTenants": [],
-        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01",
-                                 "spendingLimit": "Off"},
+        'id': f'/subscriptions/{subscription.id}',
+        'subscriptionId': subscription.id,
+        'tenantId': subscription.tenant.id,
+        'displayName': subscription.name,
+        'state': 'Enabled',
+        'authorizationSource': 'RoleBased',
+        'managedByTenants': [],
+        'subscriptionPolicies': {
+            'locationPlacementId': 'Public_2014-09-01',
+            'quotaId': 'PayAsYouGo_2014-09-01',
+            'spendingLimit': 'Off',
+        },
     }

@@ -38,7 +38,7 @@ def load(tables: FeedTables, rows: Iterable[Row]) -> int:
         if tables.number('SELECT count(*) FROM feed'):
             raise ValueError('the store is not empty')
         loading = _Loading(tables)
-        tables.database.executescript(DROP_INDEXES)     # several times as fast without them
+        tables.database.executescript(DROP_INDEXES)  # several times as fast without them
         try:
             with tables.database:
                 tables.database.execute('BEGIN')
@@ -65,11 +65,14 @@ class _Loading:
         while part := list(islice(rows, _ROWS_AT_ONCE)):
             loaded += len(part)
             database.executemany(INSERT_EVENT, [self._loaded(row) for row in part])
-            database.executemany(INSERT_METADATA, [
-                (row.sequence, row.metadata) for row in part if row.metadata is not None])
+            database.executemany(
+                INSERT_METADATA, [(row.sequence, row.metadata) for row in part if row.metadata is not None]
+            )
             tables.next_sequence = tables.next_version = part[-1].sequence + 1
-        database.executemany('INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?)', (
-            (key, *instance, self._versions[key]) for instance, key in self._keys.items()))
+        database.executemany(
+            'INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?)',
+            ((key, *instance, self._versions[key]) for instance, key in self._keys.items()),
+        )
         return loaded
 
     def _loaded(self, row: Row) -> tuple[object, ...]:

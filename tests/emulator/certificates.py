@@ -3,6 +3,7 @@
 Owns the CA, a TLS context for each host that is asked for, and self-signed certificates of service principals. The CA
 lives as long as the process; nothing here decides which hosts exist.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -50,4 +51,4 @@ def self_signed_certificate(common_name: str) -> tuple[bytes, x509.Certificate]:
 
 @cache
 def _authority() -> trustme.CA:
-    return trustme.CA(organization_name="Emulated Azure")
+    return trustme.CA(organization_name='Emulated Azure')

@@ -2,6 +2,7 @@
 
 Owns how the parts are put together and how long they live. What each part does is in its own file.
 """
+
 from __future__ import annotations
 
 import os
@@ -27,12 +28,15 @@ from tests.emulator.identities import HOME_TENANT, READERS
 from tests.emulator.journal import Journal
 from tests.emulator.proxy import front_door
 from tests.emulator.token_endpoints import (
-    CLOUD_SHELL_HOST, TokenEndpoints, cloud_shell_environment, managed_identity_environment,
+    CLOUD_SHELL_HOST,
+    TokenEndpoints,
+    cloud_shell_environment,
+    managed_identity_environment,
 )
 
-DICOM_SUFFIX = "dicom.azurehealthcareapis.com"
-PRIVATE_HOST = "dicom.hospital.example"
-PRIVATE_AUDIENCE = "api://private-dicom"
+DICOM_SUFFIX = 'dicom.azurehealthcareapis.com'
+PRIVATE_HOST = 'dicom.hospital.example'
+PRIVATE_AUDIENCE = 'api://private-dicom'
 
 
 class Emulator:
@@ -43,43 +47,43 @@ class Emulator:
     """
 
     def __init__(self, *, directory: Path | None = None, port: int = 0, latency_seconds: float = 0.0) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="azure-emulator-") if directory is None else None
-        self.directory = directory or Path(self._temporary.name if self._temporary else "")
+        self._temporary = tempfile.TemporaryDirectory(prefix='azure-emulator-') if directory is None else None
+        self.directory = directory or Path(self._temporary.name if self._temporary else '')
         self._latency_seconds = latency_seconds
         self._socket = _listening_socket(port)
         self.port: int = self._socket.getsockname()[1]
-        self.base_url = self.proxy_url = f"http://127.0.0.1:{self.port}"
+        self.base_url = self.proxy_url = f'http://127.0.0.1:{self.port}'
         self.journal = Journal()
         self.entra = Entra(self.journal)
         self.arm = Arm(self.entra)
         self.token_endpoints = TokenEndpoints(self.entra, self.journal)
         self.services: dict[str, DicomService] = {}
-        self._authority = CertificateAuthority(self.directory / "emulator-ca.pem")
+        self._authority = CertificateAuthority(self.directory / 'emulator-ca.pem')
         self.ca_file = self._authority.ca_file
         self._hosts = Hosts(self.journal)
-        self.service = self.add_service("contoso", "imaging")
+        self.service = self.add_service('contoso', 'imaging')
         self.private_service = self._private_service()
         self._add_hosts()
         self._server = self._make_server()
-        self._thread = threading.Thread(target=self._serve, name="emulator", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name='emulator', daemon=True)
 
     @property
     def service_url(self) -> str:
         """The default service, as its users name it."""
-        return "https://contoso-imaging." + DICOM_SUFFIX
+        return 'https://contoso-imaging.' + DICOM_SUFFIX
 
     @property
     def environment(self) -> dict[str, str]:
         """What a child process needs, beside its own environment, to live in this cloud."""
         ca_file = str(self.ca_file)
         return {
-            "HTTPS_PROXY": self.proxy_url,
-            "https_proxy": self.proxy_url,
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-            "REQUESTS_CA_BUNDLE": ca_file,
-            "CURL_CA_BUNDLE": ca_file,
-            "SSL_CERT_FILE": ca_file,
+            'HTTPS_PROXY': self.proxy_url,
+            'https_proxy': self.proxy_url,
+            'NO_PROXY': '127.0.0.1',
+            'no_proxy': '127.0.0.1',
+            'REQUESTS_CA_BUNDLE': ca_file,
+            'CURL_CA_BUNDLE': ca_file,
+            'SSL_CERT_FILE': ca_file,
         }
 
     @property
@@ -97,9 +101,9 @@ class Emulator:
 
         `options` go to DicomService.
         """
-        host = f"{workspace}-{name}.{suffix}"
-        audiences = [audience, audience + "/"]
-        self.arm.dicom_services.append(DicomResource(workspace, name, f"https://{host}", audiences=list(audiences)))
+        host = f'{workspace}-{name}.{suffix}'
+        audiences = [audience, audience + '/']
+        self.arm.dicom_services.append(DicomResource(workspace, name, f'https://{host}', audiences=list(audiences)))
         return self._deploy(host, audiences=audiences, **options)
 
     def start(self) -> Emulator:
@@ -127,11 +131,11 @@ class Emulator:
             host=host,
             latency_seconds=self._latency_seconds,
             audiences=audiences,
-            authority=f"https://login.microsoftonline.com/{HOME_TENANT.id}",
+            authority=f'https://login.microsoftonline.com/{HOME_TENANT.id}',
             role_assignments={reader.object_ids[HOME_TENANT.id]: {READER} for reader in READERS},
             **options,
         )
-        self.entra.resources.update(audience.rstrip("/") for audience in audiences)
+        self.entra.resources.update(audience.rstrip('/') for audience in audiences)
         self.services[host] = service
         self._hosts.add(host, service)
         return service
@@ -146,20 +150,20 @@ class Emulator:
         for host in ARM_HOSTS:
             self._hosts.add(host, self.arm.app)
         self._hosts.add(CLOUD_SHELL_HOST, self.token_endpoints.cloud_shell_app)
-        control = Mount("/_emulator", Control(self.service, self.journal).app)
+        control = Mount('/_emulator', Control(self.service, self.journal).app)
         loopback = Router([self.token_endpoints.managed_identity_route, control], default=self.private_service)
-        self._hosts.add(f"127.0.0.1:{self.port}", loopback)
-        self._hosts.add(f"localhost:{self.port}", loopback)
+        self._hosts.add(f'127.0.0.1:{self.port}', loopback)
+        self._hosts.add(f'localhost:{self.port}', loopback)
 
     def _make_server(self) -> uvicorn.Server:
         config = uvicorn.Config(
             self._hosts,
             http=front_door(self._authority, self._hosts),  # type: ignore[arg-type]
-            loop="uvloop",
-            ws="none",
-            lifespan="off",
+            loop='uvloop',
+            ws='none',
+            lifespan='off',
             log_config=None,
-            log_level="error",
+            log_level='error',
             access_log=False,
             server_header=False,
             date_header=False,
@@ -175,8 +179,8 @@ class Emulator:
 def _listening_socket(port: int) -> socket.socket:
     """Listening from now on, so that a client may connect before the server's first turn."""
     listener = socket.socket()
-    if os.name == "posix":
+    if os.name == 'posix':
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    listener.bind(('127.0.0.1', port))
     listener.listen(1024)
     return listener

@@ -22,8 +22,16 @@ from tests.emulator import ticks
 from tests.emulator.journal import Journal
 from tests.emulator.parameters import BadQuery, include_metadata, read_query, sequence_page, time_page
 from tests.emulator.store import BlobFailure, FeedStore
-from tests.emulator.trouble import (DATA_STORE_TEXT, SERVER_ERROR_TEXT, ConnectionCut, Hang, Request, Response,
-                                    TokenExpired, Trouble)
+from tests.emulator.trouble import (
+    DATA_STORE_TEXT,
+    SERVER_ERROR_TEXT,
+    ConnectionCut,
+    Hang,
+    Request,
+    Response,
+    TokenExpired,
+    Trouble,
+)
 
 READER = 'DICOM Data Reader'
 OWNER = 'DICOM Data Owner'
@@ -33,8 +41,11 @@ _SUPPORTED = '1.0-prerelease, 1, 2'
 _VERSIONS = {(1, 0, 'prerelease'): 1, (1, 0, ''): 1, (2, 0, ''): 2}
 _VERSION = re.compile(r'(\d+)(?:\.(\d+))?(?:-([a-z][a-z0-9]*))?', re.IGNORECASE | re.ASCII)
 _ROUTE = re.compile(r'/v([^/]+)/changefeed(/latest)?/?', re.IGNORECASE)
-_SECURITY_HEADERS = {'X-Content-Type-Options': 'nosniff', 'X-Frame-Options': 'SAMEORIGIN',
-                     'Content-Security-Policy': "frame-src 'self';"}
+_SECURITY_HEADERS = {
+    'X-Content-Type-Options': 'nosniff',
+    'X-Frame-Options': 'SAMEORIGIN',
+    'Content-Security-Policy': "frame-src 'self';",
+}
 _REPORTED = {'api-supported-versions': _SUPPORTED}
 _TEXT = {'Content-Type': 'text/plain; charset=utf-8'}
 _JSON = {'Content-Type': 'application/json; charset=utf-8'}
@@ -63,10 +74,18 @@ class DicomService:
     How entries are spelled is set at the store (`FeedStore.shape`), which keeps them as text.
     """
 
-    def __init__(self, *, verify: Verify | None, journal: Journal, host: str, store: FeedStore | None = None,
-                 latency_seconds: float = 0.0, audiences: Sequence[str] = (AUDIENCE,),
-                 authority: str = 'https://login.microsoftonline.com/common',
-                 role_assignments: Mapping[str, set[str]] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        verify: Verify | None,
+        journal: Journal,
+        host: str,
+        store: FeedStore | None = None,
+        latency_seconds: float = 0.0,
+        audiences: Sequence[str] = (AUDIENCE,),
+        authority: str = 'https://login.microsoftonline.com/common',
+        role_assignments: Mapping[str, set[str]] | None = None,
+    ) -> None:
         self.store = store or FeedStore()
         self.trouble = Trouble()
         self.latency_seconds = latency_seconds
@@ -102,8 +121,9 @@ class DicomService:
             status, size = (cut.response.status, cut.length) if cut.response else (0, 0)
             raise
         finally:
-            self._journal.record(journals.Request(self.host, request.method, request.path, request.query, status,
-                                                  request.headers, size))
+            self._journal.record(
+                journals.Request(self.host, request.method, request.path, request.query, status, request.headers, size)
+            )
 
     def answer(self, request: Request) -> Response:
         """As `respond`, without the line in the journal: over ASGI the table of hosts writes it."""
@@ -182,7 +202,8 @@ class DicomService:
             texts = self.store.by_time(page.start, page.end, page.offset, page.limit, metadata=page.metadata)
             if page.offset:
                 self._journal.add_rows_skipped(
-                    page.offset if texts else self.store.skipped(page.start, page.end, page.offset))
+                    page.offset if texts else self.store.skipped(page.start, page.end, page.offset)
+                )
         return Response(200, _JSON | _REPORTED, f'[{",".join(texts)}]'.encode())
 
     def _latest(self, major: int, values: Mapping[str, str], claims: Mapping[str, object] | None) -> Response:
@@ -218,8 +239,10 @@ class DicomService:
 
     def _unauthorized(self, error: Any) -> Response:
         """401 with an empty body (contract 5.2); a claims challenge is written as Entra's other resources write it."""
-        challenge = (f'Bearer authorization_uri="{self._authority}", resource_id="{self._audiences[0]}", '
-                     f'realm="{self._audiences[0]}"')
+        challenge = (
+            f'Bearer authorization_uri="{self._authority}", resource_id="{self._audiences[0]}", '
+            f'realm="{self._audiences[0]}"'
+        )
         if error.claims_challenge:
             claims = base64.b64encode(error.claims_challenge.encode()).decode()
             challenge += f', error="insufficient_claims", claims="{claims}"'
@@ -228,8 +251,10 @@ class DicomService:
         return Response(401, {'WWW-Authenticate': challenge})
 
     def _unsupported_version(self, request: Request, version: str) -> Response:
-        message = (f"The HTTP resource that matches the request URI 'https://{self.host}{request.path}' "
-                   f"does not support the API version '{version}'.")
+        message = (
+            f"The HTTP resource that matches the request URI 'https://{self.host}{request.path}' "
+            f"does not support the API version '{version}'."
+        )
         body = json.dumps({'error': {'code': 'UnsupportedApiVersion', 'message': message}}, separators=(',', ':'))
         return Response(400, _JSON | _REPORTED, body.encode())
 
@@ -240,6 +265,7 @@ class _NoToken(Exception):
 
 
 # The ASGI face, top-down
+
 
 def _request(scope: Scope) -> Request:
     headers = {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in scope['headers']}
@@ -252,7 +278,7 @@ async def _send(send: Send, response: Response, *, cut: ConnectionCut | None = N
     if response.status != 204 and not (cut and cut.chunked):
         headers.append((b'content-length', str(len(response.body)).encode()))
     await send({'type': 'http.response.start', 'status': response.status, 'headers': headers})
-    body = response.body[:cut.length] if cut else response.body
+    body = response.body[: cut.length] if cut else response.body
     await send({'type': 'http.response.body', 'body': body, 'more_body': cut is not None})
 
 

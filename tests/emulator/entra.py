@@ -4,6 +4,7 @@ Owns the grants and what the endpoints answer. Discovery is in `authorities.py`,
 `tokens.py`, a client's credentials are checked in `client_credentials.py`, the words of refusals stand in
 `entra_errors.py`. Shapes: RFC 6749, RFC 8628, and what MSAL sends and reads.
 """
+
 from __future__ import annotations
 
 import json
@@ -22,18 +23,28 @@ from tests.emulator.authorities import GRAPH_HOST, OPENID_SCOPES, discovery_rout
 from tests.emulator.client_credentials import ClientCredentials
 from tests.emulator.entra_errors import SignInRefused
 from tests.emulator.identities import (
-    AZURE_CLI_CLIENT_ID, HOME_TENANT, PRINCIPALS, READER_USER, TENANTS, Principal, ServicePrincipal, Tenant, User,
+    AZURE_CLI_CLIENT_ID,
+    HOME_TENANT,
+    PRINCIPALS,
+    READER_USER,
+    TENANTS,
+    Principal,
+    ServicePrincipal,
+    Tenant,
+    User,
 )
 from tests.emulator.journal import Journal
 from tests.emulator.tokens import TokenRejected, Tokens, delegated_scope, encode_json
 
-DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
+DICOM_AUDIENCE = 'https://dicom.healthcareapis.azure.com'
 ARM_AUDIENCES = (
-    "https://management.core.windows.net/", "https://management.azure.com/",
-    "https://management.core.usgovcloudapi.net/", "https://management.usgovcloudapi.net/",
+    'https://management.core.windows.net/',
+    'https://management.azure.com/',
+    'https://management.core.usgovcloudapi.net/',
+    'https://management.usgovcloudapi.net/',
 )
 
-_GRAPH_AUDIENCE = f"https://{GRAPH_HOST}"
+_GRAPH_AUDIENCE = f'https://{GRAPH_HOST}'
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class _Grant:
 
     user: User
     client_id: str
-    scope: str = ""
+    scope: str = ''
     approved: bool = True
 
 
@@ -53,7 +64,7 @@ class Entra:
         self.tokens = Tokens()
         self.client_credentials = ClientCredentials(self.tokens)
         self.principals: list[Principal] = list(PRINCIPALS)
-        self.resources = {audience.rstrip("/") for audience in (DICOM_AUDIENCE, _GRAPH_AUDIENCE, *ARM_AUDIENCES)}
+        self.resources = {audience.rstrip('/') for audience in (DICOM_AUDIENCE, _GRAPH_AUDIENCE, *ARM_AUDIENCES)}
         self.approves_device_codes = True
         self.device_code_user = READER_USER
         self._journal = journal
@@ -71,9 +82,7 @@ class Entra:
     def token_lifetime_seconds(self, seconds: float) -> None:
         self.tokens.lifetime_seconds = seconds
 
-    def verify(
-        self, token: str, *, audiences: Collection[str], tenant: Tenant | None = None
-    ) -> dict[str, object]:
+    def verify(self, token: str, *, audiences: Collection[str], tenant: Tenant | None = None) -> dict[str, object]:
         """The claims of a good token; raises TokenRejected."""
         return self.tokens.verify(token, audiences=audiences, tenant=tenant)
 
@@ -96,7 +105,7 @@ class Entra:
 
     def require_interaction(self, user: User) -> None:
         """The next refresh fails with AADSTS50076, until the user has gone through a device code again."""
-        self._interaction[user.username] = json.dumps({"access_token": {"acrs": {"essential": True, "value": "c1"}}})
+        self._interaction[user.username] = json.dumps({'access_token': {'acrs': {'essential': True, 'value': 'c1'}}})
 
     def approve(self, user_code: str, user: User | None = None) -> None:
         """Enter the code that the device showed, as this user (default: the one who asked for it)."""
@@ -111,75 +120,82 @@ class Entra:
 
     def require_resource(self, resource: str, tenant: Tenant) -> None:
         """Raise SignInRefused (AADSTS500011) where nobody registered this resource."""
-        if resource.rstrip("/") not in self.resources:
+        if resource.rstrip('/') not in self.resources:
             raise SignInRefused(500011, name=resource, tenant=tenant.name)
 
     def _routes(self) -> list[Route]:
         return [
             *discovery_routes(),
-            Route("/oidc/userinfo", self._user_info),
-            Route("/{tenant}/discovery/v2.0/keys", self._keys),
-            Route("/{tenant}/discovery/keys", self._keys),
-            Route("/{tenant}/oauth2/v2.0/devicecode", self._device_code, methods=["POST"]),
-            Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
-            Route("/{tenant}/oauth2/token", self._token, methods=["POST"]),
+            Route('/oidc/userinfo', self._user_info),
+            Route('/{tenant}/discovery/v2.0/keys', self._keys),
+            Route('/{tenant}/discovery/keys', self._keys),
+            Route('/{tenant}/oauth2/v2.0/devicecode', self._device_code, methods=['POST']),
+            Route('/{tenant}/oauth2/v2.0/token', self._token, methods=['POST']),
+            Route('/{tenant}/oauth2/token', self._token, methods=['POST']),
         ]
 
     async def _keys(self, _: Request) -> Response:
         return JSONResponse(self.tokens.key_set())
 
     async def _user_info(self, request: Request) -> Response:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        token = request.headers.get('authorization', '').removeprefix('Bearer ')
         try:
-            claims = self.verify(token, audiences=[_GRAPH_AUDIENCE, _GRAPH_AUDIENCE + "/"])
+            claims = self.verify(token, audiences=[_GRAPH_AUDIENCE, _GRAPH_AUDIENCE + '/'])
         except TokenRejected:
-            return JSONResponse({"error": {"code": "InvalidAuthenticationToken"}}, status_code=401)
-        return JSONResponse({key: claims[key] for key in ("sub", "name", "given_name", "family_name") if key in claims})
+            return JSONResponse({'error': {'code': 'InvalidAuthenticationToken'}}, status_code=401)
+        return JSONResponse({key: claims[key] for key in ('sub', 'name', 'given_name', 'family_name') if key in claims})
 
     async def _device_code(self, request: Request) -> Response:
         form = await read_form(request)
         device_code, user_code = secrets.token_urlsafe(32), secrets.token_hex(4).upper()
         self._user_codes[user_code] = device_code
         self._device_codes[device_code] = _Grant(
-            self.device_code_user, form["client_id"], form.get("scope", ""), approved=self.approves_device_codes)
-        where = "https://microsoft.com/devicelogin"
-        message = f"To sign in, use a web browser to open the page {where} and enter the code {user_code}."
-        return JSONResponse({
-            "user_code": user_code, "device_code": device_code, "verification_uri": where, "expires_in": 900,
-            "interval": 1, "message": message,
-        })
+            self.device_code_user, form['client_id'], form.get('scope', ''), approved=self.approves_device_codes
+        )
+        where = 'https://microsoft.com/devicelogin'
+        message = f'To sign in, use a web browser to open the page {where} and enter the code {user_code}.'
+        return JSONResponse(
+            {
+                'user_code': user_code,
+                'device_code': device_code,
+                'verification_uri': where,
+                'expires_in': 900,
+                'interval': 1,
+                'message': message,
+            }
+        )
 
     async def _token(self, request: Request) -> Response:
         form = await read_form(request)
         note = {
-            "grant": form.get("grant_type", "").rpartition(":")[2],
-            "resource": form.get("resource") or _resource(form.get("scope", "")),
-            "claims": form.get("claims", ""),
-            "tenant": request.path_params["tenant"],
-            "principal": form.get("client_id", ""),
-            "error": "",
+            'grant': form.get('grant_type', '').rpartition(':')[2],
+            'resource': form.get('resource') or _resource(form.get('scope', '')),
+            'claims': form.get('claims', ''),
+            'tenant': request.path_params['tenant'],
+            'principal': form.get('client_id', ''),
+            'error': '',
         }
         try:
             tenant = tenant_of(request)
-            return JSONResponse(self._answer(form, tenant, note=note), headers={"cache-control": "no-store"})
+            return JSONResponse(self._answer(form, tenant, note=note), headers={'cache-control': 'no-store'})
         except SignInRefused as refused:
-            note["error"] = f"AADSTS{refused.code}"
+            note['error'] = f'AADSTS{refused.code}'
             return refused.response()
         finally:
             self._journal.record_token_request(**note)
 
     def _answer(self, form: Mapping[str, str], tenant: Tenant, *, note: dict[str, str]) -> dict[str, object]:
-        if note["grant"] == "client_credentials":
-            application = self._application(form.get("client_id", ""), tenant)
+        if note['grant'] == 'client_credentials':
+            application = self._application(form.get('client_id', ''), tenant)
             self.client_credentials.authenticate(application, form, tenant=tenant)
             return self._tokens_for_application(application, tenant, note=note)
-        if note["grant"] == "device_code":
-            grant = self._redeemed_device_code(form.get("device_code", ""))
-        elif note["grant"] == "refresh_token":
-            grant = self._refreshed(form.get("refresh_token", ""), note["resource"])
+        if note['grant'] == 'device_code':
+            grant = self._redeemed_device_code(form.get('device_code', ''))
+        elif note['grant'] == 'refresh_token':
+            grant = self._refreshed(form.get('refresh_token', ''), note['resource'])
         else:
-            raise SignInRefused(70003, name=note["grant"])
-        note.update(principal=grant.user.username, resource=note["resource"] or _resource(grant.scope))
+            raise SignInRefused(70003, name=note['grant'])
+        note.update(principal=grant.user.username, resource=note['resource'] or _resource(grant.scope))
         return self._tokens_for_user(grant, tenant, note=note)
 
     def _application(self, client_id: str, tenant: Tenant) -> ServicePrincipal:
@@ -192,7 +208,7 @@ class Entra:
     def _redeemed_device_code(self, device_code: str) -> _Grant:
         grant = self._device_codes.get(device_code)
         if grant is None:
-            raise SignInRefused(70000, name="device_code")
+            raise SignInRefused(70000, name='device_code')
         if not grant.approved:
             raise SignInRefused(70016)
         del self._device_codes[device_code]
@@ -202,7 +218,7 @@ class Entra:
     def _refreshed(self, refresh_token: str, resource: str) -> _Grant:
         grant = self._refresh_tokens.get(refresh_token)
         if grant is None:
-            raise SignInRefused(70000, name="refresh_token")
+            raise SignInRefused(70000, name='refresh_token')
         if not grant.approved:
             raise SignInRefused(50173)
         if grant.user.username in self._interaction:
@@ -212,50 +228,52 @@ class Entra:
     def _tokens_for_application(
         self, application: ServicePrincipal, tenant: Tenant, *, note: Mapping[str, str]
     ) -> dict[str, object]:
-        self.require_resource(note["resource"], tenant)
+        self.require_resource(note['resource'], tenant)
         return {
-            "token_type": "Bearer",
-            "expires_in": self._expires_in(),
-            "ext_expires_in": self._expires_in(),
-            "access_token": self.issue(
-                application, resource=note["resource"], tenant=tenant, cp1=_declares_cp1(note["claims"])),
+            'token_type': 'Bearer',
+            'expires_in': self._expires_in(),
+            'ext_expires_in': self._expires_in(),
+            'access_token': self.issue(
+                application, resource=note['resource'], tenant=tenant, cp1=_declares_cp1(note['claims'])
+            ),
         }
 
     def _tokens_for_user(self, grant: _Grant, tenant: Tenant, *, note: Mapping[str, str]) -> dict[str, object]:
         if tenant.id not in grant.user.object_ids:
             raise SignInRefused(50034, name=grant.user.username, tenant=tenant.name)
-        resource = note["resource"]
+        resource = note['resource']
         self.require_resource(resource, tenant)
         refresh_token = secrets.token_urlsafe(48)
-        self._refresh_tokens[refresh_token] = replace(grant, scope="")
+        self._refresh_tokens[refresh_token] = replace(grant, scope='')
         return {
-            "token_type": "Bearer",
-            "scope": f"{resource}/{delegated_scope(resource)} {resource}/.default",
-            "expires_in": self._expires_in(),
-            "ext_expires_in": self._expires_in(),
-            "access_token": self.issue(
-                grant.user, resource=resource, tenant=tenant, cp1=_declares_cp1(note["claims"])),
-            "refresh_token": refresh_token,
-            "foci": "1",
-            "id_token": self._id_token(grant, tenant),
-            "client_info": encode_json({"uid": grant.user.object_ids[HOME_TENANT.id], "utid": HOME_TENANT.id}),
+            'token_type': 'Bearer',
+            'scope': f'{resource}/{delegated_scope(resource)} {resource}/.default',
+            'expires_in': self._expires_in(),
+            'ext_expires_in': self._expires_in(),
+            'access_token': self.issue(grant.user, resource=resource, tenant=tenant, cp1=_declares_cp1(note['claims'])),
+            'refresh_token': refresh_token,
+            'foci': '1',
+            'id_token': self._id_token(grant, tenant),
+            'client_info': encode_json({'uid': grant.user.object_ids[HOME_TENANT.id], 'utid': HOME_TENANT.id}),
         }
 
     def _id_token(self, grant: _Grant, tenant: Tenant) -> str:
         now = int(time.time())
-        return self.tokens.sign({
-            "aud": grant.client_id,
-            "iss": f"https://login.microsoftonline.com/{tenant.id}/v2.0",
-            "iat": now,
-            "nbf": now,
-            "exp": now + 3600,
-            "name": grant.user.name,
-            "oid": grant.user.object_ids[tenant.id],
-            "preferred_username": grant.user.username,
-            "sub": grant.user.object_ids[tenant.id],
-            "tid": tenant.id,
-            "ver": "2.0",
-        })
+        return self.tokens.sign(
+            {
+                'aud': grant.client_id,
+                'iss': f'https://login.microsoftonline.com/{tenant.id}/v2.0',
+                'iat': now,
+                'nbf': now,
+                'exp': now + 3600,
+                'name': grant.user.name,
+                'oid': grant.user.object_ids[tenant.id],
+                'preferred_username': grant.user.username,
+                'sub': grant.user.object_ids[tenant.id],
+                'tid': tenant.id,
+                'ver': '2.0',
+            }
+        )
 
     def _expires_in(self) -> int:
         return max(int(self.token_lifetime_seconds) - 1, 0)
@@ -265,13 +283,13 @@ def _resource(scope: str) -> str:
     """The resource of a v2.0 scope: all before the last slash, so `X//.default` names `X/`."""
     for part in scope.split():
         if part not in OPENID_SCOPES:
-            return part.rpartition("/")[0]
-    return ""
+            return part.rpartition('/')[0]
+    return ''
 
 
 def _declares_cp1(claims: str) -> bool:
     """Whether the client says that it can handle claims challenges."""
-    return "cp1" in claims.lower()
+    return 'cp1' in claims.lower()
 
 
 async def read_form(request: Request) -> dict[str, str]:

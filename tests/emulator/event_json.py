@@ -68,7 +68,8 @@ class EventShape:
             f'{{"sequence":{sequence},"partitionName":{encode_basestring(partition)},{path_text}'
             f'"studyInstanceUid":{encode_basestring(study)},"seriesInstanceUid":{encode_basestring(series)},'
             f'"sopInstanceUid":{encode_basestring(sop)},"action":"{action}",'
-            f'"timestamp":"{timestamp_text(ticks, utc_offset_minutes)}","state":"{state}"}}')
+            f'"timestamp":"{timestamp_text(ticks, utc_offset_minutes)}","state":"{state}"}}'
+        )
 
     def text_with_metadata(self, text: str, metadata: str) -> str:
         """The entry `text` with `metadata` (JSON text) as its last property."""

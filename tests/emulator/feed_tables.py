@@ -32,8 +32,10 @@ CREATE INDEX IF NOT EXISTS feed_by_instance ON feed (instance);
 """
 DROP_INDEXES = 'DROP INDEX instance_by_uids; DROP INDEX feed_by_time; DROP INDEX feed_by_instance'
 
-INSERT_EVENT = ('INSERT INTO feed (sequence, ticks, action, instance, version, path, utc_offset_minutes, text)'
-                ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+INSERT_EVENT = (
+    'INSERT INTO feed (sequence, ticks, action, instance, version, path, utc_offset_minutes, text)'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+)
 INSERT_METADATA = 'INSERT INTO blob VALUES (?, ?)'
 
 _EVENTS = f"""
@@ -51,14 +53,15 @@ class FeedTables:
     `store.FeedStore`.
     """
 
-    def __init__(self, path: Path | str, *, shape: EventShape, external_storage: bool,
-                 utc_offset_minutes_of_deletes: int) -> None:
+    def __init__(
+        self, path: Path | str, *, shape: EventShape, external_storage: bool, utc_offset_minutes_of_deletes: int
+    ) -> None:
         self.shape = shape
         self.external_storage = external_storage
         self.utc_offset_minutes_of_deletes = utc_offset_minutes_of_deletes
         self.lock = threading.RLock()
         self.database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        weakref.finalize(self, self.database.close)    # from 3.13 on Python warns of one that is merely dropped
+        weakref.finalize(self, self.database.close)  # from 3.13 on Python warns of one that is merely dropped
         self.database.executescript('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;' + _SCHEMA + INDEXES)
         self.next_sequence = self.number('SELECT max(sequence) FROM feed') + 1
         self.next_version = self.number('SELECT max(version) FROM feed') + 1
@@ -73,8 +76,10 @@ class FeedTables:
 
     def render(self, clause: str, *parameters: int) -> None:
         """Write the texts of these events anew: what follows from the tables has changed, or the shape has."""
-        self.database.executemany('UPDATE feed SET text = ? WHERE sequence = ?', (
-            (self.shape.text(event), event.sequence) for event in self.events(clause, *parameters)))
+        self.database.executemany(
+            'UPDATE feed SET text = ? WHERE sequence = ?',
+            ((self.shape.text(event), event.sequence) for event in self.events(clause, *parameters)),
+        )
 
     def render_instance(self, key: int) -> None:
         """Write the texts of all events of an instance anew."""
@@ -82,21 +87,28 @@ class FeedTables:
 
     def instances(self, study: str, series: str | None, sop: str | None, partition: str) -> list[Instance]:
         """The instances that exist now under a study, a series or a single UID."""
-        return [Instance(*row) for row in self.database.execute(
-            'SELECT partition, study, series, sop FROM instance WHERE study = :study AND partition = :partition'
-            ' AND (:series IS NULL OR series = :series) AND (:sop IS NULL OR sop = :sop) AND version IS NOT NULL'
-            ' ORDER BY key', {'study': study, 'series': series, 'sop': sop, 'partition': partition})]
+        return [
+            Instance(*row)
+            for row in self.database.execute(
+                'SELECT partition, study, series, sop FROM instance WHERE study = :study AND partition = :partition'
+                ' AND (:series IS NULL OR series = :series) AND (:sop IS NULL OR sop = :sop) AND version IS NOT NULL'
+                ' ORDER BY key',
+                {'study': study, 'series': series, 'sop': sop, 'partition': partition},
+            )
+        ]
 
     def instance_key(self, instance: Instance) -> tuple[int, int | None]:
         """The row of the instance, made where missing, and its current version."""
         partition, study, series, sop = instance
         found = self.database.execute(
             'SELECT key, version FROM instance WHERE study = ? AND series = ? AND sop = ? AND partition = ?',
-            (study, series, sop, partition)).fetchone()
+            (study, series, sop, partition),
+        ).fetchone()
         if found:
             return found[0], found[1]
-        key = self.database.execute('INSERT INTO instance (partition, study, series, sop) VALUES (?, ?, ?, ?)',
-                                    instance).lastrowid
+        key = self.database.execute(
+            'INSERT INTO instance (partition, study, series, sop) VALUES (?, ?, ?, ?)', instance
+        ).lastrowid
         assert key is not None
         return key, None
 

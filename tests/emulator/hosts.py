@@ -3,6 +3,7 @@
 Owns the table of host names and the ASGI entry that routes by the Host header and writes the journal. The applications
 themselves know nothing of each other.
 """
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -34,9 +35,9 @@ class Hosts:
         self._applications[host.lower()] = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http", scope["type"]
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "").lower().removesuffix(":443")
+        assert scope['type'] == 'http', scope['type']
+        headers = {name.decode('latin-1'): value.decode('latin-1') for name, value in scope['headers']}
+        host = headers.get('host', '').lower().removesuffix(':443')
         entry = _Entry(self.journal, scope, host=host, headers=headers, send=send)
         try:
             await self._applications.get(host, _unknown_host)(scope, receive, entry.send)
@@ -58,12 +59,12 @@ class _Entry:
         self._recorded = False
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
+        if message['type'] == 'http.response.start':
+            self._status = message['status']
             message = _dated(message)
-        elif message["type"] == "http.response.body":
-            self._body_size += len(message.get("body", b""))
-            if not message.get("more_body", False):
+        elif message['type'] == 'http.response.body':
+            self._body_size += len(message.get('body', b''))
+            if not message.get('more_body', False):
                 self.record()
         await self._send(message)
 
@@ -74,9 +75,9 @@ class _Entry:
         self._journal.record(
             Request(
                 host=self._host,
-                method=self._scope["method"],
-                path=self._scope["path"],
-                query=self._scope["query_string"].decode("latin-1"),
+                method=self._scope['method'],
+                path=self._scope['path'],
+                query=self._scope['query_string'].decode('latin-1'),
                 status=self._status,
                 headers=self._headers,
                 body_size=self._body_size,
@@ -86,11 +87,11 @@ class _Entry:
 
 def _dated(message: Message) -> Message:
     """With a `Date` header, unless the application has set one by its own clock."""
-    headers = list(message.get("headers", ()))
-    if any(name.lower() == b"date" for name, _ in headers):
+    headers = list(message.get('headers', ()))
+    if any(name.lower() == b'date' for name, _ in headers):
         return message
-    return {**message, "headers": [*headers, (b"date", formatdate(usegmt=True).encode())]}
+    return {**message, 'headers': [*headers, (b'date', formatdate(usegmt=True).encode())]}
 
 
 async def _unknown_host(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("The emulator does not play this host.", status_code=421)(scope, receive, send)
+    await PlainTextResponse('The emulator does not play this host.', status_code=421)(scope, receive, send)

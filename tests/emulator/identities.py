@@ -3,6 +3,7 @@
 Owns the fixed demo identities under well-known names, as plain values. What they may do is decided elsewhere: sign-in
 in `entra.py`, roles in each DICOM service.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -44,43 +45,43 @@ class ServicePrincipal:
 
 Principal = User | ServicePrincipal
 
-AZURE_CLI_CLIENT_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+AZURE_CLI_CLIENT_ID = '04b07795-8ddb-461a-bbee-02f9e1bf7b46'
 
-HOME_TENANT = Tenant("70000000-0000-4000-8000-000000000001", "contoso.onmicrosoft.com", "Contoso")
-FOREIGN_TENANT = Tenant("70000000-0000-4000-8000-000000000002", "fabrikam.onmicrosoft.com", "Fabrikam")
+HOME_TENANT = Tenant('70000000-0000-4000-8000-000000000001', 'contoso.onmicrosoft.com', 'Contoso')
+FOREIGN_TENANT = Tenant('70000000-0000-4000-8000-000000000002', 'fabrikam.onmicrosoft.com', 'Fabrikam')
 TENANTS = (HOME_TENANT, FOREIGN_TENANT)
 
-IMAGING_SUBSCRIPTION = Subscription("50000000-0000-4000-8000-000000000001", "Contoso Imaging", HOME_TENANT)
-RESEARCH_SUBSCRIPTION = Subscription("50000000-0000-4000-8000-000000000002", "Contoso Research", HOME_TENANT)
-FOREIGN_SUBSCRIPTION = Subscription("50000000-0000-4000-8000-000000000003", "Fabrikam", FOREIGN_TENANT)
+IMAGING_SUBSCRIPTION = Subscription('50000000-0000-4000-8000-000000000001', 'Contoso Imaging', HOME_TENANT)
+RESEARCH_SUBSCRIPTION = Subscription('50000000-0000-4000-8000-000000000002', 'Contoso Research', HOME_TENANT)
+FOREIGN_SUBSCRIPTION = Subscription('50000000-0000-4000-8000-000000000003', 'Fabrikam', FOREIGN_TENANT)
 SUBSCRIPTIONS = (IMAGING_SUBSCRIPTION, RESEARCH_SUBSCRIPTION, FOREIGN_SUBSCRIPTION)
 
 READER_APPLICATION = ServicePrincipal(
-    name="feed-reader",
-    client_id="a0000000-0000-4000-8000-000000000001",
+    name='feed-reader',
+    client_id='a0000000-0000-4000-8000-000000000001',
     object_ids={
-        HOME_TENANT.id: "e0000000-0000-4000-8000-000000000001",
-        FOREIGN_TENANT.id: "e0000000-0000-4000-8000-000000000101",
+        HOME_TENANT.id: 'e0000000-0000-4000-8000-000000000001',
+        FOREIGN_TENANT.id: 'e0000000-0000-4000-8000-000000000101',
     },
-    secret="demo-secret-of-the-feed-reader",
+    secret='demo-secret-of-the-feed-reader',
 )
 ROLELESS_APPLICATION = ServicePrincipal(
-    name="without-a-role",
-    client_id="a0000000-0000-4000-8000-000000000002",
-    object_ids={HOME_TENANT.id: "e0000000-0000-4000-8000-000000000002"},
-    secret="demo-secret-without-a-role",
+    name='without-a-role',
+    client_id='a0000000-0000-4000-8000-000000000002',
+    object_ids={HOME_TENANT.id: 'e0000000-0000-4000-8000-000000000002'},
+    secret='demo-secret-without-a-role',
 )
 MANAGED_IDENTITY = ServicePrincipal(
-    name="imaging-host",
-    client_id="a0000000-0000-4000-8000-000000000003",
-    object_ids={HOME_TENANT.id: "e0000000-0000-4000-8000-000000000003"},
+    name='imaging-host',
+    client_id='a0000000-0000-4000-8000-000000000003',
+    object_ids={HOME_TENANT.id: 'e0000000-0000-4000-8000-000000000003'},
 )
 READER_USER = User(
-    username="robin@contoso.onmicrosoft.com",
-    name="Robin Reader",
+    username='robin@contoso.onmicrosoft.com',
+    name='Robin Reader',
     object_ids={
-        HOME_TENANT.id: "e0000000-0000-4000-8000-000000000004",
-        FOREIGN_TENANT.id: "e0000000-0000-4000-8000-000000000104",
+        HOME_TENANT.id: 'e0000000-0000-4000-8000-000000000004',
+        FOREIGN_TENANT.id: 'e0000000-0000-4000-8000-000000000104',
     },
 )
 PRINCIPALS: tuple[Principal, ...] = (READER_APPLICATION, ROLELESS_APPLICATION, MANAGED_IDENTITY, READER_USER)

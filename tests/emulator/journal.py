@@ -3,6 +3,7 @@
 Owns the record of requests, token requests, skipped rows and refused hosts, under one lock. It judges nothing and keeps
 neither bodies nor answers. Lists returned are copies, so a test may iterate while requests arrive.
 """
+
 from __future__ import annotations
 
 import threading
@@ -84,10 +85,10 @@ class Journal:
     def counters(self) -> dict[str, int]:
         with self._lock:
             return {
-                "requests": len(self._requests),
-                "token_requests": len(self._token_requests),
-                "rows_skipped": self._rows_skipped,
-                "refused_hosts": len(self._refused_hosts),
+                'requests': len(self._requests),
+                'token_requests': len(self._token_requests),
+                'rows_skipped': self._rows_skipped,
+                'refused_hosts': len(self._refused_hosts),
             }
 
     def clear(self) -> None:

@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, unquote
 from tests.emulator import ticks
 
 _INTEGER = re.compile(r'[+-]?\d+', re.ASCII)
-_INT32 = 2 ** 31 - 1
-_INT64 = 2 ** 63 - 1
+_INT32 = 2**31 - 1
+_INT64 = 2**63 - 1
 
 
 class BadQuery(Exception):
@@ -48,18 +48,24 @@ def read_query(query: str) -> dict[str, str]:
 
 def sequence_page(values: Mapping[str, str]) -> Page:
     """The parameters of the v1 list; others are ignored."""
-    return Page(offset=_integer(values, 'offset', 0, minimum=0, maximum=_INT64, bits=64),
-                limit=_integer(values, 'limit', 10, minimum=1, maximum=100, bits=32),
-                metadata=include_metadata(values))
+    return Page(
+        offset=_integer(values, 'offset', 0, minimum=0, maximum=_INT64, bits=64),
+        limit=_integer(values, 'limit', 10, minimum=1, maximum=100, bits=32),
+        metadata=include_metadata(values),
+    )
 
 
 def time_page(values: Mapping[str, str]) -> Page:
     """The parameters of the v2 list; others are ignored."""
     start = _time(values, 'StartTime', 0)
     end = _time(values, 'EndTime', ticks.LAST)
-    page = Page(offset=_integer(values, 'Offset', 0, minimum=0, maximum=_INT64, bits=64),
-                limit=_integer(values, 'Limit', 100, minimum=1, maximum=200, bits=32),
-                metadata=include_metadata(values), start=start, end=end)
+    page = Page(
+        offset=_integer(values, 'Offset', 0, minimum=0, maximum=_INT64, bits=64),
+        limit=_integer(values, 'Limit', 100, minimum=1, maximum=200, bits=32),
+        metadata=include_metadata(values),
+        start=start,
+        end=end,
+    )
     if start >= end:
         raise BadQuery("Specified argument was out of the range of valid values. (Parameter 'startTime')")
     return page
@@ -79,7 +85,7 @@ def _integer(values: Mapping[str, str], name: str, default: int, *, minimum: int
     if value is None:
         return default
     number = int(value) if len(value) < 100 and _INTEGER.fullmatch(value.strip()) else None
-    if number is None or not -2 ** (bits - 1) <= number < 2 ** (bits - 1):
+    if number is None or not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
         raise _bad(name, f"The value '{value}' is not valid.")
     if not minimum <= number <= maximum:
         raise _bad(name, f'The field {name} must be between {minimum} and {_as_double(maximum)}.')

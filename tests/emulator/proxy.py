@@ -5,6 +5,7 @@ with a certificate for the host that CONNECT named, and handed to uvicorn's HTTP
 nothing is spliced. A CONNECT to any other host is refused with 403 and noted. Which application answers is decided in
 `hosts.py`.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -48,7 +49,7 @@ class _FrontDoor(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._connections: set[Any] = server_state.connections
         self._http = _Http(config, server_state, app_state, self._loop)
-        self._head = b""
+        self._head = b''
         self._handshake: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -64,24 +65,24 @@ class _FrontDoor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._head += data
-        if self._head.startswith(b"CONNECT "):
-            if b"\r\n\r\n" in self._head:
-                self._connect(self._head.split(b" ", 2)[1].decode("latin-1").lower())
+        if self._head.startswith(b'CONNECT '):
+            if b'\r\n\r\n' in self._head:
+                self._connect(self._head.split(b' ', 2)[1].decode('latin-1').lower())
             elif len(self._head) > _HEAD_LIMIT:
                 self._transport.abort()
-        elif len(self._head) >= len(b"CONNECT "):
+        elif len(self._head) >= len(b'CONNECT '):
             self._transport.set_protocol(self._http)
             self._hand_over(self._transport)
             self._http.data_received(self._head)
 
     def _connect(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        if port == "443" and host in self._hosts:
-            self._transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        host, _, port = target.rpartition(':')
+        if port == '443' and host in self._hosts:
+            self._transport.write(b'HTTP/1.1 200 Connection established\r\n\r\n')
             self._handshake = self._loop.create_task(self._start_tls(host))
         else:
-            self._hosts.journal.record_refused_host(host if port == "443" else target)
-            self._transport.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self._hosts.journal.record_refused_host(host if port == '443' else target)
+            self._transport.write(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
             self._transport.close()
 
     async def _start_tls(self, host: str) -> None:
@@ -103,11 +104,11 @@ class _FrontDoor(asyncio.Protocol):
 class _Http(HttpToolsProtocol):
     """uvicorn's protocol, which may be given bytes before its transport: TLS 1.3 ends a handshake with the request."""
 
-    _early = b""
+    _early = b''
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        early, self._early = self._early, b""
+        early, self._early = self._early, b''
         if early:
             self.data_received(early)
 

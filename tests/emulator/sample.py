@@ -25,10 +25,22 @@ _EVENTS_FOR_A_BULK = 2000
 _BULK = 240  # more than any page
 _HOUR = 3600 * ticks.PER_SECOND
 _MODALITIES = (  # name, share, most series, most instances a series, seconds between two instances
-    ('CR', 40, 2, 2, 1.5), ('US', 15, 1, 25, 0.8), ('CT', 20, 5, 150, 0.12), ('MR', 15, 7, 60, 0.2),
-    ('MG', 10, 1, 4, 2.0))
-_PATIENTS = ('Sample^Ada', 'Muster^Jörg', 'Beispiel^Zoë', 'Exemplo^João^^Dr.', 'Próba^Łucja', 'Δείγμα^Άννα',
-             'Yamada^Tarou=山田^太郎=やまだ^たろう', 'Hong^Gildong=洪^吉洞=홍^길동')
+    ('CR', 40, 2, 2, 1.5),
+    ('US', 15, 1, 25, 0.8),
+    ('CT', 20, 5, 150, 0.12),
+    ('MR', 15, 7, 60, 0.2),
+    ('MG', 10, 1, 4, 2.0),
+)
+_PATIENTS = (
+    'Sample^Ada',
+    'Muster^Jörg',
+    'Beispiel^Zoë',
+    'Exemplo^João^^Dr.',
+    'Próba^Łucja',
+    'Δείγμα^Άννα',
+    'Yamada^Tarou=山田^太郎=やまだ^たろう',
+    'Hong^Gildong=洪^吉洞=홍^길동',
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,8 @@ def _moment(chance: random.Random, end: int, span: int) -> int:
 
 def _study(number: int, chance: random.Random) -> _Study:
     modality, _, most_series, most_instances, pace = chance.choices(
-        _MODALITIES, [share for _, share, *_ in _MODALITIES])[0]
+        _MODALITIES, [share for _, share, *_ in _MODALITIES]
+    )[0]
     sizes = tuple(chance.randint(1, most_instances) for _ in range(chance.randint(1, most_series)))
     return _Study(number, modality, pace, sizes)
 
@@ -168,38 +181,50 @@ def _metadata(job: _Job, instance: Instance, sequence: int) -> str:
         f'"00200032":{{"vr":"DS","Value":[-250.0,-250.0,{position}]}},'
         f'"00201041":{{"vr":"DS","Value":["{position:.6e}  "]}},'
         f'"00189217":{{"vr":"FD","Value":[{patient}.125]}},'
-        f'"00720082":{{"vr":"SV","Value":[{-2 ** 63 + sequence}]}},'
-        f'"00720083":{{"vr":"UV","Value":[{2 ** 64 - sequence}]}}}}')
+        f'"00720082":{{"vr":"SV","Value":[{-(2**63) + sequence}]}},'
+        f'"00720083":{{"vr":"UV","Value":[{2**64 - sequence}]}}}}'
+    )
 
 
 @lru_cache(maxsize=4096)
 def _study_head(number: int, modality: str, is_corrected: bool) -> str:
     """What all instances of a study share: most of the text."""
     name = dict(zip(('Alphabetic', 'Ideographic', 'Phonetic'), _PATIENTS[number % len(_PATIENTS)].split('=')))
-    text = json.dumps({
-        '00080005': {'vr': 'CS', 'Value': ['ISO_IR 192']},
-        '00080016': {'vr': 'UI', 'Value': ['1.2.840.10008.5.1.4.1.1.7']},
-        '00080020': {'vr': 'DA', 'Value': ['20240501']},
-        '00080030': {'vr': 'TM', 'Value': ['102030.123']},
-        '00080050': {'vr': 'SH', 'Value': [f'SYN{number:08d}']},
-        '00080060': {'vr': 'CS', 'Value': [modality]},
-        '00080070': {'vr': 'LO', 'Value': ['Synthetic Devices']},
-        '00080080': {'vr': 'LO', 'Value': ['Krankenhaus Zum Beispiel – Süd']},
-        '00080090': {'vr': 'PN'},
-        '00081030': {'vr': 'LO', 'Value': ['Synthetic study, no real patient']},
-        '00081140': {'vr': 'SQ', 'Value': [
-            {'00081150': {'vr': 'UI', 'Value': ['1.2.840.10008.5.1.4.1.1.7']},
-             '00081155': {'vr': 'UI', 'Value': [f'{_ROOT}.{number}.9.{reference}']}} for reference in range(5)]},
-        '00100010': {'vr': 'PN', 'Value': [name]},
-        '00100020': {'vr': 'LO', 'Value': [f'SYN-{number:06d}']},
-        '00100030': {'vr': 'DA', 'Value': ['19700101']},
-        '00100040': {'vr': 'CS', 'Value': ['O']},
-        '00101010': {'vr': 'AS'},
-        '00101030': {'vr': 'DS', 'Value': [72.50]},
-        '00104000': {'vr': 'LT', 'Value': ['Synthetic. ' + 'Made up for tests of the change feed. ' * 9]},
-        '00180060': {'vr': 'DS', 'Value': ['120.0', None]},
-        '00200010': {'vr': 'SH', 'Value': [str(number)]},
-        '00280009': {'vr': 'AT', 'Value': ['00181063']},
-        '00400254': {'vr': 'LO', 'Value': ['corrected' if is_corrected else 'as stored']},
-    }, ensure_ascii=False, separators=(',', ':'))
+    text = json.dumps(
+        {
+            '00080005': {'vr': 'CS', 'Value': ['ISO_IR 192']},
+            '00080016': {'vr': 'UI', 'Value': ['1.2.840.10008.5.1.4.1.1.7']},
+            '00080020': {'vr': 'DA', 'Value': ['20240501']},
+            '00080030': {'vr': 'TM', 'Value': ['102030.123']},
+            '00080050': {'vr': 'SH', 'Value': [f'SYN{number:08d}']},
+            '00080060': {'vr': 'CS', 'Value': [modality]},
+            '00080070': {'vr': 'LO', 'Value': ['Synthetic Devices']},
+            '00080080': {'vr': 'LO', 'Value': ['Krankenhaus Zum Beispiel – Süd']},
+            '00080090': {'vr': 'PN'},
+            '00081030': {'vr': 'LO', 'Value': ['Synthetic study, no real patient']},
+            '00081140': {
+                'vr': 'SQ',
+                'Value': [
+                    {
+                        '00081150': {'vr': 'UI', 'Value': ['1.2.840.10008.5.1.4.1.1.7']},
+                        '00081155': {'vr': 'UI', 'Value': [f'{_ROOT}.{number}.9.{reference}']},
+                    }
+                    for reference in range(5)
+                ],
+            },
+            '00100010': {'vr': 'PN', 'Value': [name]},
+            '00100020': {'vr': 'LO', 'Value': [f'SYN-{number:06d}']},
+            '00100030': {'vr': 'DA', 'Value': ['19700101']},
+            '00100040': {'vr': 'CS', 'Value': ['O']},
+            '00101010': {'vr': 'AS'},
+            '00101030': {'vr': 'DS', 'Value': [72.50]},
+            '00104000': {'vr': 'LT', 'Value': ['Synthetic. ' + 'Made up for tests of the change feed. ' * 9]},
+            '00180060': {'vr': 'DS', 'Value': ['120.0', None]},
+            '00200010': {'vr': 'SH', 'Value': [str(number)]},
+            '00280009': {'vr': 'AT', 'Value': ['00181063']},
+            '00400254': {'vr': 'LO', 'Value': ['corrected' if is_corrected else 'as stored']},
+        },
+        ensure_ascii=False,
+        separators=(',', ':'),
+    )
     return text[1:-1]

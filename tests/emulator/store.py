@@ -17,8 +17,7 @@ from typing import Callable, Iterable, Sequence
 from tests.emulator import bulk_load
 from tests.emulator import ticks as time_ticks
 from tests.emulator.bulk_load import Row
-from tests.emulator.event_json import (CREATE, DEFAULT_PARTITION, DELETE, RECORDED, UPDATE, Event, EventShape,
-                                       Instance)
+from tests.emulator.event_json import CREATE, DEFAULT_PARTITION, DELETE, RECORDED, UPDATE, Event, EventShape, Instance
 from tests.emulator.feed_tables import FeedTables
 from tests.emulator.writers import Writer
 
@@ -50,16 +49,26 @@ class FeedStore:
     A store on disk can be opened again; numbers burned above its last event are then forgotten.
     """
 
-    def __init__(self, path: Path | str = ':memory:', *, clock: Callable[[], int] = time_ticks.now,
-                 shape: EventShape = RECORDED, external_storage: bool = False,
-                 utc_offset_minutes_of_deletes: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path | str = ':memory:',
+        *,
+        clock: Callable[[], int] = time_ticks.now,
+        shape: EventShape = RECORDED,
+        external_storage: bool = False,
+        utc_offset_minutes_of_deletes: int = 0,
+    ) -> None:
         self.clock = clock
         self.blobs_down = False
         self.blob_reads = 0
         self._poisoned: dict[int, int] = {}
         self._writers: list[Writer] = []
-        self._tables = FeedTables(path, shape=shape, external_storage=external_storage,
-                                  utc_offset_minutes_of_deletes=utc_offset_minutes_of_deletes)
+        self._tables = FeedTables(
+            path,
+            shape=shape,
+            external_storage=external_storage,
+            utc_offset_minutes_of_deletes=utc_offset_minutes_of_deletes,
+        )
         self._database = self._tables.database
         self._lock = self._tables.lock
 
@@ -75,7 +84,7 @@ class FeedStore:
 
         OverflowError where that sum is beyond 64 bits, as in the database (contract 2.2).
         """
-        if offset + limit >= 2 ** 63:
+        if offset + limit >= 2**63:
             raise OverflowError('BIGINT')
         return self._read(_BY_SEQUENCE, (offset, offset, limit), metadata)
 
@@ -87,7 +96,8 @@ class FeedStore:
         """How many rows of the window `by_time` has to read only to skip them."""
         with self._lock:
             return self._tables.number(
-                'SELECT count(*) FROM (SELECT 1 FROM feed WHERE ticks >= ? AND ticks < ? LIMIT ?)', start, end, offset)
+                'SELECT count(*) FROM (SELECT 1 FROM feed WHERE ticks >= ? AND ticks < ? LIMIT ?)', start, end, offset
+            )
 
     def latest(self, *, by_time: bool, metadata: bool = False) -> str | None:
         """The newest entry by (ticks, sequence), or by sequence; None when there is none."""
@@ -115,8 +125,7 @@ class FeedStore:
 
     # Writing
 
-    def create(self, instance: Instance | None = None, *, ticks: int | None = None,
-               metadata: str | None = None) -> int:
+    def create(self, instance: Instance | None = None, *, ticks: int | None = None, metadata: str | None = None) -> int:
         """Store an instance (None: a new one in a study of its own); returns the sequence number of its event."""
         writer = self.begin_create(instance, metadata=metadata)
         writer.take_clock(ticks)
@@ -127,19 +136,28 @@ class FeedStore:
         with self._lock:
             instance = instance or self._new_instance()
             if self._tables.instances(instance.study, instance.series, instance.sop, instance.partition) or any(
-                    instance in writer.instances for writer in self._writers if writer.action == CREATE):
+                instance in writer.instances for writer in self._writers if writer.action == CREATE
+            ):
                 raise ValueError('the instance exists')
             return self._begin(CREATE, [instance], metadata)
 
-    def delete(self, study: str, series: str | None = None, sop: str | None = None, *,
-               partition: str = DEFAULT_PARTITION, ticks: int | None = None) -> tuple[int, ...]:
+    def delete(
+        self,
+        study: str,
+        series: str | None = None,
+        sop: str | None = None,
+        *,
+        partition: str = DEFAULT_PARTITION,
+        ticks: int | None = None,
+    ) -> tuple[int, ...]:
         """Delete a study, a series or an instance: one event for each instance, all with one timestamp."""
         writer = self.begin_delete(study, series, sop, partition=partition)
         writer.take_clock(ticks)
         return writer.commit()
 
-    def begin_delete(self, study: str, series: str | None = None, sop: str | None = None, *,
-                     partition: str = DEFAULT_PARTITION) -> Writer:
+    def begin_delete(
+        self, study: str, series: str | None = None, sop: str | None = None, *, partition: str = DEFAULT_PARTITION
+    ) -> Writer:
         """Begin such a delete. Instances that are still being stored are given up without an event."""
         with self._lock:
             for writer in list(self._writers):
@@ -147,8 +165,9 @@ class FeedStore:
                     writer.roll_back()
             return self._begin(DELETE, self._tables.instances(study, series, sop, partition), None)
 
-    def update(self, study: str, *, partition: str = DEFAULT_PARTITION, ticks: int | None = None,
-               metadata: str | None = None) -> tuple[int, ...]:
+    def update(
+        self, study: str, *, partition: str = DEFAULT_PARTITION, ticks: int | None = None, metadata: str | None = None
+    ) -> tuple[int, ...]:
         """Bulk-update a study: a new version and one event for each instance, all with one timestamp."""
         writer = self.begin_update(study, partition=partition, metadata=metadata)
         writer.take_clock(ticks)
@@ -168,13 +187,19 @@ class FeedStore:
         with self._lock:
             for writer in list(self._writers):
                 writer.roll_back()
-            keys = [key for (key,) in self._database.execute(
-                'SELECT DISTINCT instance FROM feed WHERE sequence > ?', (to_sequence,))]
+            keys = [
+                key
+                for (key,) in self._database.execute(
+                    'SELECT DISTINCT instance FROM feed WHERE sequence > ?', (to_sequence,)
+                )
+            ]
             self._database.execute('DELETE FROM feed WHERE sequence > ?', (to_sequence,))
             for key in keys:
                 self._database.execute(
                     'UPDATE instance SET version = (SELECT CASE WHEN action = ? THEN NULL ELSE version END FROM feed'
-                    ' WHERE feed.instance = instance.key ORDER BY sequence DESC LIMIT 1) WHERE key = ?', (DELETE, key))
+                    ' WHERE feed.instance = instance.key ORDER BY sequence DESC LIMIT 1) WHERE key = ?',
+                    (DELETE, key),
+                )
                 self._tables.render_instance(key)
             self._tables.next_sequence = to_sequence + 1
 
@@ -220,8 +245,10 @@ class FeedStore:
         with self._lock:
             if not metadata:
                 return [text for (text,) in self._database.execute(_TEXTS + clause, parameters)]
-            return [self._with_metadata(*row)
-                    for row in self._database.execute(_TEXTS_AND_METADATA + clause, parameters).fetchall()]
+            return [
+                self._with_metadata(*row)
+                for row in self._database.execute(_TEXTS_AND_METADATA + clause, parameters).fetchall()
+            ]
 
     def _with_metadata(self, text: str, version: int | None, metadata: str | None, *uids: str) -> str:
         if version is None:
@@ -232,32 +259,43 @@ class FeedStore:
         return self._tables.shape.text_with_metadata(text, metadata or _plain_metadata(version, *uids))
 
     def _begin(self, action: str, instances: Sequence[Instance], metadata: str | None) -> Writer:
-        writer = Writer(self._tables, action, instances, metadata=metadata, clock=self.clock,
-                        on_end=self._writers.remove)
+        writer = Writer(
+            self._tables, action, instances, metadata=metadata, clock=self.clock, on_end=self._writers.remove
+        )
         self._writers.append(writer)
         return writer
 
     def _new_instance(self) -> Instance:
         number = self._tables.next_version + len(self._writers)
         while self._tables.instances(study := f'1.2.826.0.1.3680043.10.{number}', None, None, DEFAULT_PARTITION) or any(
-                writer.instances and writer.instances[0].study == study for writer in self._writers):
+            writer.instances and writer.instances[0].study == study for writer in self._writers
+        ):
             number += 1
         return Instance(DEFAULT_PARTITION, study, f'{study}.1', f'{study}.1.1')
 
     def _version_shown(self, sequence: int) -> int:
-        row = self._database.execute('SELECT i.version FROM feed AS f JOIN instance AS i ON i.key = f.instance'
-                                     ' WHERE f.sequence = ? AND i.version IS NOT NULL', (sequence,)).fetchone()
+        row = self._database.execute(
+            'SELECT i.version FROM feed AS f JOIN instance AS i ON i.key = f.instance'
+            ' WHERE f.sequence = ? AND i.version IS NOT NULL',
+            (sequence,),
+        ).fetchone()
         if row is None:
             raise ValueError('no such event, or one of a deleted instance, which shows no metadata')
         return int(row[0])
 
 
 def _is_in(instance: Instance, study: str, series: str | None, sop: str | None, partition: str) -> bool:
-    return (instance.partition == partition and instance.study == study and series in (None, instance.series)
-            and sop in (None, instance.sop))
+    return (
+        instance.partition == partition
+        and instance.study == study
+        and series in (None, instance.series)
+        and sop in (None, instance.sop)
+    )
 
 
 def _plain_metadata(version: int, study: str, series: str, sop: str) -> str:
     """Metadata of an instance that was stored without any: its UIDs, and its version as instance number."""
-    return (f'{{"00080018":{{"vr":"UI","Value":["{sop}"]}},"0020000D":{{"vr":"UI","Value":["{study}"]}},'
-            f'"0020000E":{{"vr":"UI","Value":["{series}"]}},"00200013":{{"vr":"IS","Value":[{version}]}}}}')
+    return (
+        f'{{"00080018":{{"vr":"UI","Value":["{sop}"]}},"0020000D":{{"vr":"UI","Value":["{study}"]}},'
+        f'"0020000E":{{"vr":"UI","Value":["{series}"]}},"00200013":{{"vr":"IS","Value":[{version}]}}}}'
+    )

@@ -20,8 +20,11 @@ LAST = date(9999, 12, 31).toordinal() * PER_DAY - 1
 
 _MONTHS = ('jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec')
 _DAYS = ('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun')
-_ISO = re.compile(r'(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?)?'
-                  r' *(Z|[+-]\d{1,2}(?::\d{1,2})?)?', re.IGNORECASE | re.ASCII)
+_ISO = re.compile(
+    r'(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?)?'
+    r' *(Z|[+-]\d{1,2}(?::\d{1,2})?)?',
+    re.IGNORECASE | re.ASCII,
+)
 _RFC1123 = re.compile(r'([a-z]{3}), (\d{2}) ([a-z]{3}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT', re.IGNORECASE | re.ASCII)
 _UNITED_STATES = re.compile(r'\d{1,2}/\d{1,2}/\d{4}( \d{1,2}:\d{2}(:\d{2})?( [AP]M)?)?', re.IGNORECASE | re.ASCII)
 
@@ -117,8 +120,10 @@ def _second_text(second: int) -> str:
 def _http_date_of_second(second: int) -> str:
     moment = date.fromordinal(second // 86_400 + 1)
     # Not strftime: it would write the names of the machine's locale.
-    return (f'{_DAYS[moment.weekday()].title()}, {moment.day:02d} {_MONTHS[moment.month - 1].title()} '
-            f'{moment.year:04d} {_time_text(second % 86_400)} GMT')
+    return (
+        f'{_DAYS[moment.weekday()].title()}, {moment.day:02d} {_MONTHS[moment.month - 1].title()} '
+        f'{moment.year:04d} {_time_text(second % 86_400)} GMT'
+    )
 
 
 def _time_text(second: int) -> str:

@@ -3,6 +3,7 @@
 Owns the RSA key, the claims of an access token in its v1 form (the form the DICOM service and ARM get), and the list of
 revoked ones. Who may have a token is decided in `entra.py` and `token_endpoints.py`.
 """
+
 from __future__ import annotations
 
 import base64
@@ -20,10 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.emulator.identities import Principal, Tenant, User
 
-_KEY_ID = "emulated-entra-key"
+_KEY_ID = 'emulated-entra-key'
 _SIGNATURE_ONLY: Any = {
-    "require": ["aud", "exp", "nbf"],
-    "verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False,
+    'require': ['aud', 'exp', 'nbf'],
+    'verify_aud': False,
+    'verify_exp': False,
+    'verify_nbf': False,
+    'verify_iat': False,
 }
 _BACKDATED_SECONDS = 300  # Entra's `iat` and `nbf` lie five minutes back, for clocks that run late
 
@@ -50,33 +54,33 @@ class Tokens:
         """An access token for a user (through the client application) or for a service principal as itself."""
         issued_on = int(time.time())
         claims: dict[str, object] = {
-            "aud": audience,
-            "iss": f"https://sts.windows.net/{tenant.id}/",
-            "iat": issued_on - _BACKDATED_SECONDS,
-            "nbf": issued_on - _BACKDATED_SECONDS,
-            "exp": int(issued_on + self.lifetime_seconds),
-            "appid": client_id,
-            "idp": f"https://sts.windows.net/{tenant.id}/",
-            "oid": principal.object_ids[tenant.id],
-            "sub": principal.object_ids[tenant.id],
-            "tid": tenant.id,
-            "uti": secrets.token_urlsafe(16),
-            "ver": "1.0",
+            'aud': audience,
+            'iss': f'https://sts.windows.net/{tenant.id}/',
+            'iat': issued_on - _BACKDATED_SECONDS,
+            'nbf': issued_on - _BACKDATED_SECONDS,
+            'exp': int(issued_on + self.lifetime_seconds),
+            'appid': client_id,
+            'idp': f'https://sts.windows.net/{tenant.id}/',
+            'oid': principal.object_ids[tenant.id],
+            'sub': principal.object_ids[tenant.id],
+            'tid': tenant.id,
+            'uti': secrets.token_urlsafe(16),
+            'ver': '1.0',
         }
         if cp1:
-            claims["xms_cc"] = ["cp1"]
+            claims['xms_cc'] = ['cp1']
         claims.update(_personal_claims(principal, audience) if isinstance(principal, User) else _APPLICATION_CLAIMS)
         with self._lock:
-            self._issued.setdefault(str(claims["oid"]), set()).add(str(claims["uti"]))
+            self._issued.setdefault(str(claims['oid']), set()).add(str(claims['uti']))
         return self.sign(claims)
 
     def sign(self, claims: dict[str, object]) -> str:
         """Any claims under the published key: ID tokens, or a token that is wrong in a chosen way."""
-        return jwt.encode(claims, _signing_key(), algorithm="RS256", headers={"kid": _KEY_ID, "x5t": _KEY_ID})
+        return jwt.encode(claims, _signing_key(), algorithm='RS256', headers={'kid': _KEY_ID, 'x5t': _KEY_ID})
 
     def revoke(self, principal: Principal) -> None:
         """Every token issued so far for the principal is answered with a claims challenge from now on."""
-        challenge = json.dumps({"access_token": {"nbf": {"essential": True, "value": str(int(time.time()))}}})
+        challenge = json.dumps({'access_token': {'nbf': {'essential': True, 'value': str(int(time.time()))}}})
         with self._lock:
             for object_id in principal.object_ids.values():
                 self._revoked.update(dict.fromkeys(self._issued.pop(object_id, ()), challenge))
@@ -88,17 +92,17 @@ class Tokens:
         """
         claims = _signed_claims(token)
         _check(claims, audiences, now=time.time())
-        if tenant is not None and claims.get("tid") != tenant.id:
+        if tenant is not None and claims.get('tid') != tenant.id:
             raise TokenRejected(f"The issuer '{claims.get('iss')}' is invalid")
         with self._lock:
-            challenge = self._revoked.get(str(claims.get("uti")))
+            challenge = self._revoked.get(str(claims.get('uti')))
         if challenge is not None:
-            raise TokenRejected("Continuous access evaluation resulted in challenge", challenge)
+            raise TokenRejected('Continuous access evaluation resulted in challenge', challenge)
         return dict(claims)
 
     def key_set(self) -> dict[str, object]:
         """The published keys, RFC 7517."""
-        return {"keys": [{**_public_jwk(), "kid": _KEY_ID, "x5t": _KEY_ID, "use": "sig", "alg": "RS256"}]}
+        return {'keys': [{**_public_jwk(), 'kid': _KEY_ID, 'x5t': _KEY_ID, 'use': 'sig', 'alg': 'RS256'}]}
 
     def public_key(self) -> rsa.RSAPublicKey:
         return _signing_key().public_key()
@@ -106,48 +110,48 @@ class Tokens:
 
 def encode_json(value: object) -> str:
     """JSON in base64url without padding, as in `client_info`."""
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b'=').decode()
 
 
-_APPLICATION_CLAIMS: dict[str, object] = {"appidacr": "1", "idtyp": "app"}
+_APPLICATION_CLAIMS: dict[str, object] = {'appidacr': '1', 'idtyp': 'app'}
 
 
 def _personal_claims(user: User, audience: str) -> dict[str, object]:
-    given_name, _, family_name = user.name.partition(" ")
+    given_name, _, family_name = user.name.partition(' ')
     return {
-        "acr": "1",
-        "amr": ["pwd"],
-        "appidacr": "0",
-        "family_name": family_name,
-        "given_name": given_name,
-        "name": user.name,
-        "scp": delegated_scope(audience),
-        "unique_name": user.username,
-        "upn": user.username,
+        'acr': '1',
+        'amr': ['pwd'],
+        'appidacr': '0',
+        'family_name': family_name,
+        'given_name': given_name,
+        'name': user.name,
+        'scp': delegated_scope(audience),
+        'unique_name': user.username,
+        'upn': user.username,
     }
 
 
 def delegated_scope(audience: str) -> str:
-    return "Dicom.ReadWrite" if "dicom" in audience else "user_impersonation"
+    return 'Dicom.ReadWrite' if 'dicom' in audience else 'user_impersonation'
 
 
 def _check(claims: Mapping[str, Any], audiences: Collection[str], *, now: float) -> None:
-    if claims["aud"] not in audiences:
+    if claims['aud'] not in audiences:
         raise TokenRejected(f"The audience '{claims['aud']}' is invalid")
-    if now >= claims["exp"]:
+    if now >= claims['exp']:
         raise TokenRejected(f"The token expired at '{claims['exp']}'")
-    if now < claims["nbf"]:
+    if now < claims['nbf']:
         raise TokenRejected(f"The token is not valid before '{claims['nbf']}'")
 
 
 @lru_cache(maxsize=256)  # a reader sends the same token with every page, and this is the dearest part of an answer
 def _signed_claims(token: str) -> Mapping[str, Any]:
     try:
-        claims = jwt.decode(token, _signing_key().public_key(), algorithms=["RS256"], options=_SIGNATURE_ONLY)
+        claims = jwt.decode(token, _signing_key().public_key(), algorithms=['RS256'], options=_SIGNATURE_ONLY)
     except jwt.InvalidSignatureError:
-        raise TokenRejected("The signature is invalid") from None
+        raise TokenRejected('The signature is invalid') from None
     except jwt.InvalidTokenError:
-        raise TokenRejected("The token is malformed") from None
+        raise TokenRejected('The token is malformed') from None
     return MappingProxyType(claims)
 
 
@@ -159,4 +163,4 @@ def _signing_key() -> rsa.RSAPrivateKey:
 @cache
 def _public_jwk() -> dict[str, object]:
     jwk = jwt.algorithms.RSAAlgorithm.to_jwk(_signing_key().public_key(), as_dict=True)
-    return {"kty": "RSA", "n": jwk["n"], "e": jwk["e"]}
+    return {'kty': 'RSA', 'n': jwk['n'], 'e': jwk['e']}

@@ -103,46 +103,58 @@ def redirect(url: str, code: int = 302) -> Fault:
 
 def cut() -> Fault:
     """The connection ends before the answer; the service has done its work."""
+
     def fault(answer: Answer) -> Response:
         answer()
         raise ConnectionCut()
+
     return fault
 
 
 def cut_body(*, share: float = 0.5, chunked: bool = False) -> Fault:
     """The body ends in the middle, with a Content-Length that promised more, or in the middle of a chunked body."""
+
     def fault(answer: Answer) -> Response:
         response = answer()
         raise ConnectionCut(response, length=int(len(response.body) * share), chunked=chunked)
+
     return fault
 
 
 def hang(seconds: float = 30.0) -> Fault:
     """No answer until `Trouble.release` or that long, then the connection ends."""
+
     def fault(answer: Answer) -> Response:
         raise Hang(seconds)
+
     return fault
 
 
 def malformed_json() -> Fault:
     """A whole 200 whose JSON ends in the middle, as when the service fails while it writes."""
+
     def fault(answer: Answer) -> Response:
         response = answer()
-        return replace(response, body=response.body[:-1 - len(response.body) // 3])
+        return replace(response, body=response.body[: -1 - len(response.body) // 3])
+
     return fault
 
 
 def huge_body(size: int) -> Fault:
     """A 200 whose body is valid JSON of `size` bytes and no answer to anything."""
+
     def fault(answer: Answer) -> Response:
         return replace(answer(), body=b'["' + b'x' * (size - 4) + b'"]')
+
     return fault
 
 
 def expired_token() -> Fault:
     """401, as for a token that expired a moment ago."""
+
     def fault(answer: Answer) -> Response:
         raise TokenExpired()
+
     return fault
 
 

@@ -22,8 +22,16 @@ class Writer:
     `on_end` is told once, when the writer commits or is rolled back.
     """
 
-    def __init__(self, tables: FeedTables, action: str, instances: Sequence[Instance], *, metadata: str | None,
-                 clock: Callable[[], int], on_end: Callable[[Writer], None]) -> None:
+    def __init__(
+        self,
+        tables: FeedTables,
+        action: str,
+        instances: Sequence[Instance],
+        *,
+        metadata: str | None,
+        clock: Callable[[], int],
+        on_end: Callable[[Writer], None],
+    ) -> None:
         self._tables = tables
         self._clock = clock
         self._on_end = on_end
@@ -82,10 +90,13 @@ class Writer:
             path = tables.new_path(self.instances[0].partition, version, sequence)
             if self.metadata is not None:
                 database.execute(INSERT_METADATA, (version, self.metadata))
-        database.execute('UPDATE instance SET version = ? WHERE key = ?',
-                         (None if self.action == DELETE else version, key))
-        database.execute(INSERT_EVENT, (sequence, self.ticks, self.action, key, version, path,
-                                        tables.utc_offset_minutes(self.action), ''))
+        database.execute(
+            'UPDATE instance SET version = ? WHERE key = ?', (None if self.action == DELETE else version, key)
+        )
+        database.execute(
+            INSERT_EVENT,
+            (sequence, self.ticks, self.action, key, version, path, tables.utc_offset_minutes(self.action), ''),
+        )
         if self.action == UPDATE:
             database.execute('UPDATE feed SET path = ? WHERE instance = ?', (path, key))
         tables.render_instance(key)

@@ -1,4 +1,5 @@
 """The checkpoint's file: what comes back is what was saved; anything else is refused and left as it is."""
+
 from __future__ import annotations
 
 import hashlib
@@ -17,15 +18,31 @@ from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointMisma
 from dicomfeed.times import FIRST_TICK, LAST_TICK
 
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com', {'action': ['create', 'delete']}, True)
-FULL = Checkpoint(QUESTION, sequence=2 ** 63 - 1, since=LAST_TICK,
-                  last=(2 ** 63 - 1, '9999-12-31T23:59:59.9999999Z', ('1.2', '1.2.3', '1.2.3.4')),
-                  output=Output('/data/feed \udce9\u00e9.jsonl', 2 ** 40, '0' * 64))
+FULL = Checkpoint(
+    QUESTION,
+    sequence=2**63 - 1,
+    since=LAST_TICK,
+    last=(2**63 - 1, '9999-12-31T23:59:59.9999999Z', ('1.2', '1.2.3', '1.2.3.4')),
+    output=Output('/data/feed \udce9\u00e9.jsonl', 2**40, '0' * 64),
+)
 GARBAGE = {
-    'nothing': b'', 'blank': b'\n', 'null': b'null', 'list': b'[]', 'empty': b'{}', 'text': b'# my checkpoint\n',
-    'a number': b'17', 'binary': bytes(range(256)), 'UTF-16': '{"format": 1}'.encode('utf-16'),
-    'format alone': b'{"format": 1}', 'format as text': b'{"format": "1"}', 'old format': b'{"format": 0}',
-    'twice': b'{"format": 1}{"format": 1}', 'nested without end': b'[' * 100_000, 'digits without end': b'9' * 100_000,
-    'no number': b'{"format": NaN}', 'huge': b' ' * 2 ** 20 + b'{"format": 1}',
+    'nothing': b'',
+    'blank': b'\n',
+    'null': b'null',
+    'list': b'[]',
+    'empty': b'{}',
+    'text': b'# my checkpoint\n',
+    'a number': b'17',
+    'binary': bytes(range(256)),
+    'UTF-16': '{"format": 1}'.encode('utf-16'),
+    'format alone': b'{"format": 1}',
+    'format as text': b'{"format": "1"}',
+    'old format': b'{"format": 0}',
+    'twice': b'{"format": 1}{"format": 1}',
+    'nested without end': b'[' * 100_000,
+    'digits without end': b'9' * 100_000,
+    'no number': b'{"format": NaN}',
+    'huge': b' ' * 2**20 + b'{"format": 1}',
 }
 OTHERS = {
     'service': replace(QUESTION, service_url='https://contoso-research.dicom.azurehealthcareapis.com'),
@@ -44,17 +61,26 @@ def path(tmp_path: Path) -> Path:
 @contextmanager
 def left_as_it_is(path: Path) -> Iterator[None]:
     """Neither the file nor its folder changes in this context."""
+
     def state() -> tuple[bytes, int, int, list[str]]:
         status = path.stat()
         return path.read_bytes(), status.st_mtime_ns, status.st_ino, sorted(name.name for name in path.parent.iterdir())
+
     before = state()
     yield
     assert state() == before
 
 
-@pytest.mark.parametrize('checkpoint', [
-    FULL, Checkpoint(QUESTION), Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
-    replace(FULL, output=Output.empty('feed.jsonl'))], ids=['full', 'new', 'plain', 'empty file'])
+@pytest.mark.parametrize(
+    'checkpoint',
+    [
+        FULL,
+        Checkpoint(QUESTION),
+        Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
+        replace(FULL, output=Output.empty('feed.jsonl')),
+    ],
+    ids=['full', 'new', 'plain', 'empty file'],
+)
 def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
     save(str(path), checkpoint)
     assert load(str(path), checkpoint.question) == checkpoint
@@ -70,14 +96,23 @@ def test_missing_file_is_no_checkpoint(path: Path) -> None:
 def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
     save(str(path), FULL)
     assert set(json.loads(path.read_text())) == {
-        'format', 'service', 'filters', 'includeMetadata', 'since', 'sequence', 'last', 'output', 'digest'}
+        'format',
+        'service',
+        'filters',
+        'includeMetadata',
+        'since',
+        'sequence',
+        'last',
+        'output',
+        'digest',
+    }
 
 
 @pytest.mark.parametrize('checkpoint', [FULL, Checkpoint(QUESTION)], ids=['full', 'new'])
 def test_file_that_was_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> None:
     save(str(path), checkpoint)
     whole = path.read_bytes()
-    for length in range(len(whole) - 1):        # the last byte is a line feed
+    for length in range(len(whole) - 1):  # the last byte is a line feed
         path.write_bytes(whole[:length])
         with left_as_it_is(path), pytest.raises(CheckpointDamaged):
             load(str(path), QUESTION)
@@ -87,7 +122,7 @@ def test_byte_that_was_changed_anywhere_is_refused_or_means_the_same(path: Path)
     save(str(path), FULL)
     whole = path.read_bytes()
     for position in range(len(whole)):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1:])
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with left_as_it_is(path):
             try:
                 assert load(str(path), QUESTION) == FULL

@@ -1,4 +1,5 @@
 """What an answer means, asking again, the gate, and one renewal of the token after a 401."""
+
 from __future__ import annotations
 
 import base64
@@ -8,10 +9,27 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dicomfeed.client import (FIRST_ANSWER_PATIENCE_SECONDS, LONGEST_OBEYED_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS,
-                              ONE_SHOT_PATIENCE_SECONDS, FeedClient)
-from dicomfeed.errors import (BadRequest, FeedError, Forbidden, HostUnreachable, MalformedResponse, NotFound,
-                              Redirected, RequestError, ServiceError, ServiceTrouble, TlsFailed, Unauthorized)
+from dicomfeed.client import (
+    FIRST_ANSWER_PATIENCE_SECONDS,
+    LONGEST_OBEYED_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    ONE_SHOT_PATIENCE_SECONDS,
+    FeedClient,
+)
+from dicomfeed.errors import (
+    BadRequest,
+    FeedError,
+    Forbidden,
+    HostUnreachable,
+    MalformedResponse,
+    NotFound,
+    Redirected,
+    RequestError,
+    ServiceError,
+    ServiceTrouble,
+    TlsFailed,
+    Unauthorized,
+)
 from dicomfeed.times import LAST_TICK, epoch_seconds
 from dicomfeed.transport import Answer
 from tests.emulator import trouble
@@ -69,8 +87,15 @@ EMPTY = Answer(200, {}, b'[]')
 
 
 def scripted(world: World, *script: Answer | RequestError, patience_seconds: float | None = 300.0) -> FeedClient:
-    return FeedClient(URL, world, transport=Scripted(world, *script), clock=world.clock, jitter=lambda: 1.0,
-                      patience_seconds=patience_seconds, on_retry=world.retries.append)
+    return FeedClient(
+        URL,
+        world,
+        transport=Scripted(world, *script),
+        clock=world.clock,
+        jitter=lambda: 1.0,
+        patience_seconds=patience_seconds,
+        on_retry=world.retries.append,
+    )
 
 
 def ask(client: FeedClient) -> list[int]:
@@ -79,16 +104,35 @@ def ask(client: FeedClient) -> list[int]:
 
 # What a status means
 
-@pytest.mark.parametrize(('status', 'text', 'error'), [
-    (301, '', Redirected), (302, '', Redirected), (304, '', Redirected), (307, '', Redirected), (308, '', Redirected),
-    (400, "The value of 'offset' is not valid.", BadRequest), (400, "Invalid value for 'Limit'.", BadRequest),
-    (400, "'StartTime': ", BadRequest), (400, "'EndTime' …", BadRequest), (400, "'includeMetadata'", BadRequest),
-    (400, 'startTime must be before', BadRequest), (400, 'The query string holds …', BadRequest),
-    (400, '{"error":{"code":"UnsupportedApiVersion"}}', BadRequest),
-    (403, 'Authorization failed.', Forbidden), (404, '', NotFound),
-    (405, '', ServiceError), (406, '', ServiceError), (407, '', ServiceError), (409, '', ServiceError),
-    (410, '', ServiceError), (201, '', ServiceError), (206, '[]', ServiceError),
-], ids=str)
+
+@pytest.mark.parametrize(
+    ('status', 'text', 'error'),
+    [
+        (301, '', Redirected),
+        (302, '', Redirected),
+        (304, '', Redirected),
+        (307, '', Redirected),
+        (308, '', Redirected),
+        (400, "The value of 'offset' is not valid.", BadRequest),
+        (400, "Invalid value for 'Limit'.", BadRequest),
+        (400, "'StartTime': ", BadRequest),
+        (400, "'EndTime' …", BadRequest),
+        (400, "'includeMetadata'", BadRequest),
+        (400, 'startTime must be before', BadRequest),
+        (400, 'The query string holds …', BadRequest),
+        (400, '{"error":{"code":"UnsupportedApiVersion"}}', BadRequest),
+        (403, 'Authorization failed.', Forbidden),
+        (404, '', NotFound),
+        (405, '', ServiceError),
+        (406, '', ServiceError),
+        (407, '', ServiceError),
+        (409, '', ServiceError),
+        (410, '', ServiceError),
+        (201, '', ServiceError),
+        (206, '[]', ServiceError),
+    ],
+    ids=str,
+)
 def test_lasting_status_ends_it_at_once(world: World, status: int, text: str, error: type[ServiceError]) -> None:
     world.service.trouble.next(trouble.status(status, text))
     with pytest.raises(ServiceError) as caught:
@@ -97,25 +141,66 @@ def test_lasting_status_ends_it_at_once(world: World, status: int, text: str, er
     assert len(world.journal.requests) == 1
 
 
-@pytest.mark.parametrize('fault', [
-    trouble.status(408), trouble.status(424), trouble.status(429), trouble.server_error(), trouble.status(502),
-    trouble.unavailable(), trouble.status(504), trouble.status(599), trouble.transient_400(), trouble.status(400),
-    trouble.cut(), trouble.malformed_json(), trouble.huge_body(1_000), trouble.status(200), trouble.status(204),
-    trouble.status(200, '[{"sequence":1}]'), trouble.status(200, '<html>Sign in to the network</html>'),
-    trouble.status(200, '[{"sequence":777,"timestamp":"2024-05-01T10:20:30Z"}]'),
-], ids=['408', '424', '429', '500', '502', '503', '504', '599', 'transient 400', 'empty 400', 'cut', 'cut JSON', 'huge',
-        'empty 200', '204 for a page', 'no timestamp', 'captive portal', 'another page'])
+@pytest.mark.parametrize(
+    'fault',
+    [
+        trouble.status(408),
+        trouble.status(424),
+        trouble.status(429),
+        trouble.server_error(),
+        trouble.status(502),
+        trouble.unavailable(),
+        trouble.status(504),
+        trouble.status(599),
+        trouble.transient_400(),
+        trouble.status(400),
+        trouble.cut(),
+        trouble.malformed_json(),
+        trouble.huge_body(1_000),
+        trouble.status(200),
+        trouble.status(204),
+        trouble.status(200, '[{"sequence":1}]'),
+        trouble.status(200, '<html>Sign in to the network</html>'),
+        trouble.status(200, '[{"sequence":777,"timestamp":"2024-05-01T10:20:30Z"}]'),
+    ],
+    ids=[
+        '408',
+        '424',
+        '429',
+        '500',
+        '502',
+        '503',
+        '504',
+        '599',
+        'transient 400',
+        'empty 400',
+        'cut',
+        'cut JSON',
+        'huge',
+        'empty 200',
+        '204 for a page',
+        'no timestamp',
+        'captive portal',
+        'another page',
+    ],
+)
 def test_trouble_that_passes_is_waited_out(world: World, fault: Fault) -> None:
     world.service.trouble.next(fault, times=2)
     assert ask(world.client()) == [1, 2, 3]
     assert [retry.failures for retry in world.retries] == [1, 2]
 
 
-@pytest.mark.parametrize(('fault', 'error'), [
-    (trouble.unavailable(), ServiceTrouble), (trouble.transient_400(), ServiceTrouble),
-    (trouble.throttled(), ServiceTrouble), (trouble.cut(), HostUnreachable),
-    (trouble.malformed_json(), MalformedResponse),
-], ids=['503', '400', '429', 'cut', 'malformed'])
+@pytest.mark.parametrize(
+    ('fault', 'error'),
+    [
+        (trouble.unavailable(), ServiceTrouble),
+        (trouble.transient_400(), ServiceTrouble),
+        (trouble.throttled(), ServiceTrouble),
+        (trouble.cut(), HostUnreachable),
+        (trouble.malformed_json(), MalformedResponse),
+    ],
+    ids=['503', '400', '429', 'cut', 'malformed'],
+)
 def test_trouble_that_stays_is_never_the_end_of_the_feed(world: World, fault: Fault, error: type[FeedError]) -> None:
     client = world.client()
     ask(client)
@@ -162,10 +247,17 @@ def test_words_of_the_service_are_cut(world: World) -> None:
 
 # Patience
 
-@pytest.mark.parametrize('script', [
-    (EMPTY, Answer(503, {}, b'')), (EMPTY, HostUnreachable('', url=URL)), (EMPTY, TlsFailed('', url=URL)),
-    (Answer(503, {}, b''),),
-], ids=['trouble', 'unreachable', 'TLS', 'trouble from the first answer on'])
+
+@pytest.mark.parametrize(
+    'script',
+    [
+        (EMPTY, Answer(503, {}, b'')),
+        (EMPTY, HostUnreachable('', url=URL)),
+        (EMPTY, TlsFailed('', url=URL)),
+        (Answer(503, {}, b''),),
+    ],
+    ids=['trouble', 'unreachable', 'TLS', 'trouble from the first answer on'],
+)
 def test_one_shot_run_asks_for_five_minutes(world: World, script: tuple[Answer | RequestError, ...]) -> None:
     client = scripted(world, *script)
     with pytest.raises(FeedError):
@@ -197,8 +289,11 @@ def test_no_patience_asks_once(world: World) -> None:
     assert world.retries == []
 
 
-@pytest.mark.parametrize('line', [Answer(503, {}, b''), HostUnreachable('', url=URL), MalformedResponse('', url=URL)],
-                         ids=['trouble', 'unreachable', 'malformed'])
+@pytest.mark.parametrize(
+    'line',
+    [Answer(503, {}, b''), HostUnreachable('', url=URL), MalformedResponse('', url=URL)],
+    ids=['trouble', 'unreachable', 'malformed'],
+)
 def test_follow_asks_for_ever(world: World, line: Answer | RequestError) -> None:
     world.end = 7 * 86_400.0
     with pytest.raises(Ended):
@@ -209,8 +304,15 @@ def test_follow_asks_for_ever(world: World, line: Answer | RequestError) -> None
 @pytest.mark.parametrize('jitter', [0.0, 1.0])
 def test_pauses_double_up_to_a_minute(world: World, jitter: float) -> None:
     transport = Scripted(world, Answer(503, {}, b''))
-    client = FeedClient(URL, world, transport=transport, clock=world.clock, jitter=lambda: jitter,
-                        on_retry=world.retries.append, patience_seconds=600.0)
+    client = FeedClient(
+        URL,
+        world,
+        transport=transport,
+        clock=world.clock,
+        jitter=lambda: jitter,
+        on_retry=world.retries.append,
+        patience_seconds=600.0,
+    )
     with pytest.raises(ServiceTrouble):
         ask(client)
     longest = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
@@ -219,14 +321,41 @@ def test_pauses_double_up_to_a_minute(world: World, jitter: float) -> None:
 
 # Retry-After and the gate
 
-@pytest.mark.parametrize(('retry_after', 'seconds'), [
-    ('30', 30.0), (' 30 ', 30.0), (lambda: http_date(after(90.0)), 90.0), ('soon', 0.375), ('', 0.375), ('-5', 0.375),
-    ('1.5', 0.375), ('٣', 0.375), ('9' * 5_000, 0.375), ('Wed, 99 May 2024 12:00:00 GMT', 0.375), ('0', 0.375),
-    ('Wed, 01 May 2024 12:00:00 GMT', 0.375),
-], ids=['number', 'blanks', 'date', 'word', 'empty', 'negative', 'fraction', 'other digits', 'many digits', 'no date',
-        'zero', 'past'])
+
+@pytest.mark.parametrize(
+    ('retry_after', 'seconds'),
+    [
+        ('30', 30.0),
+        (' 30 ', 30.0),
+        (lambda: http_date(after(90.0)), 90.0),
+        ('soon', 0.375),
+        ('', 0.375),
+        ('-5', 0.375),
+        ('1.5', 0.375),
+        ('٣', 0.375),
+        ('9' * 5_000, 0.375),
+        ('Wed, 99 May 2024 12:00:00 GMT', 0.375),
+        ('0', 0.375),
+        ('Wed, 01 May 2024 12:00:00 GMT', 0.375),
+    ],
+    ids=[
+        'number',
+        'blanks',
+        'date',
+        'word',
+        'empty',
+        'negative',
+        'fraction',
+        'other digits',
+        'many digits',
+        'no date',
+        'zero',
+        'past',
+    ],
+)
 def test_retry_after_is_obeyed_where_it_can_be_read(
-        world: World, retry_after: str | Callable[[], str], seconds: float) -> None:
+    world: World, retry_after: str | Callable[[], str], seconds: float
+) -> None:
     text = retry_after if isinstance(retry_after, str) else retry_after()
     world.service.trouble.next(trouble.throttled(text))
     ask(world.client())
@@ -271,6 +400,7 @@ def test_gate_holds_back_every_worker(world: World) -> None:
     def second_worker() -> None:
         ask(client)
         asked.append(world.elapsed)
+
     world.service.trouble.next(trouble.throttled(30))
     world.at(5.0, second_worker)
     ask(client)
@@ -280,9 +410,11 @@ def test_gate_holds_back_every_worker(world: World) -> None:
 
 # Tokens
 
+
 def client_of(world: World, issuer: Issuer) -> FeedClient:
-    return FeedClient(URL, issuer, transport=world, clock=world.clock, jitter=lambda: 0.5,
-                      on_retry=world.retries.append)
+    return FeedClient(
+        URL, issuer, transport=world, clock=world.clock, jitter=lambda: 0.5, on_retry=world.retries.append
+    )
 
 
 def tokens_sent(world: World) -> list[str]:
@@ -294,22 +426,44 @@ def challenge(text: str) -> Fault:
     return lambda answer: response
 
 
-@pytest.mark.parametrize(('header', 'claims'), [
-    ('', None),
-    ('Bearer realm="x", error="invalid_token", error_description="The token expired."', None),
-    ('Bearer realm="x", error="insufficient_claims", claims="{}"'.format(
-        base64.b64encode(b'{"access_token":{"nbf":{"value":"1"}}}').decode()),
-     '{"access_token":{"nbf":{"value":"1"}}}'),
-    ('Bearer claims="{}"'.format(base64.urlsafe_b64encode('{"a":{"b":"ÿ?>"}}'.encode()).decode().rstrip('=')),
-     '{"a":{"b":"ÿ?>"}}'),
-    ('Bearer claims="/w=="', None),
-    ('Bearer claims="A"', None),
-    *((f'Bearer claims="{base64.b64encode(text).decode()}"', None)
-      for text in (b'{', b'[1]', b'{"access_token":null}', b'[' * 20_000)),
-], ids=['none', 'expired', 'challenge', 'URL-safe without padding', 'not UTF-8', 'not base64', 'not JSON', 'list',
-        'null', 'deep'])
+@pytest.mark.parametrize(
+    ('header', 'claims'),
+    [
+        ('', None),
+        ('Bearer realm="x", error="invalid_token", error_description="The token expired."', None),
+        (
+            'Bearer realm="x", error="insufficient_claims", claims="{}"'.format(
+                base64.b64encode(b'{"access_token":{"nbf":{"value":"1"}}}').decode()
+            ),
+            '{"access_token":{"nbf":{"value":"1"}}}',
+        ),
+        (
+            'Bearer claims="{}"'.format(base64.urlsafe_b64encode('{"a":{"b":"ÿ?>"}}'.encode()).decode().rstrip('=')),
+            '{"a":{"b":"ÿ?>"}}',
+        ),
+        ('Bearer claims="/w=="', None),
+        ('Bearer claims="A"', None),
+        *(
+            (f'Bearer claims="{base64.b64encode(text).decode()}"', None)
+            for text in (b'{', b'[1]', b'{"access_token":null}', b'[' * 20_000)
+        ),
+    ],
+    ids=[
+        'none',
+        'expired',
+        'challenge',
+        'URL-safe without padding',
+        'not UTF-8',
+        'not base64',
+        'not JSON',
+        'list',
+        'null',
+        'deep',
+    ],
+)
 def test_refused_token_is_renewed_once_with_the_claims_of_the_challenge(
-        world: World, header: str, claims: str | None) -> None:
+    world: World, header: str, claims: str | None
+) -> None:
     issuer = Issuer(world)
     world.service.trouble.next(challenge(header))
     assert ask(client_of(world, issuer)) == [1, 2, 3]
@@ -353,6 +507,7 @@ def test_lost_sign_in_ends_it(world: World, at_renewal: bool, patience_seconds: 
             if force_refresh or not at_renewal:
                 raise LostSignIn
             return super().get_token(claims=claims, force_refresh=force_refresh)
+
     world.service.trouble.next(trouble.expired_token())
     client = FeedClient(URL, Source(world), transport=world, clock=world.clock, patience_seconds=patience_seconds)
     with pytest.raises(LostSignIn):
@@ -372,6 +527,7 @@ def test_many_workers_share_one_renewal() -> None:
 
 
 # What no error says
+
 
 def every_failure() -> Iterator[tuple[str, Fault]]:
     body = f'{SECRET} {UID}'

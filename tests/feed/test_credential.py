@@ -1,4 +1,5 @@
 """When a token is asked for, and when a new one."""
+
 from __future__ import annotations
 
 import threading
@@ -43,9 +44,14 @@ def test_token_is_kept_while_it_lasts(world: World) -> None:
     assert issuer.asked == [(None, False)]
 
 
-@pytest.mark.parametrize(('seconds', 'token'), [
-    (3_600.0 - RENEWAL_SECONDS - 1.0, 'token 1'), (3_600.0 - RENEWAL_SECONDS + 1.0, 'token 2'),
-], ids=['early enough', 'nearly expired'])
+@pytest.mark.parametrize(
+    ('seconds', 'token'),
+    [
+        (3_600.0 - RENEWAL_SECONDS - 1.0, 'token 1'),
+        (3_600.0 - RENEWAL_SECONDS + 1.0, 'token 2'),
+    ],
+    ids=['early enough', 'nearly expired'],
+)
 def test_token_is_renewed_before_it_expires(world: World, seconds: float, token: str) -> None:
     credential = Credential(Issuer(world), clock=world.clock)
     credential.token()
@@ -80,6 +86,7 @@ def test_refused_token_is_renewed_once_for_all_workers(world: World) -> None:
         together.wait(timeout=10)
         credential.renew(refused)
         return credential.token()
+
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(renew, range(8))) == {'token 2'}
     assert len(issuer.asked) == 2
@@ -95,6 +102,7 @@ def test_failure_of_the_source_passes_through_and_locks_nobody_out(world: World)
             if len(self.asked) == 1:
                 raise LostSignIn
             return token
+
     credential = Credential(Source(world), clock=world.clock)
     with pytest.raises(LostSignIn):
         credential.token()

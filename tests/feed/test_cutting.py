@@ -1,4 +1,5 @@
 """Pages with metadata that are cut into lines: they say the same as by the book, and what may not be cut is not."""
+
 from __future__ import annotations
 
 import json
@@ -14,13 +15,17 @@ from dicomfeed.events import Event, decode_page
 every = settings(derandomize=True, database=None, deadline=None, max_examples=500)
 
 DELETED = b'{"sequence":41,"action":"Delete","timestamp":"2024-05-01T10:20:30+00:00","state":"Deleted"}'
-METADATA = ('{"00080005":{"vr":"CS","Value":["ISO_IR 6"]},"00100010":{"vr":"PN","Value":[{"Ideographic":"山田^太郎"}]},'
-            '"00101030":{"vr":"DS","Value":[72.50]},"00720083":{"vr":"UV","Value":[18446744073709551615]}}').encode()
+METADATA = (
+    '{"00080005":{"vr":"CS","Value":["ISO_IR 6"]},"00100010":{"vr":"PN","Value":[{"Ideographic":"山田^太郎"}]},'
+    '"00101030":{"vr":"DS","Value":[72.50]},"00720083":{"vr":"UV","Value":[18446744073709551615]}}'
+).encode()
 
 
 def event_with(metadata: bytes = METADATA, after: bytes = b'') -> bytes:
-    return (b'{"sequence":42,"sopInstanceUid":"1.2","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
-            b'"state":"Current","metadata":' + metadata + after + b'}')
+    return (
+        b'{"sequence":42,"sopInstanceUid":"1.2","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
+        b'"state":"Current","metadata":' + metadata + after + b'}'
+    )
 
 
 def page_of(*events: bytes) -> bytes:
@@ -84,10 +89,32 @@ def test_python_without_sqlite_reads_by_the_book(monkeypatch: pytest.MonkeyPatch
 
 
 @every
-@given(st.integers(0, len(event_with()) * 2), st.integers(0, 5), st.binary(max_size=4) | st.sampled_from(
-    [b',', b']', b'}', b'{', b'"', b'\\', b'\\"', b'\0', b'0', b'-', b'null', b',{"sequence":', b',"metadata":{',
-     b'"},{"sequence":', event_with(), DELETED]))
+@given(
+    st.integers(0, len(event_with()) * 2),
+    st.integers(0, 5),
+    st.binary(max_size=4)
+    | st.sampled_from(
+        [
+            b',',
+            b']',
+            b'}',
+            b'{',
+            b'"',
+            b'\\',
+            b'\\"',
+            b'\0',
+            b'0',
+            b'-',
+            b'null',
+            b',{"sequence":',
+            b',"metadata":{',
+            b'"},{"sequence":',
+            event_with(),
+            DELETED,
+        ]
+    ),
+)
 def test_mutated_page_says_the_same_as_by_the_book(position: int, length: int, put_in: bytes) -> None:
     page = page_of(event_with(), event_with())
-    body = page[:position] + put_in + page[position + length:]
+    body = page[:position] + put_in + page[position + length :]
     assert decoded(body) == by_the_book(body)

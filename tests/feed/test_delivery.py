@@ -1,4 +1,5 @@
 """What is written, what is made to last, and what the checkpoint says of it."""
+
 from __future__ import annotations
 
 import json
@@ -28,7 +29,8 @@ def deliver(world: World, folder: Path, *, filters: Filters = Filters(), summary
     writer = CheckpointWriter(path, checkpoint, reader)
     sink, _ = open_output(str(folder / 'feed.jsonl'), overwrite=False, writer=writer)
     Delivery(sink, filters=filters, summary=summary or Summary(), clock=world.clock, checkpoint=writer).run(
-        reader.read(world.committed()[-1], at_hole=AtHole.STOP))
+        reader.read(world.committed()[-1], at_hole=AtHole.STOP)
+    )
     sink.close()
 
 
@@ -62,7 +64,7 @@ def test_rule_9_other_file_is_refused_and_left_as_it_is(tmp_path: Path, damage: 
     world.create_now(150)
     deliver(world, tmp_path)
     file = tmp_path / 'feed.jsonl'
-    damaged = damage(file.read_bytes())     # type: ignore[operator]
+    damaged = damage(file.read_bytes())  # type: ignore[operator]
     file.write_bytes(damaged)
     with pytest.raises(OutputError):
         deliver(world, tmp_path)
@@ -110,6 +112,7 @@ def test_open_output_leaves_a_foreign_file_alone(tmp_path: Path) -> None:
 
 def test_rule_10_second_lock_names_the_holder(tmp_path: Path) -> None:
     import os
+
     path = str(tmp_path / 'checkpoint.lock')
     with FileLock(path), pytest.raises(CheckpointLocked) as refused, FileLock(path):
         pass
@@ -126,6 +129,7 @@ def test_rule_10_lock_is_free_again_after_its_holder(tmp_path: Path) -> None:
 
 def test_gzip_members_end_with_a_commit(tmp_path: Path) -> None:
     import gzip
+
     sink = FileSink.create(str(tmp_path / 'feed.jsonl.gz'))
     lengths = []
     for number in range(3):

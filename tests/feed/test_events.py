@@ -1,4 +1,5 @@
 """One event and its line, and how a page of them is read from the service's bytes."""
+
 from __future__ import annotations
 
 import json
@@ -13,9 +14,11 @@ from tests.feed.world import World
 
 every = settings(derandomize=True, database=None, deadline=None, max_examples=300)
 
-EVENT = (b'{"sequence":42,"partitionName":"Microsoft.Default","studyInstanceUid":"1.2.3","seriesInstanceUid":"1.2.3.1",'
-         b'"sopInstanceUid":"1.2.3.1.7","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
-         b'"state":"Current"}')
+EVENT = (
+    b'{"sequence":42,"partitionName":"Microsoft.Default","studyInstanceUid":"1.2.3","seriesInstanceUid":"1.2.3.1",'
+    b'"sopInstanceUid":"1.2.3.1.7","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
+    b'"state":"Current"}'
+)
 
 
 def event_with(extra: bytes) -> bytes:
@@ -46,9 +49,15 @@ def test_decode_page_keeps_an_event_to_the_letter(entry: bytes) -> None:
     assert (first.sequence, first.timestamp) == (42, '2024-05-01T10:20:30.1234567+00:00')
 
 
-@pytest.mark.parametrize('body', [
-    b'[' + EVENT + b']', b' \r\n\t[ ' + EVENT + b' ] \n', b'\xef\xbb\xbf[' + EVENT + b']',
-], ids=['bare', 'blanks around', 'byte order mark'])
+@pytest.mark.parametrize(
+    'body',
+    [
+        b'[' + EVENT + b']',
+        b' \r\n\t[ ' + EVENT + b' ] \n',
+        b'\xef\xbb\xbf[' + EVENT + b']',
+    ],
+    ids=['bare', 'blanks around', 'byte order mark'],
+)
 def test_decode_page_leaves_out_what_is_around_an_event(body: bytes) -> None:
     assert [event.line for event in decode_page(body)] == [EVENT]
 
@@ -69,10 +78,16 @@ def test_line_breaks_inside_an_event_become_blanks() -> None:
     assert event.fields == json.loads(EVENT)
 
 
-@pytest.mark.parametrize('shape', [
-    EventShape(pascal_names=True), EventShape(lower_enums=True), EventShape(partition_name=False),
-    EventShape(extra={'futureProperty': [1, {'deep': None}]}),
-], ids=['pascal names', 'lower-case values', 'no partition', 'more properties'])
+@pytest.mark.parametrize(
+    'shape',
+    [
+        EventShape(pascal_names=True),
+        EventShape(lower_enums=True),
+        EventShape(partition_name=False),
+        EventShape(extra={'futureProperty': [1, {'deep': None}]}),
+    ],
+    ids=['pascal names', 'lower-case values', 'no partition', 'more properties'],
+)
 def test_spellings_of_other_servers_are_read(shape: EventShape) -> None:
     world = World()
     world.store.shape = shape
@@ -160,9 +175,20 @@ def test_malformed_value_anywhere_is_a_value_error(value: bytes) -> None:
         decode_page(b'[' + EVENT + b',' + event_with(b'"x":' + value) + b']')
 
 
-@pytest.mark.parametrize('sequence', [
-    b'null', b'0', b'-1', b'1.0', b'1e3', b'"42"', b'true', b'[42]', b'9223372036854775808',
-])
+@pytest.mark.parametrize(
+    'sequence',
+    [
+        b'null',
+        b'0',
+        b'-1',
+        b'1.0',
+        b'1e3',
+        b'"42"',
+        b'true',
+        b'[42]',
+        b'9223372036854775808',
+    ],
+)
 def test_event_without_a_sequence_number_is_a_value_error(sequence: bytes) -> None:
     with pytest.raises(ValueError, match='sequence number'):
         decode_event(EVENT.replace(b'42', sequence, 1))
@@ -201,8 +227,14 @@ def test_any_bytes_are_events_or_a_value_error(body: bytes) -> None:
 
 
 @every
-@given(st.integers(0, 2 * len(EVENT) + 2), st.integers(0, 5), st.binary(max_size=4) | st.sampled_from(
-    [b',', b']', b'}', b'{', b'"', b'\r\n', b'\xe2\x80\xa8', b'0', b'NaN', b'\\', b'\xef\xbb\xbf', b'null', EVENT]))
+@given(
+    st.integers(0, 2 * len(EVENT) + 2),
+    st.integers(0, 5),
+    st.binary(max_size=4)
+    | st.sampled_from(
+        [b',', b']', b'}', b'{', b'"', b'\r\n', b'\xe2\x80\xa8', b'0', b'NaN', b'\\', b'\xef\xbb\xbf', b'null', EVENT]
+    ),
+)
 def test_mutated_page_is_events_or_a_value_error(position: int, length: int, put_in: bytes) -> None:
     page = b'[' + EVENT + b',' + EVENT + b']'
-    expect_events_or_a_value_error(page[:position] + put_in + page[position + length:])
+    expect_events_or_a_value_error(page[:position] + put_in + page[position + length :])

@@ -1,4 +1,5 @@
 """Private files, replaced by rename."""
+
 from __future__ import annotations
 
 import os
@@ -86,7 +87,7 @@ def test_reader_of_a_replaced_file_sees_the_old_or_the_new_one(tmp_path: Path) -
 
 def test_all_bytes_are_written_whatever_the_system_takes_at_a_time() -> None:
     reading, writing = os.pipe()
-    data = os.urandom(2 ** 14)
+    data = os.urandom(2**14)
     files.write_all(writing, data)
     files.write_all(writing, b'')
     os.close(writing)

@@ -1,4 +1,5 @@
 """A server that takes the connection and then its time: every wait has a bound, over a real socket."""
+
 from __future__ import annotations
 
 import socket
@@ -45,7 +46,7 @@ def half_a_chunk(connection: socket.socket, end: threading.Event) -> None:
 def endless_body(connection: socket.socket, end: threading.Event) -> None:
     connection.sendall(HEAD + b'Connection: close\r\n\r\n[')
     while not end.is_set():
-        connection.sendall(b' ' * 2 ** 16)
+        connection.sendall(b' ' * 2**16)
 
 
 def trickling_head(connection: socket.socket, end: threading.Event) -> None:
@@ -82,15 +83,16 @@ def serving(behaviour: Behaviour) -> Iterator[str]:
             try:
                 connection.recv(65_536)
                 behaviour(connection, end)
-            except OSError:     # the client has gone
+            except OSError:  # the client has gone
                 pass
 
     def accept() -> None:
         try:
             while True:
                 threading.Thread(target=treat, args=(listener.accept()[0],), daemon=True).start()
-        except OSError:         # closed below
+        except OSError:  # closed below
             pass
+
     accepting = threading.Thread(target=accept, daemon=True)
     accepting.start()
     try:
@@ -134,7 +136,7 @@ def test_answer_that_stops_ends_with_the_read_time_out(behaviour: Behaviour) -> 
 
 
 def test_answer_without_end_is_cut_off() -> None:
-    transport = HttpTransport(largest_answer_bytes=2 ** 20)
+    transport = HttpTransport(largest_answer_bytes=2**20)
     with serving(endless_body) as url, pytest.raises(MalformedResponse):
         transport.get(f'{url}/v1/changefeed', parameters={}, token='plain')
 
@@ -149,8 +151,14 @@ def test_answer_that_trickles_is_cut_off(behaviour: Behaviour) -> None:
 def test_one_shot_client_gives_up_when_its_patience_is_at_an_end() -> None:
     retries: list[Retry] = []
     with serving(silent) as url:
-        client = FeedClient(url, Tokens(), transport=HttpTransport(read_timeout_seconds=0.1), patience_seconds=2,
-                            on_retry=retries.append, jitter=lambda: 0.0)
+        client = FeedClient(
+            url,
+            Tokens(),
+            transport=HttpTransport(read_timeout_seconds=0.1),
+            patience_seconds=2,
+            on_retry=retries.append,
+            jitter=lambda: 0.0,
+        )
         began = time.monotonic()
         with pytest.raises(HostUnreachable, match='did not answer in time'):
             client.by_sequence(after=0, limit=100)
@@ -173,6 +181,7 @@ def test_connection_that_is_not_accepted_ends_with_the_connect_time_out() -> Non
             connection.connect_ex(listener.getsockname())
         with pytest.raises(HostUnreachable, match='in time'):
             HttpTransport(connect_timeout_seconds=0.2).get(
-                f'http://127.0.0.1:{listener.getsockname()[1]}/v1/changefeed', parameters={}, token='plain')
+                f'http://127.0.0.1:{listener.getsockname()[1]}/v1/changefeed', parameters={}, token='plain'
+            )
         for connection in filling:
             connection.close()

@@ -1,4 +1,5 @@
 """Holes in stretches, and when they are closed. How a reading behaves at them: `test_schedules.py`."""
+
 from __future__ import annotations
 
 import json
@@ -15,8 +16,9 @@ UNSETTLED_SECONDS = SETTLE_SECONDS + SKEW_SECONDS
 
 
 def events(*sequences: int) -> list[Event]:
-    return decode_page(json.dumps([{'sequence': sequence, 'timestamp': format_timestamp(after(0))}
-                                   for sequence in sequences]).encode())
+    return decode_page(
+        json.dumps([{'sequence': sequence, 'timestamp': format_timestamp(after(0))} for sequence in sequences]).encode()
+    )
 
 
 def stretch(first: int, last: int, *sequences: int, asked: float = 0.0, took: float = 1.0) -> Stretch:
@@ -32,18 +34,30 @@ def ranges(holes: list[Hole]) -> list[tuple[int, int, int]]:
     return [(hole.first, hole.last, hole.above.sequence) for hole in holes]
 
 
-@pytest.mark.parametrize(('stretches', 'found'), [
-    ([], []),
-    ([stretch(1, 10)], []),
-    ([stretch(1, 3, 1, 2, 3)], []),
-    ([stretch(1, 10, 4)], [(1, 3, 4)]),
-    ([stretch(1, 10, 1, 4, 5, 9)], [(2, 3, 4), (6, 8, 9)]),
-    ([stretch(1, 10, 1), stretch(11, 20, 12)], [(2, 11, 12)]),
-    ([stretch(1, 3, 1, 2, 3), stretch(4, 20, 4)], []),
-    ([stretch(1, 10), stretch(11, 20), stretch(21, 30, 30)], [(1, 29, 30)]),
-], ids=['nothing', 'nothing above', 'whole', 'at the start', 'inside', 'across', 'none across', 'over empty stretches'])
-def test_holes_are_what_is_missing_below_an_event(
-        stretches: list[Stretch], found: list[tuple[int, int, int]]) -> None:
+@pytest.mark.parametrize(
+    ('stretches', 'found'),
+    [
+        ([], []),
+        ([stretch(1, 10)], []),
+        ([stretch(1, 3, 1, 2, 3)], []),
+        ([stretch(1, 10, 4)], [(1, 3, 4)]),
+        ([stretch(1, 10, 1, 4, 5, 9)], [(2, 3, 4), (6, 8, 9)]),
+        ([stretch(1, 10, 1), stretch(11, 20, 12)], [(2, 11, 12)]),
+        ([stretch(1, 3, 1, 2, 3), stretch(4, 20, 4)], []),
+        ([stretch(1, 10), stretch(11, 20), stretch(21, 30, 30)], [(1, 29, 30)]),
+    ],
+    ids=[
+        'nothing',
+        'nothing above',
+        'whole',
+        'at the start',
+        'inside',
+        'across',
+        'none across',
+        'over empty stretches',
+    ],
+)
+def test_holes_are_what_is_missing_below_an_event(stretches: list[Stretch], found: list[tuple[int, int, int]]) -> None:
     assert ranges(contents(stretches)[1]) == found
     assert contents(stretches)[0] == [event for part in stretches for event in part.events]
 
@@ -60,9 +74,14 @@ def test_hole_across_stretches_has_the_oldest_evidence_for_its_absence() -> None
     assert (found.asked_monotonic, found.asked_ticks, found.seen_monotonic) == (50.0, after(50.0), 115.0)
 
 
-@pytest.mark.parametrize(('asked', 'is_settled'), [
-    (UNSETTLED_SECONDS - 1, False), (UNSETTLED_SECONDS, False), (UNSETTLED_SECONDS + 1, True),
-])
+@pytest.mark.parametrize(
+    ('asked', 'is_settled'),
+    [
+        (UNSETTLED_SECONDS - 1, False),
+        (UNSETTLED_SECONDS, False),
+        (UNSETTLED_SECONDS + 1, True),
+    ],
+)
 def test_hole_is_settled_with_the_event_above_it(asked: float, is_settled: bool) -> None:
     assert hole(1, 3, asked=asked).is_settled(SETTLE_SECONDS) is is_settled
 
@@ -78,9 +97,19 @@ def test_hole_that_nobody_has_watched_is_not_outwaited() -> None:
     assert not Watch().is_outwaited(hole(1, 3, asked=1e9), SETTLE_SECONDS)
 
 
-@pytest.mark.parametrize(('first', 'last', 'is_watched'), [
-    (10, 20, True), (10, 14, True), (16, 20, True), (12, 13, True), (9, 20, False), (10, 21, False), (30, 31, False),
-], ids=['the same', 'lower part', 'upper part', 'inside', 'wider below', 'wider above', 'another'])
+@pytest.mark.parametrize(
+    ('first', 'last', 'is_watched'),
+    [
+        (10, 20, True),
+        (10, 14, True),
+        (16, 20, True),
+        (12, 13, True),
+        (9, 20, False),
+        (10, 21, False),
+        (30, 31, False),
+    ],
+    ids=['the same', 'lower part', 'upper part', 'inside', 'wider below', 'wider above', 'another'],
+)
 def test_what_is_left_of_a_hole_keeps_its_time(first: int, last: int, is_watched: bool) -> None:
     watch = Watch()
     watch.see(hole(10, 20))
@@ -98,9 +127,15 @@ def test_holes_below_the_cursor_are_forgotten() -> None:
     assert watch.is_outwaited(hole(30, 40, asked=100.0), SETTLE_SECONDS)
 
 
-@pytest.mark.parametrize(('part', 'rest'), [
-    (stretch(1, 10, 1, 4), [(4, 10)]), (stretch(1, 10, 10), []), (stretch(1, 10, 9), [(9, 10)]),
-], ids=['some', 'none', 'one'])
+@pytest.mark.parametrize(
+    ('part', 'rest'),
+    [
+        (stretch(1, 10, 1, 4), [(4, 10)]),
+        (stretch(1, 10, 10), []),
+        (stretch(1, 10, 9), [(9, 10)]),
+    ],
+    ids=['some', 'none', 'one'],
+)
 def test_rest_of_a_stretch_is_what_lies_above_its_events(part: Stretch, rest: list[tuple[int, int]]) -> None:
     assert [(left.after, left.through) for left in rest_after_events(part)] == rest
     assert all(left.events == [] for left in rest_after_events(part))

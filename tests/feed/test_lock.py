@@ -1,4 +1,5 @@
 """One process at a time. Two locks in one process: `test_delivery.py`."""
+
 from __future__ import annotations
 
 import errno
@@ -18,16 +19,23 @@ HOLD = 'import sys; from dicomfeed.lock import FileLock\nwith FileLock(sys.argv[
 
 def holder_of(path: Path) -> 'subprocess.Popen[str]':
     """A process that holds the lock until it ends."""
-    process = subprocess.Popen([sys.executable, '-c', HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert process.stdout is not None and process.stdout.readline() == 'held\n'
     return process
 
 
 def test_lock_of_another_process_is_refused_and_named(tmp_path: Path) -> None:
     with holder_of(tmp_path / 'lock') as process:
-        with pytest.raises(CheckpointLocked, match=f'by process {process.pid}') as caught, FileLock(
-                str(tmp_path / 'lock')):
+        with (
+            pytest.raises(CheckpointLocked, match=f'by process {process.pid}') as caught,
+            FileLock(str(tmp_path / 'lock')),
+        ):
             pass
         assert caught.value.process_id == process.pid
         process.communicate('\n', timeout=10)
@@ -51,9 +59,11 @@ def test_lock_file_stays_and_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='flock is of POSIX')
 def test_file_system_without_locks_is_not_taken_for_another_process(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
     monkeypatch.setattr('fcntl.flock', flock)
     with pytest.raises(CheckpointError, match='No locks available') as caught, FileLock(str(tmp_path / 'lock')):
         pass

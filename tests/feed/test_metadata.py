@@ -1,4 +1,5 @@
 """Pages with metadata that cannot be read: both orders, deletes, and what it costs. Rule 12: `test_schedules.py`."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from dicomfeed.times import LAST_TICK
 from tests.emulator import trouble
 from tests.feed.world import World
 
-EITHER_ORDER = pytest.mark.parametrize('query', [SequenceRange(0, 100), TimeSlice(0, LAST_TICK, 0, 100)],
-                                       ids=['by sequence', 'by time'])
+EITHER_ORDER = pytest.mark.parametrize(
+    'query', [SequenceRange(0, 100), TimeSlice(0, LAST_TICK, 0, 100)], ids=['by sequence', 'by time']
+)
 
 
 @pytest.fixture
@@ -43,7 +45,8 @@ def test_page_that_reads_well_is_one_request(world: World, query: Query) -> None
 @pytest.mark.parametrize('poisoned', [(1,), (100,), (17, 18), (1, 50, 100)], ids=str)
 @pytest.mark.parametrize('status', [500, 503])
 def test_poisoned_events_come_in_their_place_without_metadata(
-        world: World, query: Query, poisoned: tuple[int, ...], status: int) -> None:
+    world: World, query: Query, poisoned: tuple[int, ...], status: int
+) -> None:
     for sequence in poisoned:
         world.store.poison(sequence, status=status)
     events = read(world, query)
@@ -100,12 +103,18 @@ def test_lone_event_that_fails_is_trouble_not_poison() -> None:
     assert world.poisoned == []
 
 
-@pytest.mark.parametrize(('fault', 'error'), [
-    (trouble.status(403), Forbidden), (trouble.status(400, "'Limit'"), BadRequest),
-    (trouble.status(404), ServiceError),
-], ids=['403', '400', '404'])
+@pytest.mark.parametrize(
+    ('fault', 'error'),
+    [
+        (trouble.status(403), Forbidden),
+        (trouble.status(400, "'Limit'"), BadRequest),
+        (trouble.status(404), ServiceError),
+    ],
+    ids=['403', '400', '404'],
+)
 def test_failure_that_is_not_of_the_metadata_passes_through(
-        world: World, fault: trouble.Fault, error: type[ServiceError]) -> None:
+    world: World, fault: trouble.Fault, error: type[ServiceError]
+) -> None:
     world.service.trouble.next(fault)
     with pytest.raises(error):
         read(world, SequenceRange(0))

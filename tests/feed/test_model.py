@@ -3,6 +3,7 @@
 Writers read the clock, take a number and commit up to 28 seconds later or never (their command times out at 30);
 numbers are burned, clocks step, requests fail, processes are killed. `test_schedules.py` has the cases by name.
 """
+
 from __future__ import annotations
 
 import json
@@ -51,8 +52,12 @@ class Schedule:
 
 
 def _create(world: World, at: float, sequence_after: float, commit_share: float, rolled_back: float) -> None:
-    world.create(at=at, sequence_after=sequence_after, commit_after=(28.0 - sequence_after) * commit_share,
-                 rolled_back=rolled_back > 0.7)
+    world.create(
+        at=at,
+        sequence_after=sequence_after,
+        commit_after=(28.0 - sequence_after) * commit_share,
+        rolled_back=rolled_back > 0.7,
+    )
 
 
 def _burst(world: World, at: float, number: float) -> None:
@@ -70,17 +75,31 @@ def _burn(world: World, at: float, number: float) -> None:
 def _clock(world: World, at: float, ahead_seconds: float) -> None:
     def step() -> None:
         world.database_clock_ahead_seconds = ahead_seconds
+
     world.at(at, step)
 
 
 def _fault(world: World, at: float, kind: float, times: float) -> None:
-    faults: list[Fault] = [trouble.cut(), trouble.throttled(), trouble.throttled(7), trouble.unavailable(),
-                           trouble.transient_400(), trouble.malformed_json(), trouble.cut_body()]
+    faults: list[Fault] = [
+        trouble.cut(),
+        trouble.throttled(),
+        trouble.throttled(7),
+        trouble.unavailable(),
+        trouble.transient_400(),
+        trouble.malformed_json(),
+        trouble.cut_body(),
+    ]
     world.at(at, lambda: world.service.trouble.next(faults[int(kind)], times=int(times)))
 
 
 _STEPS: dict[str, Callable[..., None]] = {
-    'create': _create, 'burst': _burst, 'tie': _tie, 'burn': _burn, 'clock': _clock, 'fault': _fault}
+    'create': _create,
+    'burst': _burst,
+    'tie': _tie,
+    'burn': _burn,
+    'clock': _clock,
+    'fault': _fault,
+}
 
 
 def _step(kind: str, *values: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[str, tuple[float, ...]]]:
@@ -90,18 +109,29 @@ def _step(kind: str, *values: st.SearchStrategy[float]) -> st.SearchStrategy[tup
 
 _share = st.sampled_from([0.0, 0.3, 0.6, 1.0])
 _creates = _step('create', st.sampled_from([0.0, 1.0, 10.0, 25.0]), _share, _share)
-schedules = st.lists(st.one_of(
-    _creates, _creates, _creates,
-    _step('burst', st.sampled_from([1, 3, 60, 130])),
-    _step('tie', st.sampled_from([2, 150])),
-    _step('burn', st.sampled_from([1, 2, 120, 2_500])),
-    _step('clock', st.sampled_from([-90.0, 0.0, 45.0])),
-    _step('fault', st.integers(0, 6), st.integers(1, 3)),
-), min_size=3, max_size=25).map(lambda steps: Schedule(tuple(steps)))
+schedules = st.lists(
+    st.one_of(
+        _creates,
+        _creates,
+        _creates,
+        _step('burst', st.sampled_from([1, 3, 60, 130])),
+        _step('tie', st.sampled_from([2, 150])),
+        _step('burn', st.sampled_from([1, 2, 120, 2_500])),
+        _step('clock', st.sampled_from([-90.0, 0.0, 45.0])),
+        _step('fault', st.integers(0, 6), st.integers(1, 3)),
+    ),
+    min_size=3,
+    max_size=25,
+).map(lambda steps: Schedule(tuple(steps)))
 
 # Without shrinking, a failure shows in a minute; add Phase.shrink when one has to be understood.
-model = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
-                 phases=(Phase.explicit, Phase.generate))
+model = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
 
 
 def _world_of(schedule: Schedule, *, local_clock_ahead_seconds: float = 0.0) -> World:
@@ -125,11 +155,15 @@ def _followed(world: World, reader: SequenceReader, pauses: list[float]) -> list
 
 
 @model
-@given(schedule=schedules, ahead=st.sampled_from([0, 5]),
-       pauses=st.lists(st.sampled_from([0.0, 20.0, 70.0]), max_size=4),
-       local=st.sampled_from([0.0, -600.0, 86_400.0]))
-def test_follow_delivers_exactly_what_is_committed(schedule: Schedule, ahead: int, pauses: list[float],
-                                                   local: float) -> None:
+@given(
+    schedule=schedules,
+    ahead=st.sampled_from([0, 5]),
+    pauses=st.lists(st.sampled_from([0.0, 20.0, 70.0]), max_size=4),
+    local=st.sampled_from([0.0, -600.0, 86_400.0]),
+)
+def test_follow_delivers_exactly_what_is_committed(
+    schedule: Schedule, ahead: int, pauses: list[float], local: float
+) -> None:
     world = _world_of(schedule, local_clock_ahead_seconds=local)
     reader = SequenceReader(world.feed(patience_seconds=None), cursor=0, pool=InlinePool(ahead))
     assert _followed(world, reader, pauses) == world.committed()
@@ -150,8 +184,9 @@ def test_follow_from_now_delivers_all_that_commits_later(schedule: Schedule, beg
 
 
 @model
-@given(schedule=schedules, ahead=st.sampled_from([0, 6]),
-       moments=st.lists(st.sampled_from([40, 90, 200, 420]), max_size=3))
+@given(
+    schedule=schedules, ahead=st.sampled_from([0, 6]), moments=st.lists(st.sampled_from([40, 90, 200, 420]), max_size=3)
+)
 def test_window_is_whole_where_it_is_settled(schedule: Schedule, ahead: int, moments: list[int]) -> None:
     world = _world_of(schedule)
     for seconds in [*sorted(moments), HORIZON]:
@@ -162,8 +197,9 @@ def test_window_is_whole_where_it_is_settled(schedule: Schedule, ahead: int, mom
         settled = reader.settled_through if reader.settled_through is not None else end
         committed = [(event.ticks, event.sequence) for event in world.store.events()]
         assert len(delivered) == len(set(delivered))
-        assert delivered[:sum(ticks < settled for ticks, _ in committed)] == [
-            sequence for ticks, sequence in sorted(committed) if ticks < settled]
+        assert delivered[: sum(ticks < settled for ticks, _ in committed)] == [
+            sequence for ticks, sequence in sorted(committed) if ticks < settled
+        ]
 
 
 class _Mortal(Interruption):
@@ -184,20 +220,29 @@ def _run_once(world: World, folder: Path, name: str) -> None:
     """One run of `az dicom changefeed --checkpoint … --output-file …`, which may be killed."""
     options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
     cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}))
-    reading = Reading(SimpleNamespace(cli_ctx=cli_ctx), options, Service(URL, 'audience'), login=None,
-                      feed=world.feed(), pool=InlinePool(5), filters=Filters(), summary=Summary())  # type: ignore
+    reading = Reading(
+        SimpleNamespace(cli_ctx=cli_ctx),
+        options,
+        Service(URL, 'audience'),
+        login=None,
+        feed=world.feed(),
+        pool=InlinePool(5),
+        filters=Filters(),
+        summary=Summary(),
+    )  # type: ignore
     try:
         stream(reading, _Mortal(world))
     except Killed:
         world.is_dead = False
     except (RequestError, ServiceTrouble):
-        pass        # patience was at an end: the command has exit code 1, and cron calls it again
+        pass  # patience was at an end: the command has exit code 1, and cron calls it again
 
 
 @model
 @given(schedule=schedules, kills=st.lists(st.floats(0.01, 6.0), max_size=6), compress=st.booleans())
 def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
-        schedule: Schedule, kills: list[float], compress: bool) -> None:
+    schedule: Schedule, kills: list[float], compress: bool
+) -> None:
     world = _world_of(schedule)
     name = 'feed.jsonl.gz' if compress else 'feed.jsonl'
     with tempfile.TemporaryDirectory() as temporary:
@@ -214,5 +259,6 @@ def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
 
 def _sequences_in(path: Path) -> list[int]:
     import gzip
+
     data = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
     return [json.loads(line)['sequence'] for line in data.splitlines()]

@@ -1,4 +1,5 @@
 """Requests in flight, and their answers in order."""
+
 from __future__ import annotations
 
 import threading
@@ -16,8 +17,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[ThreadPool]:
         yield pool
 
 
-@pytest.fixture(params=[InlinePool(), InlinePool(4), ThreadPool(1), ThreadPool(8)],
-                ids=['inline', 'inline ahead', 'one thread', 'eight threads'])
+@pytest.fixture(
+    params=[InlinePool(), InlinePool(4), ThreadPool(1), ThreadPool(8)],
+    ids=['inline', 'inline ahead', 'one thread', 'eight threads'],
+)
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     pool: Pool = request.param
     yield pool
@@ -34,12 +37,13 @@ def test_nothing_to_do_gives_nothing(pool: Pool) -> None:
 
 
 def test_slow_first_job_holds_back_the_results_not_the_work() -> None:
-    others_done = threading.Barrier(4)      # the first job ends only when three others are at work beside it
+    others_done = threading.Barrier(4)  # the first job ends only when three others are at work beside it
 
     def work(job: int) -> int:
         if job < 4:
             others_done.wait(timeout=10)
         return job
+
     with closing(ThreadPool(4)) as pool:
         assert [result for _, result in in_order(range(8), work, pool=pool)] == list(range(8))
 
@@ -51,6 +55,7 @@ def test_no_more_is_begun_than_the_pool_reads_ahead() -> None:
         for job in range(100):
             taken.append(job)
             yield job
+
     with closing(in_order(jobs(), str, pool=InlinePool(4))) as results:
         next(results)
         assert len(taken) == 5
@@ -68,6 +73,7 @@ def test_failure_comes_when_its_turn_does(pool: Pool) -> None:
         if job == 3:
             raise LookupError(job)
         return job
+
     results = in_order(range(10), work, pool=pool)
     assert [next(results)[1] for _ in range(3)] == [0, 1, 2]
     with pytest.raises(LookupError):
@@ -83,6 +89,7 @@ def test_closed_iterator_drops_what_was_not_begun() -> None:
         if job > 0:
             go_on.wait(timeout=10)
         return job
+
     with closing(ThreadPool(2)) as pool:
         results = in_order(range(100), work, pool=pool)
         next(results)
@@ -93,8 +100,9 @@ def test_closed_iterator_drops_what_was_not_begun() -> None:
 
 
 def test_thread_that_hangs_does_not_hold_up_the_exit(threads: ThreadPool) -> None:
-    daemons: list[bool] = [threads.submit(lambda _: threading.current_thread().daemon, job).result(timeout=10)
-                           for job in range(4)]
+    daemons: list[bool] = [
+        threads.submit(lambda _: threading.current_thread().daemon, job).result(timeout=10) for job in range(4)
+    ]
     assert all(daemons)
 
 

@@ -1,4 +1,5 @@
 """What one request asks, whether an answer fits it, and how it is halved."""
+
 from __future__ import annotations
 
 import json
@@ -14,14 +15,26 @@ from tests.feed.world import URL, World, after
 
 
 def events(*sequences: int) -> list[Event]:
-    return decode_page(json.dumps([{'sequence': sequence, 'timestamp': '2024-05-01T10:20:30+00:00'}
-                                   for sequence in sequences]).encode())
+    return decode_page(
+        json.dumps(
+            [{'sequence': sequence, 'timestamp': '2024-05-01T10:20:30+00:00'} for sequence in sequences]
+        ).encode()
+    )
 
 
-@pytest.mark.parametrize('query', [
-    SequenceRange(0), SequenceRange(0, 1), SequenceRange(2 ** 63 - 1 - SEQUENCE_LIMIT - 1), SequenceRange(17, 100),
-    TimeSlice(0, LAST_TICK), TimeSlice(0, 1, 0, 1), TimeSlice(LAST_TICK - 1, LAST_TICK, 2 ** 62, TIME_LIMIT),
-], ids=str)
+@pytest.mark.parametrize(
+    'query',
+    [
+        SequenceRange(0),
+        SequenceRange(0, 1),
+        SequenceRange(2**63 - 1 - SEQUENCE_LIMIT - 1),
+        SequenceRange(17, 100),
+        TimeSlice(0, LAST_TICK),
+        TimeSlice(0, 1, 0, 1),
+        TimeSlice(LAST_TICK - 1, LAST_TICK, 2**62, TIME_LIMIT),
+    ],
+    ids=str,
+)
 def test_service_takes_every_query(query: Query) -> None:
     world = World()
     answer = world.get(f'{URL}/{query.path}', parameters=query.parameters, token='plain')
@@ -30,14 +43,28 @@ def test_service_takes_every_query(query: Query) -> None:
 
 def test_time_is_asked_for_with_all_digits_in_utc() -> None:
     parameters = TimeSlice(after(0) + 1, after(1), 400, 200).parameters
-    assert parameters == {'startTime': '2026-01-31T12:00:00.0000001Z', 'endTime': '2026-01-31T12:00:01.0000000Z',
-                          'offset': '400', 'limit': '200'}
+    assert parameters == {
+        'startTime': '2026-01-31T12:00:00.0000001Z',
+        'endTime': '2026-01-31T12:00:01.0000000Z',
+        'offset': '400',
+        'limit': '200',
+    }
 
 
-@pytest.mark.parametrize(('sequences', 'is_answer'), [
-    ((), True), ((11,), True), ((20,), True), ((11, 15, 20), True), ((10,), False), ((21,), False), ((12, 11), False),
-    ((11, 11), False),
-], ids=str)
+@pytest.mark.parametrize(
+    ('sequences', 'is_answer'),
+    [
+        ((), True),
+        ((11,), True),
+        ((20,), True),
+        ((11, 15, 20), True),
+        ((10,), False),
+        ((21,), False),
+        ((12, 11), False),
+        ((11, 11), False),
+    ],
+    ids=str,
+)
 def test_range_is_answered_by_its_own_events_in_order(sequences: tuple[int, ...], is_answer: bool) -> None:
     assert SequenceRange(10, 10).answers(events(*sequences)) is is_answer
 

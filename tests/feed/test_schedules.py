@@ -1,4 +1,5 @@
 """Schedules that lose or double an event where a rule of the reader is missing. Each names the rule it stands for."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -25,8 +26,9 @@ def world() -> World:
     return World()
 
 
-def reader(world: World, *, cursor: int = 0, ahead: int = 0, include_metadata: bool = False,
-           follows: bool = False) -> SequenceReader:
+def reader(
+    world: World, *, cursor: int = 0, ahead: int = 0, include_metadata: bool = False, follows: bool = False
+) -> SequenceReader:
     feed = world.feed(include_metadata=include_metadata, patience_seconds=None if follows else 300.0)
     return SequenceReader(feed, cursor=cursor, pool=InlinePool(ahead))
 
@@ -53,6 +55,7 @@ def slowly(world: World, batches: Iterator[list[Event]], seconds: float) -> Iter
 
 
 # Rule 1: open and closed holes
+
 
 def page_and_late_commit(world: World) -> None:
     """51 commits 20 seconds after its number was taken, between 200 others."""
@@ -107,6 +110,7 @@ def test_rule_1_young_events_are_not_settled_by_a_fast_server(world: World) -> N
 
 # Rule 2: what an open hole does
 
+
 def test_rule_2_follow_waits_and_delivers_in_order(world: World) -> None:
     page_and_late_commit(world)
     assert followed(world, reader(world, follows=True), until=60.0) == list(range(1, 202))
@@ -146,6 +150,7 @@ def test_rule_2_run_without_checkpoint_says_how_far_it_is_complete(world: World)
 
 
 # Rule 3: wide holes
+
 
 def test_rule_3_event_stamped_before_the_last_one_is_found(world: World) -> None:
     for _ in range(500):
@@ -201,6 +206,7 @@ def test_rule_3_open_wide_hole_is_still_a_hole(world: World) -> None:
 
 # Rule 4: starting at a time
 
+
 def test_rule_4_burned_block_before_the_start_loses_nothing(world: World) -> None:
     world.create_now(100)
     world.pass_time(2_000.0)
@@ -236,6 +242,7 @@ def test_rule_4_start_before_everything_is_zero(world: World) -> None:
 
 # Rule 5: starting at now or at a tail
 
+
 def test_rule_5_now_is_below_an_open_hole(world: World) -> None:
     world.create_now(99)
     late = world.writer()
@@ -268,6 +275,7 @@ def test_rule_5_tail_crosses_a_jump_by_windows(world: World) -> None:
 
 # Rule 6: a restored database
 
+
 def test_rule_6_lower_newest_event_is_refused(world: World) -> None:
     world.create_now(1_000)
     reading = reader(world)
@@ -299,9 +307,11 @@ def test_rule_6_restore_ends_follow(world: World) -> None:
 
 # Rule 7: ties
 
+
 def window(world: World, *, start: int = 0, end: int | None = None, ahead: int = 4) -> WindowReader:
-    return WindowReader(world.feed(), start=start, end=world.clock.now() if end is None else end,
-                        pool=InlinePool(ahead))
+    return WindowReader(
+        world.feed(), start=start, end=world.clock.now() if end is None else end, pool=InlinePool(ahead)
+    )
 
 
 def truth(world: World, start: int, end: int) -> list[int]:
@@ -329,6 +339,7 @@ def test_rule_7_windows_of_every_size_are_tiled(world: World, size: int) -> None
 
 # Rule 8: the unsettled end
 
+
 def test_rule_8_late_row_in_the_unsettled_end_doubles_nothing(world: World) -> None:
     world.create_now(300)
     world.pass_time(1_000.0)
@@ -352,6 +363,7 @@ def test_rule_8_settled_window_says_nothing(world: World) -> None:
 
 # Rule 12: poison or trouble
 
+
 def test_rule_12_outage_of_blobs_is_outlived_and_one_broken_event_reported(world: World) -> None:
     world.create_now(250)
     world.store.poison(117)
@@ -359,6 +371,7 @@ def test_rule_12_outage_of_blobs_is_outlived_and_one_broken_event_reported(world
 
     def mend() -> None:
         world.store.blobs_down = False
+
     world.at(600.0, mend)
     reading = reader(world, include_metadata=True, follows=True)
     assert followed(world, reading, until=1_500.0) == world.committed()
@@ -375,6 +388,7 @@ def test_rule_12_outage_that_begins_while_one_event_is_suspected_is_no_poison(wo
 
     def come_up() -> None:
         world.store.blobs_down = False
+
     world.at(20.0, go_down)
     world.at(400.0, come_up)
     reading = reader(world, include_metadata=True, follows=True)
@@ -384,6 +398,7 @@ def test_rule_12_outage_that_begins_while_one_event_is_suspected_is_no_poison(wo
 
 def test_rule_12_outage_ends_a_one_shot_run(world: World) -> None:
     from dicomfeed.errors import ServiceTrouble
+
     world.create_now(250)
     world.store.blobs_down = True
     with pytest.raises(ServiceTrouble):
@@ -400,6 +415,7 @@ def test_rule_12_poisoned_event_comes_without_metadata_its_neighbours_with(world
 
 def test_rule_12_too_many_poisoned_end_the_run_before_them(world: World) -> None:
     from dicomfeed.errors import TooManyPoisoned
+
     world.create_now(300)
     for sequence in range(150, 161):
         world.store.poison(sequence)
@@ -438,6 +454,7 @@ def test_request_is_never_wider_than_the_service_takes(world: World) -> None:
 def test_failing_requests_are_no_end_of_the_feed(world: World) -> None:
     def is_page(request: Request) -> bool:
         return 'offset' in request.query
+
     world.create_now(500)
     world.service.trouble.when(is_page, trouble.cut(), times=3)
     assert numbers(reader(world, ahead=3).read(500, at_hole=AtHole.STOP)) == world.committed()

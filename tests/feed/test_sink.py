@@ -1,4 +1,5 @@
 """Lines in a stream or a file, and the length that counts. Resuming by a checkpoint: `test_delivery.py`."""
+
 from __future__ import annotations
 
 import errno
@@ -36,6 +37,7 @@ def unpacked(path: Path) -> bytes:
 
 # Streams
 
+
 def test_stream_has_a_line_feed_after_every_line() -> None:
     stream = io.BytesIO()
     sink = StreamSink(stream)
@@ -47,7 +49,7 @@ def test_stream_has_a_line_feed_after_every_line() -> None:
 
 def test_stream_is_flushed_with_every_batch() -> None:
     raw = io.BytesIO()
-    buffered = io.BufferedWriter(raw, buffer_size=2 ** 20)      # type: ignore[arg-type]
+    buffered = io.BufferedWriter(raw, buffer_size=2**20)  # type: ignore[arg-type]
     StreamSink(buffered).write([b'{}'])
     assert raw.getvalue() == b'{}\n'
     buffered.detach()
@@ -66,15 +68,21 @@ def test_broken_standard_output_passes_through() -> None:
         StreamSink(Refusing(BrokenPipeError(errno.EPIPE, 'Broken pipe'))).write([b'{}'])
 
 
-@pytest.mark.parametrize(('error', 'is_stdout'), [
-    (BrokenPipeError(errno.EPIPE, 'Broken pipe'), False), (OSError(errno.ENOSPC, 'No space left on device'), True),
-], ids=['broken pipe elsewhere', 'full disk'])
+@pytest.mark.parametrize(
+    ('error', 'is_stdout'),
+    [
+        (BrokenPipeError(errno.EPIPE, 'Broken pipe'), False),
+        (OSError(errno.ENOSPC, 'No space left on device'), True),
+    ],
+    ids=['broken pipe elsewhere', 'full disk'],
+)
 def test_other_failures_of_a_stream_are_output_errors(error: OSError, is_stdout: bool) -> None:
     with pytest.raises(OutputError, match=error.strerror):
         StreamSink(Refusing(error), is_stdout=is_stdout).write([b'{}'])
 
 
 # Files
+
 
 @NAMES
 def test_file_holds_what_was_written(tmp_path: Path, name: str) -> None:
@@ -122,7 +130,7 @@ def test_lines_that_were_never_committed_are_cut_off(tmp_path: Path, name: str) 
     with closing(FileSink.create(path)) as sink:
         sink.write([b'1'])
         committed = sink.commit()
-        sink.write([os.urandom(2 ** 16).hex().encode() for _ in range(40)])     # beyond the buffer
+        sink.write([os.urandom(2**16).hex().encode() for _ in range(40)])  # beyond the buffer
     assert os.path.getsize(path) > committed.length
     with closing(FileSink.resume(path, committed)):
         assert unpacked(tmp_path / name) == b'1\n'

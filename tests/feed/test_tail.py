@@ -1,4 +1,5 @@
 """The newest events. Jumps and open holes: `test_schedules.py`."""
+
 from __future__ import annotations
 
 from contextlib import closing
@@ -15,9 +16,22 @@ def tail(world: World, count: int, filters: Filters = Filters(), *, ahead: int =
     return [event.sequence for event in newest_events(world.feed(), count, filters=filters, pool=InlinePool(ahead))]
 
 
-@pytest.mark.parametrize(('size', 'count'), [
-    (0, 5), (1, 1), (1, 5), (99, 100), (100, 100), (101, 100), (250, 1), (250, 100), (250, 101), (250, 250), (250, 999),
-])
+@pytest.mark.parametrize(
+    ('size', 'count'),
+    [
+        (0, 5),
+        (1, 1),
+        (1, 5),
+        (99, 100),
+        (100, 100),
+        (101, 100),
+        (250, 1),
+        (250, 100),
+        (250, 101),
+        (250, 250),
+        (250, 999),
+    ],
+)
 def test_tail_is_the_newest_events_oldest_first(size: int, count: int) -> None:
     world = World()
     world.create_now(size)

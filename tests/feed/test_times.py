@@ -1,12 +1,24 @@
 """Ticks and their texts, and what a user may type for a time."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomfeed.times import (FIRST_TICK, LAST_TICK, TICKS_PER_DAY, TICKS_PER_SECOND, epoch_seconds, format_timestamp,
-                             is_timestamp, parse_http_date, parse_moment, parse_timestamp, ticks_from_epoch)
+from dicomfeed.times import (
+    FIRST_TICK,
+    LAST_TICK,
+    TICKS_PER_DAY,
+    TICKS_PER_SECOND,
+    epoch_seconds,
+    format_timestamp,
+    is_timestamp,
+    parse_http_date,
+    parse_moment,
+    parse_timestamp,
+    ticks_from_epoch,
+)
 
 NOON = parse_timestamp('2024-05-01T12:00:00Z')
 HOUR = 3_600 * TICKS_PER_SECOND
@@ -14,33 +26,79 @@ every = settings(derandomize=True, database=None, deadline=None, max_examples=10
 
 TIMESTAMP_LIKE = st.from_regex(
     r'\A[0-9]{4}-[0-3][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{0,8})?)?'
-    r'(Z|z|[+-][0-2][0-9]:?([0-6][0-9])?)?\Z')
+    r'(Z|z|[+-][0-2][0-9]:?([0-6][0-9])?)?\Z'
+)
 
 
-@pytest.mark.parametrize(('fraction', 'ticks'), [
-    ('', 0), ('.1', 1_000_000), ('.12', 1_200_000), ('.123', 1_230_000), ('.1234', 1_234_000), ('.12345', 1_234_500),
-    ('.123456', 1_234_560), ('.1234567', 1_234_567), ('.0000001', 1), ('.9999999', 9_999_999),
-], ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ('fraction', 'ticks'),
+    [
+        ('', 0),
+        ('.1', 1_000_000),
+        ('.12', 1_200_000),
+        ('.123', 1_230_000),
+        ('.1234', 1_234_000),
+        ('.12345', 1_234_500),
+        ('.123456', 1_234_560),
+        ('.1234567', 1_234_567),
+        ('.0000001', 1),
+        ('.9999999', 9_999_999),
+    ],
+    ids=lambda value: str(value),
+)
 def test_parse_timestamp_keeps_every_digit_of_the_fraction(fraction: str, ticks: int) -> None:
     assert parse_timestamp(f'2024-05-01T12:00:00{fraction}+00:00') == NOON + ticks
 
 
-@pytest.mark.parametrize(('zone', 'hours'), [
-    ('Z', 0), ('z', 0), ('+00:00', 0), ('-00:00', 0), ('+02:00', 2), ('-07:00', -7), ('+05:30', 5.5), ('-03:30', -3.5),
-    ('+14:00', 14), ('-14:00', -14),
-])
+@pytest.mark.parametrize(
+    ('zone', 'hours'),
+    [
+        ('Z', 0),
+        ('z', 0),
+        ('+00:00', 0),
+        ('-00:00', 0),
+        ('+02:00', 2),
+        ('-07:00', -7),
+        ('+05:30', 5.5),
+        ('-03:30', -3.5),
+        ('+14:00', 14),
+        ('-14:00', -14),
+    ],
+)
 def test_parse_timestamp_takes_the_zone_into_account(zone: str, hours: float) -> None:
     assert parse_timestamp(f'2024-05-01T12:00:00{zone}') == NOON - round(hours * HOUR)
 
 
-@pytest.mark.parametrize('text', [
-    '', 'now', '2024-05-01', '2024-05-01T12:00:00', '2024-05-01T12:00Z', '2024-05-01T12:00:00.Z',
-    '2024-05-01T12:00:00.12345678Z', '2024-05-01T12:00:00+2:00', '2024-05-01T12:00:00+15:00',
-    '2024-05-01T12:00:00+02:60', '2024-05-01T24:00:00Z', '2024-05-01T12:60:00Z', '2024-05-01T12:00:60Z',
-    '2024-02-30T12:00:00Z', '2023-02-29T12:00:00Z', '2024-13-01T12:00:00Z', '2024-00-01T12:00:00Z',
-    '0000-05-01T12:00:00Z', '0001-01-01T00:00:00Z', '9999-12-31T00:00:00Z', '٢٠٢٤-05-01T12:00:00Z',
-    '2024-05-01T12:00:00Z ', ' 2024-05-01T12:00:00Z', '2024-05-01T12:00:00Z\n', '20240501T120000Z',
-])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'now',
+        '2024-05-01',
+        '2024-05-01T12:00:00',
+        '2024-05-01T12:00Z',
+        '2024-05-01T12:00:00.Z',
+        '2024-05-01T12:00:00.12345678Z',
+        '2024-05-01T12:00:00+2:00',
+        '2024-05-01T12:00:00+15:00',
+        '2024-05-01T12:00:00+02:60',
+        '2024-05-01T24:00:00Z',
+        '2024-05-01T12:60:00Z',
+        '2024-05-01T12:00:60Z',
+        '2024-02-30T12:00:00Z',
+        '2023-02-29T12:00:00Z',
+        '2024-13-01T12:00:00Z',
+        '2024-00-01T12:00:00Z',
+        '0000-05-01T12:00:00Z',
+        '0001-01-01T00:00:00Z',
+        '9999-12-31T00:00:00Z',
+        '٢٠٢٤-05-01T12:00:00Z',
+        '2024-05-01T12:00:00Z ',
+        ' 2024-05-01T12:00:00Z',
+        '2024-05-01T12:00:00Z\n',
+        '20240501T120000Z',
+    ],
+)
 def test_parse_timestamp_refuses_what_the_service_never_writes(text: str) -> None:
     with pytest.raises(ValueError):
         parse_timestamp(text)
@@ -67,10 +125,15 @@ def test_parse_is_the_reverse_of_format(ticks: int) -> None:
         assert parse_timestamp(format_timestamp(ticks)) == ticks
 
 
-@pytest.mark.parametrize(('ticks', 'text'), [
-    (FIRST_TICK, '0001-01-01T00:00:00.0000000Z'), (LAST_TICK, '9999-12-31T23:59:59.9999999Z'),
-    (NOON + 1, '2024-05-01T12:00:00.0000001Z'),
-], ids=['first', 'last', 'one tick'])
+@pytest.mark.parametrize(
+    ('ticks', 'text'),
+    [
+        (FIRST_TICK, '0001-01-01T00:00:00.0000000Z'),
+        (LAST_TICK, '9999-12-31T23:59:59.9999999Z'),
+        (NOON + 1, '2024-05-01T12:00:00.0000001Z'),
+    ],
+    ids=['first', 'last', 'one tick'],
+)
 def test_format_timestamp_writes_what_the_service_takes(ticks: int, text: str) -> None:
     assert format_timestamp(ticks) == text
 
@@ -81,24 +144,58 @@ def test_format_timestamp_refuses_what_is_beyond_the_calendar(ticks: int) -> Non
         format_timestamp(ticks)
 
 
-@pytest.mark.parametrize(('text', 'ticks'), [
-    ('now', NOON), ('NOW', NOON), ('90s', NOON - 90 * TICKS_PER_SECOND), ('15m', NOON - HOUR // 4),
-    ('2h', NOON - 2 * HOUR), ('3d', NOON - 72 * HOUR), ('1w', NOON - 168 * HOUR), ('2H', NOON - 2 * HOUR),
-    ('0s', NOON), ('999999999w', FIRST_TICK), ('2024-05-01', NOON - 12 * HOUR), ('2024-05-01T12:00', NOON),
-    ('2024-05-01 12:00', NOON), ('2024-05-01T12:00:00', NOON), ('2024-05-01T14:00+02:00', NOON),
-    ('2024-05-01T14:00+0200', NOON), ('2024-05-01T14:00+02', NOON), ('2024-05-01 14:00 +02:00', NOON),
-    ('2024-05-01T12:00:00,0000001Z', NOON + 1), ('0001-01-01', FIRST_TICK),
-    ('9999-12-31T23:59:59.9999999Z', LAST_TICK),
-])
+@pytest.mark.parametrize(
+    ('text', 'ticks'),
+    [
+        ('now', NOON),
+        ('NOW', NOON),
+        ('90s', NOON - 90 * TICKS_PER_SECOND),
+        ('15m', NOON - HOUR // 4),
+        ('2h', NOON - 2 * HOUR),
+        ('3d', NOON - 72 * HOUR),
+        ('1w', NOON - 168 * HOUR),
+        ('2H', NOON - 2 * HOUR),
+        ('0s', NOON),
+        ('999999999w', FIRST_TICK),
+        ('2024-05-01', NOON - 12 * HOUR),
+        ('2024-05-01T12:00', NOON),
+        ('2024-05-01 12:00', NOON),
+        ('2024-05-01T12:00:00', NOON),
+        ('2024-05-01T14:00+02:00', NOON),
+        ('2024-05-01T14:00+0200', NOON),
+        ('2024-05-01T14:00+02', NOON),
+        ('2024-05-01 14:00 +02:00', NOON),
+        ('2024-05-01T12:00:00,0000001Z', NOON + 1),
+        ('0001-01-01', FIRST_TICK),
+        ('9999-12-31T23:59:59.9999999Z', LAST_TICK),
+    ],
+)
 def test_parse_moment_takes_what_people_type(text: str, ticks: int) -> None:
     assert parse_moment(text, now=NOON) == ticks
 
 
-@pytest.mark.parametrize('text', [
-    '', 'yesterday', '-1h', '1.5h', '1y', '5', '1234567890s', '٣s', '2024-5-1', '2024-02-30', '2024-05-01T',
-    '2024-05-01T12', '2024-05-01T12:00+15:00', '2024-05-01T12:00:00.12345678Z', '2024-05-01T12:00:00Z\n',
-    '0001-01-01T00:00+00:01', '9999-12-31T23:59-00:01',
-])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'yesterday',
+        '-1h',
+        '1.5h',
+        '1y',
+        '5',
+        '1234567890s',
+        '٣s',
+        '2024-5-1',
+        '2024-02-30',
+        '2024-05-01T',
+        '2024-05-01T12',
+        '2024-05-01T12:00+15:00',
+        '2024-05-01T12:00:00.12345678Z',
+        '2024-05-01T12:00:00Z\n',
+        '0001-01-01T00:00+00:01',
+        '9999-12-31T23:59-00:01',
+    ],
+)
 def test_parse_moment_refuses_the_rest(text: str) -> None:
     with pytest.raises(ValueError):
         parse_moment(text, now=NOON)
@@ -113,11 +210,19 @@ def test_parse_moment_raises_nothing_but_value_error(text: str) -> None:
         pass
 
 
-@pytest.mark.parametrize(('text', 'ticks'), [
-    ('Wed, 01 May 2024 12:00:00 GMT', NOON), ('Wed, 01 May 2024 14:00:00 +0200', NOON),
-    ('', None), (None, None), ('soon', None), ('Wed, 99 May 2024 12:00:00 GMT', None),
-    ('Wed, 01 May 99999 12:00:00 GMT', None),
-], ids=str)
+@pytest.mark.parametrize(
+    ('text', 'ticks'),
+    [
+        ('Wed, 01 May 2024 12:00:00 GMT', NOON),
+        ('Wed, 01 May 2024 14:00:00 +0200', NOON),
+        ('', None),
+        (None, None),
+        ('soon', None),
+        ('Wed, 99 May 2024 12:00:00 GMT', None),
+        ('Wed, 01 May 99999 12:00:00 GMT', None),
+    ],
+    ids=str,
+)
 def test_parse_http_date_reads_it_or_says_that_it_cannot(text: str | None, ticks: int | None) -> None:
     assert parse_http_date(text) == ticks
 

@@ -1,4 +1,5 @@
 """One HTTP request and its answer, over real sockets on 127.0.0.1. Waits: `test_hanging_server.py`."""
+
 from __future__ import annotations
 
 import gzip
@@ -54,7 +55,7 @@ class Server:
                 connection, _ = self._listener.accept()
                 self.connections += 1
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-        except OSError:         # closed
+        except OSError:  # closed
             pass
 
     def _serve(self, connection: socket.socket) -> None:
@@ -67,7 +68,7 @@ class Server:
                     stream.sendall(answer)
                     if b'Content-Length' not in answer:
                         return
-        except OSError:         # the client went away, or has no trust
+        except OSError:  # the client went away, or has no trust
             pass
 
     def _wrapped(self, connection: socket.socket) -> socket.socket:
@@ -92,8 +93,12 @@ def answer(body: bytes = PAGE, *, status: str = '200 OK', headers: str = '') -> 
 
 
 def chunked(body: bytes, *, headers: str = '', end: bytes = b'0\r\n\r\n') -> bytes:
-    return (f'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{headers}\r\n{len(body):x}\r\n'.encode()
-            + body + b'\r\n' + end)
+    return (
+        f'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{headers}\r\n{len(body):x}\r\n'.encode()
+        + body
+        + b'\r\n'
+        + end
+    )
 
 
 def get(url: str, transport: HttpTransport | None = None, *, token: str = TOKEN) -> Answer:
@@ -102,6 +107,7 @@ def get(url: str, transport: HttpTransport | None = None, *, token: str = TOKEN)
 
 
 # Requests and answers
+
 
 def test_request_says_what_it_must() -> None:
     with serving(answer()) as server:
@@ -112,12 +118,18 @@ def test_request_says_what_it_must() -> None:
     assert headers['Host'] == f'localhost:{server.port}'
 
 
-@pytest.mark.parametrize('data', [
-    answer(), chunked(PAGE), b'HTTP/1.1 200 OK\r\n\r\n' + PAGE,
-    answer(gzip.compress(PAGE), headers='Content-Encoding: gzip\r\n'),
-    chunked(gzip.compress(PAGE), headers='Content-Encoding: gzip\r\n'),
-    answer(zlib.compress(PAGE), headers='Content-Encoding: deflate\r\n'),
-], ids=['length', 'chunked', 'until the end', 'gzip', 'chunked gzip', 'deflate'])
+@pytest.mark.parametrize(
+    'data',
+    [
+        answer(),
+        chunked(PAGE),
+        b'HTTP/1.1 200 OK\r\n\r\n' + PAGE,
+        answer(gzip.compress(PAGE), headers='Content-Encoding: gzip\r\n'),
+        chunked(gzip.compress(PAGE), headers='Content-Encoding: gzip\r\n'),
+        answer(zlib.compress(PAGE), headers='Content-Encoding: deflate\r\n'),
+    ],
+    ids=['length', 'chunked', 'until the end', 'gzip', 'chunked gzip', 'deflate'],
+)
 def test_body_comes_unpacked_and_whole(data: bytes) -> None:
     with serving(data) as server:
         assert get(server.url).body == PAGE
@@ -142,8 +154,12 @@ def test_redirect_is_never_followed(status: str) -> None:
 
 def test_connection_is_kept_also_between_two_addresses() -> None:
     transport = HttpTransport()
-    answers = [answer(), answer(b'', status='204 No Content'), answer(status='503 Unavailable'),
-               answer(gzip.compress(PAGE), headers='Content-Encoding: gzip\r\n')]
+    answers = [
+        answer(),
+        answer(b'', status='204 No Content'),
+        answer(status='503 Unavailable'),
+        answer(gzip.compress(PAGE), headers='Content-Encoding: gzip\r\n'),
+    ]
     with serving(*answers * 5) as server:
         for number in range(20):
             transport.get(f'{server.url}/v{number % 2 + 1}/changefeed', parameters={'offset': '0'}, token=TOKEN)
@@ -179,13 +195,30 @@ def test_connection_that_the_server_let_go_is_opened_again() -> None:
 
 # Connections that break
 
-@pytest.mark.parametrize('data', [
-    b'', b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n[{"seq',
-    b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', chunked(PAGE, end=b''), b'SSH-2.0-OpenSSH\r\n\r\n',
-    b'HTTP/1.1 abc\r\n\r\n', b'HTTP/1.1 200 OK\r\nX: ' + b'x' * 70_000 + b'\r\n\r\n',
-    b'HTTP/1.1 200 OK\r\n' + b'A: b\r\n' * 200 + b'\r\n',
-], ids=['before the answer', 'in a chunk', 'chunk without a size', 'before the last chunk', 'not HTTP',
-        'no status', 'endless header', 'too many headers'])
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'',
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n[{"seq',
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+        chunked(PAGE, end=b''),
+        b'SSH-2.0-OpenSSH\r\n\r\n',
+        b'HTTP/1.1 abc\r\n\r\n',
+        b'HTTP/1.1 200 OK\r\nX: ' + b'x' * 70_000 + b'\r\n\r\n',
+        b'HTTP/1.1 200 OK\r\n' + b'A: b\r\n' * 200 + b'\r\n',
+    ],
+    ids=[
+        'before the answer',
+        'in a chunk',
+        'chunk without a size',
+        'before the last chunk',
+        'not HTTP',
+        'no status',
+        'endless header',
+        'too many headers',
+    ],
+)
 def test_connection_cut_is_unreachable(data: bytes) -> None:
     with serving(data) as server, pytest.raises(HostUnreachable, match='broke'):
         get(server.url)
@@ -197,7 +230,7 @@ def test_head_cut_in_the_middle_is_no_empty_page() -> None:
 
 
 def test_body_shorter_than_promised_is_no_answer() -> None:
-    data = answer()[:-10].replace(b'Content-Length', b'content-length')     # the server ends the connection then
+    data = answer()[:-10].replace(b'Content-Length', b'content-length')  # the server ends the connection then
     with serving(data) as server, pytest.raises(HostUnreachable, match='broke'):
         get(server.url)
 
@@ -209,8 +242,9 @@ def test_refused_connection_is_unreachable() -> None:
         get(server.url)
 
 
-@pytest.mark.parametrize('host', ['no-such-host.invalid', 'a..b', 'x' * 70 + '.invalid'],
-                         ids=['no such name', 'empty label', 'long label'])
+@pytest.mark.parametrize(
+    'host', ['no-such-host.invalid', 'a..b', 'x' * 70 + '.invalid'], ids=['no such name', 'empty label', 'long label']
+)
 def test_name_that_does_not_resolve_is_unreachable(host: str) -> None:
     with pytest.raises(HostUnreachable) as caught:
         get(f'https://{host}')
@@ -219,15 +253,22 @@ def test_name_that_does_not_resolve_is_unreachable(host: str) -> None:
 
 # Answers too large
 
-BOMB = gzip.compress(b' ' * 2 ** 26)     # 64 MB in 64 kB
+BOMB = gzip.compress(b' ' * 2**26)  # 64 MB in 64 kB
 
 
-@pytest.mark.parametrize('data', [
-    answer(b' ' * 2 ** 22), chunked(b' ' * 2 ** 22), answer(BOMB, headers='Content-Encoding: gzip\r\n'),
-    chunked(BOMB, headers='Content-Encoding: gzip\r\n'), b'HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n' + BOMB,
-], ids=['huge', 'huge chunk', 'gzip bomb', 'chunked gzip bomb', 'gzip bomb without a length'])
+@pytest.mark.parametrize(
+    'data',
+    [
+        answer(b' ' * 2**22),
+        chunked(b' ' * 2**22),
+        answer(BOMB, headers='Content-Encoding: gzip\r\n'),
+        chunked(BOMB, headers='Content-Encoding: gzip\r\n'),
+        b'HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n' + BOMB,
+    ],
+    ids=['huge', 'huge chunk', 'gzip bomb', 'chunked gzip bomb', 'gzip bomb without a length'],
+)
 def test_answer_too_large_is_refused_in_little_memory(data: bytes) -> None:
-    transport = HttpTransport(largest_answer_bytes=2 ** 20)
+    transport = HttpTransport(largest_answer_bytes=2**20)
     with serving(data) as server:
         tracemalloc.start()
         try:
@@ -236,12 +277,12 @@ def test_answer_too_large_is_refused_in_little_memory(data: bytes) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert peak < 2 ** 24
+    assert peak < 2**24
 
 
 def test_answer_as_large_as_allowed_is_taken() -> None:
-    with serving(answer(b' ' * 2 ** 20)) as server:
-        assert len(get(server.url, HttpTransport(largest_answer_bytes=2 ** 20)).body) == 2 ** 20
+    with serving(answer(b' ' * 2**20)) as server:
+        assert len(get(server.url, HttpTransport(largest_answer_bytes=2**20)).body) == 2**20
 
 
 def test_body_that_cannot_be_unpacked_is_malformed() -> None:
@@ -251,6 +292,7 @@ def test_body_that_cannot_be_unpacked_is_malformed() -> None:
 
 
 # TLS
+
 
 @pytest.fixture(scope='module')
 def authority() -> trustme.CA:
@@ -277,7 +319,8 @@ def test_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -
 
 @pytest.mark.parametrize('name', ['REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE'])
 def test_authority_that_the_environment_names_is_trusted(
-        authority: trustme.CA, ca_file: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority: trustme.CA, ca_file: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, ca_file)
     transport = HttpTransport()
     with serving(answer(), context=context_for(authority, 'localhost')) as server:
@@ -286,7 +329,8 @@ def test_authority_that_the_environment_names_is_trusted(
 
 
 def test_certificate_for_another_name_is_refused(
-        authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv('REQUESTS_CA_BUNDLE', ca_file)
     with serving(answer(), context=context_for(authority, 'other.example')) as server, pytest.raises(TlsFailed):
         get(server.url)
@@ -294,7 +338,8 @@ def test_certificate_for_another_name_is_refused(
 
 
 def test_authority_file_that_is_missing_is_no_reason_to_trust(
-        authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv('REQUESTS_CA_BUNDLE', str(tmp_path / 'missing.pem'))
     with serving(answer(), context=context_for(authority, 'localhost')) as server, pytest.raises(TlsFailed):
         get(server.url)
@@ -307,6 +352,7 @@ def test_server_without_tls_fails_as_tls() -> None:
 
 # Proxies and netrc
 
+
 def test_request_goes_through_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(answer()) as proxy:
         monkeypatch.setenv('HTTP_PROXY', f'http://127.0.0.1:{proxy.port}')
@@ -315,9 +361,15 @@ def test_request_goes_through_the_proxy_that_the_environment_names(monkeypatch: 
     assert proxy.heads[0].startswith('GET http://service.example/v1/changefeed?')
 
 
-@pytest.mark.parametrize('refusal', [
-    answer(b'', status='403 Forbidden'), answer(b'', status='407 Proxy Authentication Required'), b'',
-], ids=['403', '407', 'cut'])
+@pytest.mark.parametrize(
+    'refusal',
+    [
+        answer(b'', status='403 Forbidden'),
+        answer(b'', status='407 Proxy Authentication Required'),
+        b'',
+    ],
+    ids=['403', '407', 'cut'],
+)
 def test_proxy_that_refuses_is_unreachable(refusal: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(refusal) as proxy:
         monkeypatch.setenv('HTTPS_PROXY', f'http://user:{TOKEN}@127.0.0.1:{proxy.port}')
@@ -358,8 +410,12 @@ def test_netrc_does_not_replace_the_token(tmp_path: Path, monkeypatch: pytest.Mo
 
 # Tokens
 
-@pytest.mark.parametrize('token', [f'{TOKEN}\n', f'{TOKEN}\r\nX: y', f'{TOKEN}€', f'{TOKEN} ', ''],
-                         ids=['line feed', 'header', 'euro', 'blank', 'empty'])
+
+@pytest.mark.parametrize(
+    'token',
+    [f'{TOKEN}\n', f'{TOKEN}\r\nX: y', f'{TOKEN}€', f'{TOKEN} ', ''],
+    ids=['line feed', 'header', 'euro', 'blank', 'empty'],
+)
 def test_token_that_cannot_stand_in_a_header_is_refused_without_being_said(token: str) -> None:
     with serving(answer()) as server, pytest.raises(RequestError) as caught:
         get(server.url, token=token)

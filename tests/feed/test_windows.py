@@ -1,4 +1,5 @@
 """What a window of time costs, and its edges. Ties and the unsettled end: `test_schedules.py`."""
+
 from __future__ import annotations
 
 from contextlib import closing
@@ -32,8 +33,9 @@ def busy() -> World:
 
 
 def read(world: World, start: int = FIRST_TICK, end: int | None = None, *, pool: Pool = InlinePool(4)) -> list[int]:
-    return numbers(WindowReader(world.feed(), start=start, end=world.clock.now() if end is None else end,
-                                pool=pool).read())
+    return numbers(
+        WindowReader(world.feed(), start=start, end=world.clock.now() if end is None else end, pool=pool).read()
+    )
 
 
 def test_rows_skipped_grow_with_the_events_and_no_faster(busy: World) -> None:
@@ -63,13 +65,19 @@ def test_order_does_not_depend_on_the_number_of_workers(busy: World, workers: in
         assert read(busy, pool=pool) == list(range(1, SIZE + 1))
 
 
-@pytest.mark.parametrize(('start', 'end', 'sequences'), [
-    (after(10), after(20), range(101, 201)), (after(10), after(10) + 1, range(101, 102)),
-    (after(10) + 1, after(10.1), ()),
-    (FIRST_TICK, after(1), range(1, 11)), (after(399), LAST_TICK, range(3_991, 4_001)),
-    (LAST_TICK - 1, LAST_TICK, ()), (FIRST_TICK, FIRST_TICK + 1, ()),
-], ids=['inside', 'one tick', 'between two', 'from the beginning', 'to the end of time',
-        'last tick', 'first tick'])
+@pytest.mark.parametrize(
+    ('start', 'end', 'sequences'),
+    [
+        (after(10), after(20), range(101, 201)),
+        (after(10), after(10) + 1, range(101, 102)),
+        (after(10) + 1, after(10.1), ()),
+        (FIRST_TICK, after(1), range(1, 11)),
+        (after(399), LAST_TICK, range(3_991, 4_001)),
+        (LAST_TICK - 1, LAST_TICK, ()),
+        (FIRST_TICK, FIRST_TICK + 1, ()),
+    ],
+    ids=['inside', 'one tick', 'between two', 'from the beginning', 'to the end of time', 'last tick', 'first tick'],
+)
 def test_window_has_its_start_and_not_its_end(busy: World, start: int, end: int, sequences: range) -> None:
     assert read(busy, start, end) == list(sequences)
 
@@ -82,8 +90,11 @@ def test_small_window_costs_few_requests(busy: World) -> None:
 
 def test_trouble_in_any_request_changes_nothing() -> None:
     world = filled()
-    world.service.trouble.every(4, [trouble.cut(), trouble.unavailable(), trouble.throttled(3),
-                                    trouble.malformed_json(), trouble.transient_400()], seed=5)
+    world.service.trouble.every(
+        4,
+        [trouble.cut(), trouble.unavailable(), trouble.throttled(3), trouble.malformed_json(), trouble.transient_400()],
+        seed=5,
+    )
     assert read(world) == list(range(1, SIZE + 1))
     assert len(world.retries) >= 5
 

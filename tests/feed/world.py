@@ -3,6 +3,7 @@
 Requests take time, and while they or a sleep take it, what was put on the agenda happens: writers commit, clocks are
 set, the service fails. The service is the emulator's, without a socket.
 """
+
 from __future__ import annotations
 
 import heapq
@@ -54,8 +55,11 @@ class World:
         self.is_dead = False
         self.local_clock_ahead_seconds = 0.0
         self.database_clock_ahead_seconds = 0.0
-        self.clock = Clock(now=lambda: self._ticks(self.local_clock_ahead_seconds),
-                           monotonic=lambda: self.elapsed, sleep=self.pass_time)
+        self.clock = Clock(
+            now=lambda: self._ticks(self.local_clock_ahead_seconds),
+            monotonic=lambda: self.elapsed,
+            sleep=self.pass_time,
+        )
         self.store = FeedStore(clock=lambda: self._ticks(self.database_clock_ahead_seconds))
         self.journal = Journal()
         self.service = DicomService(verify=None, journal=self.journal, host=urlsplit(URL).netloc, store=self.store)
@@ -74,8 +78,9 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Let time go by, with whatever happens in it. Raises Ended or Killed where that is due."""
         target = self.elapsed + seconds
-        last = min(target, self.end if self.end is not None else target,
-                   self.kill_at if self.kill_at is not None else target)
+        last = min(
+            target, self.end if self.end is not None else target, self.kill_at if self.kill_at is not None else target
+        )
         while self._agenda and self._agenda[0][0] <= last:
             moment, _, action = heapq.heappop(self._agenda)
             self.elapsed = max(self.elapsed, moment)
@@ -92,8 +97,9 @@ class World:
 
     # Writers
 
-    def create(self, *, at: float, sequence_after: float = 0.0, commit_after: float = 0.0,
-               rolled_back: bool = False) -> None:
+    def create(
+        self, *, at: float, sequence_after: float = 0.0, commit_after: float = 0.0, rolled_back: bool = False
+    ) -> None:
         """A create that reads its clock at a moment, takes its number later, and commits or rolls back later still."""
         self._write(self.store.begin_create, at, sequence_after, commit_after, rolled_back)
 
@@ -109,25 +115,37 @@ class World:
         for _ in range(number):
             self.store.create(ticks=ticks)
 
-    def _write(self, begin: Callable[[], Writer], at: float, sequence_after: float, commit_after: float,
-               rolled_back: bool) -> None:
+    def _write(
+        self, begin: Callable[[], Writer], at: float, sequence_after: float, commit_after: float, rolled_back: bool
+    ) -> None:
         def start() -> None:
             writer = begin()
             writer.take_clock()
             self.at(at + sequence_after, writer.take_sequence)
             self.at(at + sequence_after + commit_after, writer.roll_back if rolled_back else writer.commit)
+
         self.at(at, start)
 
     # Readers
 
     def client(self, *, patience_seconds: float | None = 300.0) -> FeedClient:
         """A client in this world, with no jitter."""
-        return FeedClient(URL, self, transport=self, clock=self.clock, patience_seconds=patience_seconds,
-                          on_retry=self.retries.append, jitter=lambda: 0.5)
+        return FeedClient(
+            URL,
+            self,
+            transport=self,
+            clock=self.clock,
+            patience_seconds=patience_seconds,
+            on_retry=self.retries.append,
+            jitter=lambda: 0.5,
+        )
 
     def feed(self, *, patience_seconds: float | None = 300.0, include_metadata: bool = False) -> Feed:
-        return Feed(self.client(patience_seconds=patience_seconds), include_metadata=include_metadata,
-                    on_poisoned=self.poisoned.append)
+        return Feed(
+            self.client(patience_seconds=patience_seconds),
+            include_metadata=include_metadata,
+            on_poisoned=self.poisoned.append,
+        )
 
     def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> Token:
         return Token()
@@ -144,8 +162,7 @@ class World:
             self.pass_time(min(hang.seconds, 120.0))
             raise HostUnreachable('The host did not answer in time.', url=url) from None
         self.pass_time(self._latency_seconds)
-        return Answer(response.status, {name.lower(): value for name, value in response.headers.items()},
-                      response.body)
+        return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, response.body)
 
     # The truth
 

@@ -1,4 +1,5 @@
 """az in this process, signed in with a token that can be told anywhere, and services that mean no good."""
+
 from __future__ import annotations
 
 import re
@@ -48,8 +49,10 @@ def in_the_cloud(emulator: Emulator, config_folder: Path, monkeypatch: pytest.Mo
     """az is signed in to the emulated cloud as the managed identity, which may read."""
     write_login(config_folder)
     profile = config_folder / 'azureProfile.json'
-    profile.write_text(profile.read_text('utf-8').replace(SUBSCRIPTION, IMAGING_SUBSCRIPTION.id)
-                       .replace(TENANT, HOME_TENANT.id), 'utf-8')
+    profile.write_text(
+        profile.read_text('utf-8').replace(SUBSCRIPTION, IMAGING_SUBSCRIPTION.id).replace(TENANT, HOME_TENANT.id),
+        'utf-8',
+    )
     for name, value in emulator.managed_identity_environment.items():
         monkeypatch.setenv(name, value)
     return emulator
@@ -95,7 +98,7 @@ def _accept(listener: socket.socket, answer: Answer, requests: list[str]) -> Non
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:         # closed
+        except OSError:  # closed
             return
         threading.Thread(target=_serve, args=(connection, answer, requests), daemon=True).start()
 
@@ -110,5 +113,5 @@ def _serve(connection: socket.socket, answer: Answer, requests: list[str]) -> No
                 requests.append(head.decode('latin-1'))
                 path = head.split(b' ', 2)[1].decode('latin-1')
                 connection.sendall(answer if isinstance(answer, bytes) else answer(path))
-        except OSError:         # the client has gone
+        except OSError:  # the client has gone
             pass

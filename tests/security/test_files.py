@@ -1,4 +1,5 @@
 """Every file that a command writes is its owner's alone in every moment of its life, and no link is followed."""
+
 from __future__ import annotations
 
 import os
@@ -56,6 +57,7 @@ def watched(folder: Path) -> Iterator[dict[str, set[int]]]:
         for entry in os.scandir(folder):
             modes.setdefault(entry.name, set()).add(entry.stat(follow_symlinks=False).st_mode)
         return look
+
     former = sys.gettrace()
     sys.settrace(look)
     try:
@@ -103,9 +105,22 @@ def test_token_goes_through_no_link(overwrite: tuple[str, ...], exists: bool, az
     assert (target.read_text() == '') if exists else not target.exists()
 
 
-@pytest.mark.parametrize('path', ['/dev/fd/99999999999999999999', '/dev/fd/999999999', '/proc/self/fd/' + '9' * 5000,
-                                  '/dev/full', '/dev/stdin/x', '/', '.', '~nobody-of-this-name/x', 'x' * 300,
-                                  'a/' * 3000], ids=lambda path: path[:20])
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/dev/fd/99999999999999999999',
+        '/dev/fd/999999999',
+        '/proc/self/fd/' + '9' * 5000,
+        '/dev/full',
+        '/dev/stdin/x',
+        '/',
+        '.',
+        '~nobody-of-this-name/x',
+        'x' * 300,
+        'a/' * 3000,
+    ],
+    ids=lambda path: path[:20],
+)
 def test_path_that_cannot_be_written_is_a_clear_error(path: str, az: Az) -> None:
     outcome = az('dicom', 'token', 'issue', '--output-file', path)
     assert (outcome.code, outcome.stdout) == (1, '') and outcome.stderr.startswith('ERROR: The output file ')

@@ -2,6 +2,7 @@
 
 Times, events and checkpoints: `tests/feed`.
 """
+
 from __future__ import annotations
 
 import base64
@@ -33,13 +34,44 @@ SUFFIX = str(CLOUD.suffix)
 DIRECTIONS = {'LRE', 'RLE', 'LRO', 'RLO', 'PDF', 'LRI', 'RLI', 'FSI', 'PDI'}
 some = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
-NUMBERS = st.integers() | st.floats() | st.just(10 ** 400)
+NUMBERS = st.integers() | st.floats() | st.just(10**400)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=4)
-PIECES = ['https://', 'http://', 'x', f'.{SUFFIX}', '/', '//', '\\', '@', ':', ':443', '?', '#', '%2f', '..', '.', '-',
-          '[::1]', 'evil.example', '/v1', '/v2', '/changefeed', '\n', '\t', ' ', '\u3002', '\u212a', '\x00', '0',
-          '\ud800', 'xn--']
+    st.none() | st.booleans() | NUMBERS | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=4,
+)
+PIECES = [
+    'https://',
+    'http://',
+    'x',
+    f'.{SUFFIX}',
+    '/',
+    '//',
+    '\\',
+    '@',
+    ':',
+    ':443',
+    '?',
+    '#',
+    '%2f',
+    '..',
+    '.',
+    '-',
+    '[::1]',
+    'evil.example',
+    '/v1',
+    '/v2',
+    '/changefeed',
+    '\n',
+    '\t',
+    ' ',
+    '\u3002',
+    '\u212a',
+    '\x00',
+    '0',
+    '\ud800',
+    'xn--',
+]
 URLS = st.lists(st.sampled_from(PIECES), max_size=7).map(''.join) | st.text()
 CLAIMS = ('exp', 'iat', 'aud', 'oid', 'scp', 'roles', 'idtyp', 'upn', 'xms_mirid', 'appid', 'tid', 'iss', 'sub')
 
@@ -65,8 +97,11 @@ def test_url_is_trusted_only_where_every_parser_reads_the_same_host(url: str) ->
 
 
 @some
-@given(st.text() | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode())
-       | st.lists(VALUES, max_size=5).map(encoded))
+@given(
+    st.text()
+    | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode())
+    | st.lists(VALUES, max_size=5).map(encoded)
+)
 def test_next_token_is_refused_or_asks_for_what_the_service_takes(text: str) -> None:
     try:
         token = NextToken.decoded(text)
@@ -76,10 +111,27 @@ def test_next_token_is_refused_or_asks_for_what_the_service_takes(text: str) -> 
     assert TimeSlice(token.ticks, token.end or token.ticks, 0, 200).parameters
 
 
-@pytest.mark.parametrize('content', [
-    [1, 0, 0, None], [1, 2 ** 63 - 1, 0, 0], [1, 2 ** 63, 0, 0], [1, 1, 2 ** 62, 0], [1, 1, 0, 2 ** 62], [1, 1, 1e3, 0],
-    [True, 1, 1, 1], [1, [1], 1, 1], [1, 1, 1], [1, 1, 1, 1, 1], {'1': 1}, 'abcd', None, 7, [1, 1, float('inf'), None]],
-    ids=repr)
+@pytest.mark.parametrize(
+    'content',
+    [
+        [1, 0, 0, None],
+        [1, 2**63 - 1, 0, 0],
+        [1, 2**63, 0, 0],
+        [1, 1, 2**62, 0],
+        [1, 1, 0, 2**62],
+        [1, 1, 1e3, 0],
+        [True, 1, 1, 1],
+        [1, [1], 1, 1],
+        [1, 1, 1],
+        [1, 1, 1, 1, 1],
+        {'1': 1},
+        'abcd',
+        None,
+        7,
+        [1, 1, float('inf'), None],
+    ],
+    ids=repr,
+)
 def test_next_token_of_another_content_is_borne(content: Any) -> None:
     try:
         token = NextToken.decoded(encoded(content))
@@ -89,8 +141,11 @@ def test_next_token_of_another_content_is_borne(content: Any) -> None:
 
 
 @some
-@given(st.text() | st.binary().map(lambda data: 'e30.' + base64.urlsafe_b64encode(data).decode() + '.c2ln')
-       | st.dictionaries(st.sampled_from(CLAIMS) | st.text(), VALUES).map(lambda claims: a_token(claims)))
+@given(
+    st.text()
+    | st.binary().map(lambda data: 'e30.' + base64.urlsafe_b64encode(data).decode() + '.c2ln')
+    | st.dictionaries(st.sampled_from(CLAIMS) | st.text(), VALUES).map(lambda claims: a_token(claims))
+)
 def test_token_file_is_described_or_refused(text: str) -> None:
     try:
         claims = decode_unverified(text)
@@ -112,9 +167,21 @@ def test_claims_bring_nothing_into_a_command_that_a_shell_would_read(claims: dic
 
 
 @some
-@given(VALUES | st.fixed_dictionaries({'properties': VALUES | st.fixed_dictionaries({
-    'serviceUrl': URLS | VALUES, 'authenticationConfiguration': VALUES | st.fixed_dictionaries({
-        'audiences': VALUES | st.lists(st.text())})})}))
+@given(
+    VALUES
+    | st.fixed_dictionaries(
+        {
+            'properties': VALUES
+            | st.fixed_dictionaries(
+                {
+                    'serviceUrl': URLS | VALUES,
+                    'authenticationConfiguration': VALUES
+                    | st.fixed_dictionaries({'audiences': VALUES | st.lists(st.text())}),
+                }
+            )
+        }
+    )
+)
 def test_answer_of_arm_is_texts_or_refused(body: Any) -> None:
     try:
         service = _service_of(body, 'id')
@@ -139,8 +206,14 @@ def test_duration_is_seconds_or_refused(text: str) -> None:
 
 
 @some
-@given(st.lists(st.dictionaries(st.sampled_from(['sequence', 'Timestamp', 'action', 'STATE', 'sopInstanceUid', 'x']),
-                                VALUES, min_size=1), min_size=1))
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(['sequence', 'Timestamp', 'action', 'STATE', 'sopInstanceUid', 'x']), VALUES, min_size=1
+        ),
+        min_size=1,
+    )
+)
 def test_table_of_events_is_printable_whatever_they_hold(events: list[dict[str, Any]]) -> None:
     assert all(is_harmless(cell) for row in changefeed_table(events) for cell in row.values())
 

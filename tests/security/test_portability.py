@@ -1,4 +1,5 @@
 """What only POSIX has stands beside the Windows way, or nowhere. Nothing of the product was tried on Windows."""
+
 from __future__ import annotations
 
 import ast
@@ -10,13 +11,19 @@ from tests.az.test_imports import READER, SKIN
 
 POSIX_MODULES = {'fcntl', 'grp', 'pty', 'pwd', 'resource', 'syslog', 'termios', 'tty'}
 POSIX_NAMES = {
-    'os': set("""O_CLOEXEC O_DIRECTORY O_NOCTTY O_NOFOLLOW O_SYNC chown fchdir fchmod fchown fork forkpty getegid
+    'os': set(
+        """O_CLOEXEC O_DIRECTORY O_NOCTTY O_NOFOLLOW O_SYNC chown fchdir fchmod fchown fork forkpty getegid
         geteuid getgid getpgid getpgrp getpriority getsid getuid killpg lchown mkfifo mknod nice pipe2 posix_fadvise
         posix_fallocate posix_spawn pread preadv pwrite pwritev sched_getaffinity sendfile setpgid setsid statvfs sync
-        sysconf uname wait waitpid""".split()),
-    'signal': set("""SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 SIGWINCH
-        alarm pause pthread_kill pthread_sigmask setitimer sigwait""".split()),
-    'time': {'clock_gettime', 'tzset'}, 'socket': {'AF_UNIX'}, 'select': {'epoll', 'kqueue', 'poll'},
+        sysconf uname wait waitpid""".split()
+    ),
+    'signal': set(
+        """SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 SIGWINCH
+        alarm pause pthread_kill pthread_sigmask setitimer sigwait""".split()
+    ),
+    'time': {'clock_gettime', 'tzset'},
+    'socket': {'AF_UNIX'},
+    'select': {'epoll', 'kqueue', 'poll'},
 }
 BESIDE = {
     'lock.py': ({'fcntl', 'os.pread'}, ('import msvcrt', "hasattr(os, 'pread')")),
@@ -39,12 +46,18 @@ def test_posix_names_stand_beside_the_windows_way(path: Path) -> None:
 @FILES
 def test_paths_of_posix_are_named_nowhere_else(path: Path) -> None:
     tree = ast.parse(path.read_text('utf-8'))
-    docstrings = {id(node.body[0].value) for node in ast.walk(tree)
-                  if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-                  and isinstance(node.body[0], ast.Expr)}
-    named = {start for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-             and id(node) not in docstrings for start in ('/dev/', '/proc/', '/tmp/', '/etc/', '/var/', '/bin/')
-             if start in node.value}
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and isinstance(node.body[0], ast.Expr)
+    }
+    named = {
+        start
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        for start in ('/dev/', '/proc/', '/tmp/', '/etc/', '/var/', '/bin/')
+        if start in node.value
+    }
     assert named == PATHS.get(path.name, set())
 
 
@@ -75,8 +88,16 @@ def posix_names(tree: ast.AST) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(('text', 'names'), [
-    ('import fcntl', {'fcntl'}), ('from os import fork', {'fork'}), ('import os\nos.getuid()', {'os.getuid'}),
-    ('signal.SIGKILL', {'signal.SIGKILL'}), ('getattr(os, "O_NOFOLLOW", 0)', set()), ('os.replace', set())])
+@pytest.mark.parametrize(
+    ('text', 'names'),
+    [
+        ('import fcntl', {'fcntl'}),
+        ('from os import fork', {'fork'}),
+        ('import os\nos.getuid()', {'os.getuid'}),
+        ('signal.SIGKILL', {'signal.SIGKILL'}),
+        ('getattr(os, "O_NOFOLLOW", 0)', set()),
+        ('os.replace', set()),
+    ],
+)
 def test_scan_finds_what_it_is_for(text: str, names: set[str]) -> None:
     assert posix_names(ast.parse(text)) == names

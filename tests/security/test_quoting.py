@@ -2,6 +2,7 @@
 
 An az.cmd gets its words from PowerShell unquoted where they hold no blank, and cmd.exe then reads them once more.
 """
+
 from __future__ import annotations
 
 import io
@@ -36,9 +37,21 @@ def test_query_of_an_example_survives_every_shell(query: str) -> None:
     assert survives(query)
 
 
-@pytest.mark.parametrize(('query', 'does'), [
-    ('objectId', True), ('"[a,b]"', True), ('"[a,b] | join(\' \', @)"', True), ("'[a]'", False), ('[a]', False),
-    ('"[?a==`1`]"', False), ('"a|b"', False), ('"[?a>b]"', False), ('"$a"', False), ('"%A%"', False)])
+@pytest.mark.parametrize(
+    ('query', 'does'),
+    [
+        ('objectId', True),
+        ('"[a,b]"', True),
+        ('"[a,b] | join(\' \', @)"', True),
+        ("'[a]'", False),
+        ('[a]', False),
+        ('"[?a==`1`]"', False),
+        ('"a|b"', False),
+        ('"[?a>b]"', False),
+        ('"$a"', False),
+        ('"%A%"', False),
+    ],
+)
 def test_survival_is_told(query: str, does: bool) -> None:
     assert survives(query) is does
 

@@ -1,4 +1,5 @@
 """A token is said nowhere but where it was asked for: not in logs, telemetry, tracebacks, children, nor files."""
+
 from __future__ import annotations
 
 import ast
@@ -28,7 +29,8 @@ from tests.security.test_hostile_service import ANSWERS, feed_with
 
 ISSUE = ('dicom', 'token', 'issue')
 COMMANDS = {
-    'issue': (*ISSUE, '--query', 'expires_on'), 'issue into a file': (*ISSUE, '--output-file', 'token'),
+    'issue': (*ISSUE, '--query', 'expires_on'),
+    'issue into a file': (*ISSUE, '--output-file', 'token'),
     'issue into a file that exists': (*ISSUE, '--output-file', 'present'),
     'issue into a folder that is missing': (*ISSUE, '--output-file', 'missing/token'),
     'issue for a short while': (*ISSUE, '--min-validity', '9d', '--query', 'expires_on'),
@@ -55,7 +57,8 @@ def children() -> Iterator[list[str]]:
     def note(event: str, arguments: Any) -> None:
         if is_watching and event in ('subprocess.Popen', 'os.exec', 'os.fork', 'os.posix_spawn', 'os.system'):
             started.append(f'{event} {arguments}')
-    sys.addaudithook(note)      # which nothing takes away again
+
+    sys.addaudithook(note)  # which nothing takes away again
     yield started
     is_watching = False
 
@@ -81,22 +84,32 @@ def test_command_says_no_token(debug: tuple[str, ...], command: tuple[str, ...],
 
 
 @pytest.mark.parametrize('name', ['an event', *REFUSALS])
-@pytest.mark.parametrize('how', [('--latest',), ('--stream',), ('--output-file', 'feed', '--checkpoint', 'check')],
-                         ids=['latest', 'stream', 'file'])
+@pytest.mark.parametrize(
+    'how',
+    [('--latest',), ('--stream',), ('--output-file', 'feed', '--checkpoint', 'check')],
+    ids=['latest', 'stream', 'file'],
+)
 def test_reading_says_no_token_and_its_telemetry_nothing_of_a_patient(
-        name: str, how: tuple[str, ...], az: Az, folder: Path, children: list[str]) -> None:
+    name: str, how: tuple[str, ...], az: Az, folder: Path, children: list[str]
+) -> None:
     uid = '1.2.826.0.1.3680043.8.498.424242'
     before = len(children)
-    with hostile(feed_with(sopInstanceUid=uid) if name == 'an event' else ANSWERS[name]) as (url, requests), \
-            telemetry_on() as payloads:
+    with (
+        hostile(feed_with(sopInstanceUid=uid) if name == 'an event' else ANSWERS[name]) as (url, requests),
+        telemetry_on() as payloads,
+    ):
         outcome = az('dicom', 'changefeed', '--debug', *own_server(url), *how)
         assert children[before:] == []
     assert holds(requests[0], TOKEN)
-    written = [path.read_text('utf-8', 'replace') for path in folder.rglob('*') if path.is_file()
-               and path.name != 'no-token']
+    written = [
+        path.read_text('utf-8', 'replace') for path in folder.rglob('*') if path.is_file() and path.name != 'no-token'
+    ]
     assert not any(holds(text, TOKEN) for text in (outcome.stdout, outcome.stderr, *payloads, *written))
-    assert not any(text in outcome.stderr.replace('\\', '') or text in payloads[0] for text in (uid, 'title'))\
-        or name == 'words with escapes' and 'title' not in payloads[0]
+    assert (
+        not any(text in outcome.stderr.replace('\\', '') or text in payloads[0] for text in (uid, 'title'))
+        or name == 'words with escapes'
+        and 'title' not in payloads[0]
+    )
 
 
 def with_locals(error: BaseException) -> str:
@@ -113,14 +126,21 @@ def raised_by(*command: str) -> BaseException:
     def note(error: BaseException) -> int:
         caught.append(error)
         return int(original(error))
+
     cli.exception_handler = note
     cli.invoke(list(command), out_file=io.StringIO())
     return caught[0]
 
 
-@pytest.mark.parametrize('command', [
-    (*ISSUE, '--output-file', 'present'), (*ISSUE, '--output-file', 'missing/token'),
-    ('dicom', 'changefeed', '--latest')], ids=['file exists', 'folder is missing', 'redirect'])
+@pytest.mark.parametrize(
+    'command',
+    [
+        (*ISSUE, '--output-file', 'present'),
+        (*ISSUE, '--output-file', 'missing/token'),
+        ('dicom', 'changefeed', '--latest'),
+    ],
+    ids=['file exists', 'folder is missing', 'redirect'],
+)
 def test_traceback_with_locals_shows_no_token(command: tuple[str, ...]) -> None:
     with hostile(ANSWERS['redirect to a file']) as (url, _):
         text = with_locals(raised_by(*command, *own_server(url)))
@@ -131,6 +151,7 @@ def test_unexpected_error_leaves_no_token_in_its_frames() -> None:
     def body() -> None:
         token = TOKEN
         raise LookupError(len(token))
+
     with pytest.raises(LookupError) as caught:
         try:
             body()
@@ -141,7 +162,7 @@ def test_unexpected_error_leaves_no_token_in_its_frames() -> None:
 
 class Tokens:
     def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> IssuedToken:
-        return IssuedToken(TOKEN, 'Bearer', 2 ** 40, 'tenant', None)
+        return IssuedToken(TOKEN, 'Bearer', 2**40, 'tenant', None)
 
 
 def test_reader_without_az_leaves_no_token_in_its_frames() -> None:
@@ -161,11 +182,22 @@ def test_product_starts_no_process_and_sets_no_variable(path: Path) -> None:
     """What is in a child's arguments or environment, others may see."""
     tree = ast.parse(path.read_text('utf-8'))
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    assert not calls & {'os.system', 'os.popen', 'os.execv', 'os.execvp', 'os.fork', 'os.posix_spawn', 'os.putenv',
-                        'os.environ.update', 'os.environ.setdefault'}
+    assert not calls & {
+        'os.system',
+        'os.popen',
+        'os.execv',
+        'os.execvp',
+        'os.fork',
+        'os.posix_spawn',
+        'os.putenv',
+        'os.environ.update',
+        'os.environ.setdefault',
+    }
     assert {call for call in calls if call.startswith('subprocess.')} <= {'subprocess.list2cmdline'}
-    assert not any(isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
-                   and ast.unparse(node.value) == 'os.environ' for node in ast.walk(tree))
+    assert not any(
+        isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == 'os.environ'
+        for node in ast.walk(tree)
+    )
     assert not imported_by(path) & {'multiprocessing', 'concurrent.futures.process'}
 
 

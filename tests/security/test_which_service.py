@@ -2,6 +2,7 @@
 
 The rule by itself: `tests/az/test_hosts.py`, `tests/az/test_service.py`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -39,17 +40,28 @@ def service_of(outcome: Outcome) -> str:
 
 
 @pytest.mark.parametrize('way', WAYS)
-@pytest.mark.parametrize(('defaults', 'typed', 'service'), [
-    ({'dicom_service_url': OTHER}, (), OTHER),
-    ({'dicom_service_url': OTHER}, NAMES, IMAGING),
-    ({'dicom_service_url': OTHER}, ('--service-url', IMAGING), IMAGING),
-    ({'dicom_service_url': OTHER, 'group': 'nonesuch'}, (), OTHER),
-    ({'group': 'nonesuch'}, ('--service-url', IMAGING + '/v2/'), IMAGING),
-    ({'group': 'imaging', 'dicom_service_url': OTHER}, NAMES, IMAGING),
-], ids=['default', 'names beat it', 'URL beats it', 'group alone says nothing', 'group and URL', 'group and names'])
+@pytest.mark.parametrize(
+    ('defaults', 'typed', 'service'),
+    [
+        ({'dicom_service_url': OTHER}, (), OTHER),
+        ({'dicom_service_url': OTHER}, NAMES, IMAGING),
+        ({'dicom_service_url': OTHER}, ('--service-url', IMAGING), IMAGING),
+        ({'dicom_service_url': OTHER, 'group': 'nonesuch'}, (), OTHER),
+        ({'group': 'nonesuch'}, ('--service-url', IMAGING + '/v2/'), IMAGING),
+        ({'group': 'imaging', 'dicom_service_url': OTHER}, NAMES, IMAGING),
+    ],
+    ids=['default', 'names beat it', 'URL beats it', 'group alone says nothing', 'group and URL', 'group and names'],
+)
 def test_service_is_the_one_that_was_meant(
-        way: str, defaults: dict[str, str], typed: tuple[str, ...], service: str, az: Az, in_the_cloud: Emulator,
-        config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    way: str,
+    defaults: dict[str, str],
+    typed: tuple[str, ...],
+    service: str,
+    az: Az,
+    in_the_cloud: Emulator,
+    config_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     configure(config_folder, monkeypatch, way, **defaults)
     in_the_cloud.journal.clear()
     assert service_of(az('dicom', 'check-access', *typed)) == service
@@ -61,8 +73,14 @@ def test_service_is_the_one_that_was_meant(
 @pytest.mark.parametrize('url', OWN)
 @pytest.mark.parametrize('command', ['changefeed', 'check-access'])
 def test_configured_server_of_ones_own_gets_no_token(
-        way: str, url: str, command: str, az: Az, identity: IdentityEndpoint, config_folder: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    way: str,
+    url: str,
+    command: str,
+    az: Az,
+    identity: IdentityEndpoint,
+    config_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     configure(config_folder, monkeypatch, way, dicom_service_url=url)
     outcome = az('dicom', command, '--resource', 'api://own')
     assert (outcome.code, identity.resources) == (1, [])
@@ -78,19 +96,35 @@ def resource(in_the_cloud: Emulator) -> Iterator[DicomResource]:
     found.service_url, found.audiences = url, audiences
 
 
-@pytest.mark.parametrize('url', [
-    *OWN, f'{IMAGING}@evil.example', f'{IMAGING}.evil.example', f'{IMAGING}:8443', f'{IMAGING}/?x', f'{IMAGING}#x',
-    'http://contoso-imaging.dicom.azurehealthcareapis.com', 'https://x.dicom.azurehealthcareapis.us', '', ' ',
-    '\x1b[2J'], ids=ascii)
+@pytest.mark.parametrize(
+    'url',
+    [
+        *OWN,
+        f'{IMAGING}@evil.example',
+        f'{IMAGING}.evil.example',
+        f'{IMAGING}:8443',
+        f'{IMAGING}/?x',
+        f'{IMAGING}#x',
+        'http://contoso-imaging.dicom.azurehealthcareapis.com',
+        'https://x.dicom.azurehealthcareapis.us',
+        '',
+        ' ',
+        '\x1b[2J',
+    ],
+    ids=ascii,
+)
 def test_foreign_url_of_resource_manager_gets_no_token(
-        url: str, az: Az, resource: DicomResource, in_the_cloud: Emulator) -> None:
+    url: str, az: Az, resource: DicomResource, in_the_cloud: Emulator
+) -> None:
     resource.service_url = url
     in_the_cloud.journal.clear()
     for more in ((), ('--resource', 'api://own')):
         outcome = az('dicom', 'changefeed', *NAMES, '--resource-group', 'imaging', *more)
         assert outcome.code == 1 and outcome.stderr.startswith('ERROR: ') and 'Traceback' not in outcome.stderr
     assert {request.host for request in in_the_cloud.journal.requests} <= {
-        'management.azure.com', f'127.0.0.1:{in_the_cloud.port}'}
+        'management.azure.com',
+        f'127.0.0.1:{in_the_cloud.port}',
+    }
 
 
 def test_group_that_breaks_out_of_its_place_in_the_address_stays_in_it(az: Az, in_the_cloud: Emulator) -> None:
@@ -101,18 +135,27 @@ def test_group_that_breaks_out_of_its_place_in_the_address_stays_in_it(az: Az, i
     assert asked and all('a=b' not in request.query for request in asked)
 
 
-@pytest.mark.parametrize('command', [
-    ('token', 'issue'), ('token', 'show-claims'), ('changefeed', '--service-url', IMAGING),
-    ('check-access', '--service-url', IMAGING)], ids=' '.join)
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('token', 'issue'),
+        ('token', 'show-claims'),
+        ('changefeed', '--service-url', IMAGING),
+        ('check-access', '--service-url', IMAGING),
+    ],
+    ids=' '.join,
+)
 def test_nothing_is_sent_where_certificates_are_not_checked(
-        command: tuple[str, ...], az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    command: tuple[str, ...], az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv('AZURE_CLI_DISABLE_CONNECTION_VERIFICATION', '1')
     outcome = az('dicom', *command)
     assert (outcome.code, identity.resources) == (1, []) and 'REQUESTS_CA_BUNDLE' in outcome.stderr
 
 
 def test_netrc_does_not_take_the_place_of_the_token(
-        az: Az, identity: IdentityEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    az: Az, identity: IdentityEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / 'netrc').write_text('machine 127.0.0.1 login somebody password something\n')
     (tmp_path / 'netrc').chmod(0o600)
     monkeypatch.setenv('NETRC', str(tmp_path / 'netrc'))

@@ -1,4 +1,5 @@
 """Fixtures of the emulator's own tests: a running emulator, a client in its cloud, and the real az."""
+
 from __future__ import annotations
 
 import os
@@ -12,7 +13,7 @@ import requests
 
 from tests.emulator.cloud import Emulator
 
-RunAz = Callable[..., "subprocess.CompletedProcess[str]"]
+RunAz = Callable[..., 'subprocess.CompletedProcess[str]']
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def client(emulator: Emulator) -> Iterator[requests.Session]:
     """A session that goes through the emulator's proxy and trusts its CA, whatever the environment says."""
     with requests.Session() as session:
         session.trust_env = False
-        session.proxies = {"https": emulator.proxy_url}
+        session.proxies = {'https': emulator.proxy_url}
         session.verify = str(emulator.ca_file)
         yield session
 
@@ -37,15 +38,18 @@ def az(emulator: Emulator, tmp_path: Path) -> RunAz:
 
     def run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         own = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "AZURE_CONFIG_DIR": str(tmp_path / "azure"),
-            "AZURE_CORE_COLLECT_TELEMETRY": "false",
+            'PATH': os.environ['PATH'],
+            'HOME': str(tmp_path),
+            'AZURE_CONFIG_DIR': str(tmp_path / 'azure'),
+            'AZURE_CORE_COLLECT_TELEMETRY': 'false',
         }
         return subprocess.run(
-            [sys.executable, "-m", "azure.cli", *arguments],
+            [sys.executable, '-m', 'azure.cli', *arguments],
             env={**own, **(emulator.environment if environment is None else environment)},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     return run

@@ -66,8 +66,13 @@ def service(clock: Clock) -> DicomService:
 
 @pytest.fixture
 def guarded(clock: Clock) -> DicomService:
-    return DicomService(verify=verify, journal=Journal(), host='dicom.example', store=FeedStore(clock=clock),
-                        role_assignments={'reader': {READER}, 'owner': {OWNER}})
+    return DicomService(
+        verify=verify,
+        journal=Journal(),
+        host='dicom.example',
+        store=FeedStore(clock=clock),
+        role_assignments={'reader': {READER}, 'owner': {OWNER}},
+    )
 
 
 def get(service: DicomService, path: str, *, token: str | None = None, **parameters: object) -> Response:
@@ -101,6 +106,7 @@ def round_trip(instant: int) -> str:
 
 # 10.1
 
+
 def test_e1_latest_after_the_first(service: DicomService) -> None:
     service.store.create(instance(1))
     latest = events(service, '/v1/changefeed/latest')
@@ -123,16 +129,28 @@ def test_e3_v1_list_from_an_offset_has_metadata(service: DicomService) -> None:
     assert all('00080018' in event['metadata'] for event in listed)
 
 
-@pytest.mark.parametrize('window, page, expected', [
-    ({'startTime': round_trip(T1), 'endTime': END_OF_TIME}, {'offset': 0, 'limit': 10}, [1, 2, 3]),
-    ({'endTime': round_trip(T1)}, {'offset': 0, 'limit': 100}, []),
-    ({'startTime': round_trip(T1 + SECOND // 3)}, {'offset': 2, 'limit': 100}, []),
-    ({'startTime': round_trip(T1 + SECOND * 2 // 3 + 10_000)}, {}, []),
-    *(({'startTime': round_trip(T1), 'endTime': END_OF_TIME}, {'offset': offset, 'limit': 1}, expected)
-      for offset, expected in enumerate([[1], [2], [3], []])),
-    *(({'startTime': round_trip(T1), 'endTime': round_trip(T1 + SECOND * 2 // 3)}, {'offset': offset, 'limit': 1},
-       expected) for offset, expected in enumerate([[1], [2], []])),
-], ids=['E4', 'E5', 'E6', 'E7', 'E8-0', 'E8-1', 'E8-2', 'E8-3', 'E9-0', 'E9-1', 'E9-2'])
+@pytest.mark.parametrize(
+    'window, page, expected',
+    [
+        ({'startTime': round_trip(T1), 'endTime': END_OF_TIME}, {'offset': 0, 'limit': 10}, [1, 2, 3]),
+        ({'endTime': round_trip(T1)}, {'offset': 0, 'limit': 100}, []),
+        ({'startTime': round_trip(T1 + SECOND // 3)}, {'offset': 2, 'limit': 100}, []),
+        ({'startTime': round_trip(T1 + SECOND * 2 // 3 + 10_000)}, {}, []),
+        *(
+            ({'startTime': round_trip(T1), 'endTime': END_OF_TIME}, {'offset': offset, 'limit': 1}, expected)
+            for offset, expected in enumerate([[1], [2], [3], []])
+        ),
+        *(
+            (
+                {'startTime': round_trip(T1), 'endTime': round_trip(T1 + SECOND * 2 // 3)},
+                {'offset': offset, 'limit': 1},
+                expected,
+            )
+            for offset, expected in enumerate([[1], [2], []])
+        ),
+    ],
+    ids=['E4', 'E5', 'E6', 'E7', 'E8-0', 'E8-1', 'E8-2', 'E8-3', 'E9-0', 'E9-1', 'E9-2'],
+)
 def test_v2_windows(service: DicomService, window: dict[str, str], page: dict[str, int], expected: list[int]) -> None:
     store_three(service)
     assert sequences(service, '/v2/changefeed', **window, **page) == expected
@@ -150,8 +168,11 @@ def test_e10_search_loop_finds_the_first(service: DicomService) -> None:
 
 def test_e11_v2_latest_through_store_delete_store(service: DicomService) -> None:
     seen = []
-    for step in (lambda: service.store.create(instance(1)), lambda: service.store.delete('1.2'),
-                 lambda: service.store.create(instance(1))):
+    for step in (
+        lambda: service.store.create(instance(1)),
+        lambda: service.store.delete('1.2'),
+        lambda: service.store.create(instance(1)),
+    ):
         step()
         latest = events(service, '/v2/changefeed/latest')
         seen.append((latest['action'], latest['state'], 'metadata' in latest))
@@ -189,33 +210,64 @@ LATER = '2023-04-26T11:24:40.9025193-07:00'
 NO_ZONE = '2023-04-26T11:23:40.9025193'
 
 
-@pytest.mark.parametrize('start, end', [
-    ('foo', VALID), (VALID, 'bar'), (NO_ZONE, VALID), (VALID, NO_ZONE), (VALID, VALID), (LATER, VALID),
-], ids=['E15 bad start', 'E15 bad end', 'E15 start without zone', 'E15 end without zone', 'E15 equal',
-        'E15 start after end'])
+@pytest.mark.parametrize(
+    'start, end',
+    [
+        ('foo', VALID),
+        (VALID, 'bar'),
+        (NO_ZONE, VALID),
+        (VALID, NO_ZONE),
+        (VALID, VALID),
+        (LATER, VALID),
+    ],
+    ids=[
+        'E15 bad start',
+        'E15 bad end',
+        'E15 start without zone',
+        'E15 end without zone',
+        'E15 equal',
+        'E15 start after end',
+    ],
+)
 def test_bad_times(service: DicomService, start: str, end: str) -> None:
     assert get(service, '/v2/changefeed', startTime=start, endTime=end).status == 400
 
 
-@pytest.mark.parametrize('limit, offset, metadata', [
-    ('-1', '0', 'true'), ('0', '0', 'true'), ('blah', '0', 'true'), ('1', '-1', 'true'),
-    ('1', '92233720368547758070', 'true'), ('1', 'blah', 'true'), ('1', '0', '0'), ('1', '0', 'true-ish'),
-    ('1', '0', 'boolean'),
-], ids=lambda value: f'E16 {value}')
+@pytest.mark.parametrize(
+    'limit, offset, metadata',
+    [
+        ('-1', '0', 'true'),
+        ('0', '0', 'true'),
+        ('blah', '0', 'true'),
+        ('1', '-1', 'true'),
+        ('1', '92233720368547758070', 'true'),
+        ('1', 'blah', 'true'),
+        ('1', '0', '0'),
+        ('1', '0', 'true-ish'),
+        ('1', '0', 'boolean'),
+    ],
+    ids=lambda value: f'E16 {value}',
+)
 def test_bad_parameters(service: DicomService, limit: str, offset: str, metadata: str) -> None:
     response = get(service, '/v2/changefeed', limit=limit, offset=offset, includeMetadata=metadata)
     assert (response.status, response.headers['Content-Type']) == (400, 'text/plain; charset=utf-8')
 
 
-@pytest.mark.parametrize('path, query', [
-    ('/v1/changefeed', {'limit': 101}), ('/v2/changefeed', {'limit': 201}),
-    ('/v2/changefeed/latest', {'includeMetadata': 'asdf'}),
-], ids=['E17', 'E18', 'E19'])
+@pytest.mark.parametrize(
+    'path, query',
+    [
+        ('/v1/changefeed', {'limit': 101}),
+        ('/v2/changefeed', {'limit': 201}),
+        ('/v2/changefeed/latest', {'includeMetadata': 'asdf'}),
+    ],
+    ids=['E17', 'E18', 'E19'],
+)
 def test_limits(service: DicomService, path: str, query: dict[str, Any]) -> None:
     assert get(service, path, **query).status == 400
 
 
 # 10.2
+
 
 def test_e20_reader_gets_latest(guarded: DicomService) -> None:
     guarded.store.create(instance(1))
@@ -229,7 +281,8 @@ def test_e21_no_token(guarded: DicomService) -> None:
     assert (response.status, response.body) == (401, b'')
     assert response.headers['WWW-Authenticate'] == (
         'Bearer authorization_uri="https://login.microsoftonline.com/common", '
-        f'resource_id="{audience}", realm="{audience}"')
+        f'resource_id="{audience}", realm="{audience}"'
+    )
 
 
 def test_e22_partition(service: DicomService) -> None:
@@ -251,6 +304,7 @@ def test_e25_health_check(guarded: DicomService) -> None:
 
 # 10.4
 
+
 def test_u1_v1_defaults(service: DicomService) -> None:
     for _ in range(120):
         service.store.create()
@@ -269,21 +323,28 @@ def test_u1_v2_defaults(service: DicomService) -> None:
 @pytest.mark.parametrize('path', ['/v1/changefeed', '/v2/changefeed'], ids=['U1 v1', 'U1 v2'])
 def test_large_offsets_pass(service: DicomService, path: str) -> None:
     service.store.create()
-    assert events(service, path, offset=2 ** 31 + 5) == []
+    assert events(service, path, offset=2**31 + 5) == []
 
 
-@pytest.mark.parametrize('window, expected', [
-    ({'startTime': round_trip(T1 + SECOND // 3)}, [2, 3]), ({'endTime': round_trip(T1 + SECOND // 3)}, [1]),
-    ({'startTime': ' ', 'endTime': ''}, [1, 2, 3]),
-], ids=['U1 no end', 'U1 no start', 'U1 blank'])
+@pytest.mark.parametrize(
+    'window, expected',
+    [
+        ({'startTime': round_trip(T1 + SECOND // 3)}, [2, 3]),
+        ({'endTime': round_trip(T1 + SECOND // 3)}, [1]),
+        ({'startTime': ' ', 'endTime': ''}, [1, 2, 3]),
+    ],
+    ids=['U1 no end', 'U1 no start', 'U1 blank'],
+)
 def test_missing_bounds(service: DicomService, window: dict[str, str], expected: list[int]) -> None:
     store_three(service)
     assert sequences(service, '/v2/changefeed', **window) == expected
 
 
-@pytest.mark.parametrize('version, expected', [
-    ('1.0-prerelease', 2), ('1-PreRelease', 2), ('1', 2), ('1.0', 2), ('2', 1), ('2.0', 1)],
-    ids=lambda value: f'U2 {value}')
+@pytest.mark.parametrize(
+    'version, expected',
+    [('1.0-prerelease', 2), ('1-PreRelease', 2), ('1', 2), ('1.0', 2), ('2', 1), ('2.0', 1)],
+    ids=lambda value: f'U2 {value}',
+)
 def test_latest_by_version(service: DicomService, version: str, expected: int) -> None:
     service.store.create(ticks=T1 + SECOND)
     service.store.create(ticks=T1)
@@ -305,13 +366,22 @@ def test_u3_metadata_reads(service: DicomService) -> None:
 U4 = ticks.parse('2023-04-26T18:23:40Z')
 
 
-@pytest.mark.parametrize('text, fraction', [
-    ('2023-04-26T11:23:40.9025193-07:00', 9_025_193), ('2023-04-26T11:23:40.902519-07:0', 9_025_190),
-    ('2023-04-26T11:23:40.90251-07', 9_025_100), ('2023-04-27T01:23:40.9025+7:00', 9_025_000),
-    ('2023-04-27T01:23:40.902+7:0', 9_020_000), ('2023-04-27T01:23:40.90+7', 9_000_000),
-    ('2023-04-26T18:23:40.9Z', 9_000_000), ('2023-04-26T18:23:40Z', 0), ('Wed, 26 Apr 2023 18:23:40 GMT', 0),
-    ('2023-04-26T18:23:40.90251935Z', 9_025_194),
-], ids=lambda value: f'U4 {value}')
+@pytest.mark.parametrize(
+    'text, fraction',
+    [
+        ('2023-04-26T11:23:40.9025193-07:00', 9_025_193),
+        ('2023-04-26T11:23:40.902519-07:0', 9_025_190),
+        ('2023-04-26T11:23:40.90251-07', 9_025_100),
+        ('2023-04-27T01:23:40.9025+7:00', 9_025_000),
+        ('2023-04-27T01:23:40.902+7:0', 9_020_000),
+        ('2023-04-27T01:23:40.90+7', 9_000_000),
+        ('2023-04-26T18:23:40.9Z', 9_000_000),
+        ('2023-04-26T18:23:40Z', 0),
+        ('Wed, 26 Apr 2023 18:23:40 GMT', 0),
+        ('2023-04-26T18:23:40.90251935Z', 9_025_194),
+    ],
+    ids=lambda value: f'U4 {value}',
+)
 def test_times_accepted(text: str, fraction: int, service: DicomService) -> None:
     expected = U4 + fraction
     service.store.create(ticks=expected - 1)
@@ -319,12 +389,23 @@ def test_times_accepted(text: str, fraction: int, service: DicomService) -> None
     assert sequences(service, '/v2/changefeed', startTime=text) == [2]
 
 
-@pytest.mark.parametrize('text, message', [
-    ('foo', ''), ('bar', ''), ('2023-04-26T11:23:40X', ''), ('2023-04-26T11:23:40+101:00', ''),
-    ('2023-04-26T11:23:40 07:00', ''), ('2023-02-30T00:00:00Z', ''), ('Thu, 26 Apr 2023 18:23:40 GMT', ''),
-    ('0001-01-01T00:00:00+01:00', ''),
-    (NO_ZONE, 'zone'), ('4/26/2023 5:38:06 PM', 'zone'), ('2023-04-26', 'zone'),
-], ids=lambda value: f'U4 {value}')
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('foo', ''),
+        ('bar', ''),
+        ('2023-04-26T11:23:40X', ''),
+        ('2023-04-26T11:23:40+101:00', ''),
+        ('2023-04-26T11:23:40 07:00', ''),
+        ('2023-02-30T00:00:00Z', ''),
+        ('Thu, 26 Apr 2023 18:23:40 GMT', ''),
+        ('0001-01-01T00:00:00+01:00', ''),
+        (NO_ZONE, 'zone'),
+        ('4/26/2023 5:38:06 PM', 'zone'),
+        ('2023-04-26', 'zone'),
+    ],
+    ids=lambda value: f'U4 {value}',
+)
 def test_times_rejected(text: str, message: str, service: DicomService) -> None:
     response = get(service, '/v2/changefeed', endTime=text)
     assert response.status == 400 and "'EndTime'" in response.body.decode()
@@ -337,13 +418,22 @@ def test_u4_bare_plus_is_a_blank(service: DicomService) -> None:
     assert service.respond(Request('/v2/changefeed', 'startTime=2024-05-01T10:20:30%2B00:00')).status == 200
 
 
-@pytest.mark.parametrize('path, query, key', [
-    ('/v1/changefeed', 'limit=101', 'limit'), ('/v1/changefeed', 'offset=-1', 'offset'),
-    ('/v2/changefeed', 'limit=201', 'Limit'), ('/v2/changefeed', 'offset=-1', 'Offset'),
-    ('/v2/changefeed', 'startTime=x', 'StartTime'), ('/v1/changefeed', 'includemetadata=0', 'includeMetadata'),
-    ('/v1/changefeed', 'offset=', 'offset'), ('/v1/changefeed', 'limit=', 'limit'),
-    ('/v1/changefeed', 'includeMetadata=', 'includeMetadata'), ('/v1/changefeed', 'limit=x&offset=y', 'offset'),
-], ids=lambda value: f'U5 {value}')
+@pytest.mark.parametrize(
+    'path, query, key',
+    [
+        ('/v1/changefeed', 'limit=101', 'limit'),
+        ('/v1/changefeed', 'offset=-1', 'offset'),
+        ('/v2/changefeed', 'limit=201', 'Limit'),
+        ('/v2/changefeed', 'offset=-1', 'Offset'),
+        ('/v2/changefeed', 'startTime=x', 'StartTime'),
+        ('/v1/changefeed', 'includemetadata=0', 'includeMetadata'),
+        ('/v1/changefeed', 'offset=', 'offset'),
+        ('/v1/changefeed', 'limit=', 'limit'),
+        ('/v1/changefeed', 'includeMetadata=', 'includeMetadata'),
+        ('/v1/changefeed', 'limit=x&offset=y', 'offset'),
+    ],
+    ids=lambda value: f'U5 {value}',
+)
 def test_message_names_the_parameter(service: DicomService, path: str, query: str, key: str) -> None:
     body = service.respond(Request(path, query)).body.decode()
     assert re.findall(r"'(\w+)'", body)[0] == key
@@ -354,8 +444,9 @@ def test_u5_brackets_are_escaped(service: DicomService) -> None:
     assert 'a&gt;' in body
 
 
-@pytest.mark.parametrize('status, text', [(500, SERVER_ERROR_TEXT), (503, DATA_STORE_TEXT)],
-                         ids=['U6 missing blob', 'U6 broken blob'])
+@pytest.mark.parametrize(
+    'status, text', [(500, SERVER_ERROR_TEXT), (503, DATA_STORE_TEXT)], ids=['U6 missing blob', 'U6 broken blob']
+)
 def test_poisoned_page(service: DicomService, status: int, text: str) -> None:
     service.store.create()
     service.store.poison(1, status=status)
@@ -377,11 +468,24 @@ def test_u8_skipped_sequences_leave_a_page_empty(service: DicomService) -> None:
 
 # Sections 1 to 5
 
-@pytest.mark.parametrize('path, status', [
-    ('/v1/changefeed', 200), ('/V2/ChangeFeed/', 200), ('/v1.0-prerelease/changefeed', 200), ('/v2.0/changefeed', 200),
-    ('/v3/changefeed', 400), ('/v2.1/changefeed', 400), ('/v1-beta/changefeed/latest', 400), ('/vfoo/changefeed', 404),
-    ('/changefeed', 404), ('/v2/partitions/north/changefeed', 404), ('/v2/changefeed/first', 404), ('/', 404),
-])
+
+@pytest.mark.parametrize(
+    'path, status',
+    [
+        ('/v1/changefeed', 200),
+        ('/V2/ChangeFeed/', 200),
+        ('/v1.0-prerelease/changefeed', 200),
+        ('/v2.0/changefeed', 200),
+        ('/v3/changefeed', 400),
+        ('/v2.1/changefeed', 400),
+        ('/v1-beta/changefeed/latest', 400),
+        ('/vfoo/changefeed', 404),
+        ('/changefeed', 404),
+        ('/v2/partitions/north/changefeed', 404),
+        ('/v2/changefeed/first', 404),
+        ('/', 404),
+    ],
+)
 def test_routes(service: DicomService, path: str, status: int) -> None:
     response = get(service, path)
     assert response.status == status
@@ -424,7 +528,8 @@ def test_entry_to_the_letter(service: DicomService) -> None:
         '[{"sequence":1,"partitionName":"Microsoft.Default","filePath":"DICOM/Microsoft.Default/1_1.dcm",'
         '"studyInstanceUid":"1.2","seriesInstanceUid":"1.2.1","sopInstanceUid":"1.2.1.7","action":"Create",'
         '"timestamp":"2024-05-01T10:20:30.12345+00:00","state":"Current",'
-        '"metadata":{"00100010":{"vr":"PN","Value":[{"Alphabetic":"Jörg"}]}}}]')
+        '"metadata":{"00100010":{"vr":"PN","Value":[{"Alphabetic":"Jörg"}]}}}]'
+    )
 
 
 @pytest.mark.parametrize('fraction, text', [(0, ':30+00:00'), (1, ':30.0000001+00:00'), (5_000_000, ':30.5+00:00')])
@@ -453,9 +558,9 @@ def test_integers_with_a_plus_and_blanks(service: DicomService) -> None:
 
 
 def test_offset_beyond_64_bits_is_the_databases_failure(service: DicomService) -> None:
-    response = get(service, '/v1/changefeed', offset=2 ** 63 - 5)
+    response = get(service, '/v1/changefeed', offset=2**63 - 5)
     assert (response.status, response.body.decode()) == (503, DATA_STORE_TEXT)
-    assert get(service, '/v2/changefeed', offset=2 ** 63 - 1).body == b'[]'
+    assert get(service, '/v2/changefeed', offset=2**63 - 1).body == b'[]'
 
 
 def test_end_before_start_names_the_start(service: DicomService) -> None:
@@ -463,10 +568,13 @@ def test_end_before_start_names_the_start(service: DicomService) -> None:
     assert 'startTime' in body
 
 
-@pytest.mark.parametrize('token, error', [
-    ('expired', ', error="invalid_token", error_description="The token expired"'),
-    ('revoked', ', error="insufficient_claims", claims="'),
-])
+@pytest.mark.parametrize(
+    'token, error',
+    [
+        ('expired', ', error="invalid_token", error_description="The token expired"'),
+        ('revoked', ', error="insufficient_claims", claims="'),
+    ],
+)
 def test_bad_token_is_challenged(guarded: DicomService, token: str, error: str) -> None:
     response = get(guarded, '/v1/changefeed', token=token)
     assert response.status == 401 and error in response.headers['WWW-Authenticate']
@@ -478,10 +586,17 @@ def test_claims_challenge_is_base64_of_the_claims(guarded: DicomService) -> None
     assert claims['access_token']['nbf']['essential'] is True
 
 
-@pytest.mark.parametrize('query, token, status', [
-    ('limit=x&a=<', None, 400), ('limit=x', None, 401), ('limit=x', 'stranger', 400), ('', 'stranger', 403),
-    ('', 'reader', 200),
-], ids=['bracket', 'no token', 'parameter', 'role', 'all well'])
+@pytest.mark.parametrize(
+    'query, token, status',
+    [
+        ('limit=x&a=<', None, 400),
+        ('limit=x', None, 401),
+        ('limit=x', 'stranger', 400),
+        ('', 'stranger', 403),
+        ('', 'reader', 200),
+    ],
+    ids=['bracket', 'no token', 'parameter', 'role', 'all well'],
+)
 def test_order_of_checks(guarded: DicomService, query: str, token: str | None, status: int) -> None:
     headers = {} if token is None else {'authorization': f'bearer {token}'}
     assert guarded.respond(Request('/v2/changefeed', query, headers=headers)).status == status
@@ -504,6 +619,7 @@ def test_role_is_felt_after_some_time(guarded: DicomService, clock: Clock) -> No
 def test_errors_of_verify_are_not_swallowed(clock: Clock) -> None:
     def broken(token: str) -> dict[str, object]:
         raise KeyError(token)
+
     service = DicomService(verify=broken, journal=Journal(), host='dicom.example')
     with pytest.raises(KeyError):
         get(service, '/v1/changefeed', token='x')

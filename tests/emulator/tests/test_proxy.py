@@ -1,4 +1,5 @@
 """The port: what is let through, what is refused, and what the journal says of it."""
+
 from __future__ import annotations
 
 import contextlib
@@ -12,26 +13,26 @@ import requests
 
 from tests.emulator.cloud import Emulator
 
-OPENID = "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"
+OPENID = 'https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration'
 
 
 def test_known_host_is_answered_over_tls_with_a_date(client: requests.Session) -> None:
     answer = client.get(OPENID)
     assert answer.status_code == 200
-    assert answer.headers["date"].endswith("GMT")
+    assert answer.headers['date'].endswith('GMT')
 
 
 def test_unknown_host_is_refused_and_noted(emulator: Emulator, client: requests.Session) -> None:
-    with pytest.raises(requests.exceptions.ProxyError, match="403"):
-        client.get("https://example.com/")
-    assert emulator.journal.refused_hosts == ["example.com"]
-    assert emulator.journal.hosts == {"example.com"}
+    with pytest.raises(requests.exceptions.ProxyError, match='403'):
+        client.get('https://example.com/')
+    assert emulator.journal.refused_hosts == ['example.com']
+    assert emulator.journal.hosts == {'example.com'}
 
 
 def test_other_port_of_a_known_host_is_refused(emulator: Emulator, client: requests.Session) -> None:
-    with pytest.raises(requests.exceptions.ProxyError, match="403"):
-        client.get("https://management.azure.com:8443/")
-    assert emulator.journal.refused_hosts == ["management.azure.com:8443"]
+    with pytest.raises(requests.exceptions.ProxyError, match='403'):
+        client.get('https://management.azure.com:8443/')
+    assert emulator.journal.refused_hosts == ['management.azure.com:8443']
 
 
 def test_certificate_is_for_the_host_and_not_trusted_without_the_ca(client: requests.Session) -> None:
@@ -41,16 +42,17 @@ def test_certificate_is_for_the_host_and_not_trusted_without_the_ca(client: requ
 
 
 def test_request_that_ends_the_handshake_is_not_lost(emulator: Emulator) -> None:
-    with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as plain:
-        plain.sendall(b"CONNECT management.azure.com:443 HTTP/1.1\r\n\r\n")
-        assert b" 200 " in plain.recv(1024)
+    with socket.create_connection(('127.0.0.1', emulator.port), timeout=5) as plain:
+        plain.sendall(b'CONNECT management.azure.com:443 HTTP/1.1\r\n\r\n')
+        assert b' 200 ' in plain.recv(1024)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = ssl.create_default_context(cafile=str(emulator.ca_file)).wrap_bio(
-            incoming, outgoing, server_hostname="management.azure.com")
+            incoming, outgoing, server_hostname='management.azure.com'
+        )
         _handshake_until_finished(tls, incoming, outgoing, plain)
-        tls.write(b"GET /tenants HTTP/1.1\r\nHost: management.azure.com\r\n\r\n")
+        tls.write(b'GET /tenants HTTP/1.1\r\nHost: management.azure.com\r\n\r\n')
         plain.sendall(outgoing.read())  # the client's Finished and its request in one segment
-        assert b"MissingApiVersionParameter" in _read_until(tls, incoming, plain, b"}")
+        assert b'MissingApiVersionParameter' in _read_until(tls, incoming, plain, b'}')
 
 
 def test_connection_is_kept_alive_and_shared_by_many_requests(emulator: Emulator, client: requests.Session) -> None:
@@ -61,21 +63,25 @@ def test_connection_is_kept_alive_and_shared_by_many_requests(emulator: Emulator
 
 
 def test_journal_shows_the_request(emulator: Emulator, client: requests.Session) -> None:
-    answer = client.get(OPENID + "?x=1", headers={"X-Probe": "here"})
+    answer = client.get(OPENID + '?x=1', headers={'X-Probe': 'here'})
     (request,) = emulator.journal.requests
     assert (request.host, request.method, request.query, request.status) == (
-        "login.microsoftonline.com", "GET", "x=1", 200)
-    assert request.headers["x-probe"] == "here"
+        'login.microsoftonline.com',
+        'GET',
+        'x=1',
+        200,
+    )
+    assert request.headers['x-probe'] == 'here'
     assert request.body_size == len(answer.content)
 
 
 def test_stop_does_not_wait_for_open_connections(emulator: Emulator) -> None:
-    with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as idle:
+    with socket.create_connection(('127.0.0.1', emulator.port), timeout=5) as idle:
         begin = time.monotonic()
         emulator.stop()
         assert time.monotonic() - begin < 1
         with contextlib.suppress(ConnectionResetError):
-            assert idle.recv(1) == b""
+            assert idle.recv(1) == b''
 
 
 def _handshake_until_finished(
@@ -91,7 +97,7 @@ def _handshake_until_finished(
 
 
 def _read_until(tls: ssl.SSLObject, incoming: ssl.MemoryBIO, plain: socket.socket, end: bytes) -> bytes:
-    answer = b""
+    answer = b''
     while not answer.endswith(end):
         try:
             answer += tls.read()

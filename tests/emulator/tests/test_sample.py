@@ -77,6 +77,6 @@ def test_sample_metadata_has_what_readers_stumble_over() -> None:
     texts = [row.metadata or '' for row in sample_feed(500, end_ticks=END)]
     metadata = json.loads(texts[-1])
     assert any('Ideographic' in text and '山田' in text for text in texts)
-    assert metadata['00720083']['Value'][0] > 2 ** 63 and metadata['00720082']['Value'][0] < -2 ** 62
+    assert metadata['00720083']['Value'][0] > 2**63 and metadata['00720082']['Value'][0] < -(2**62)
     assert isinstance(metadata['00200013']['Value'][0], int) and isinstance(metadata['00201041']['Value'][0], str)
     assert metadata['00180060']['Value'] == ['120.0', None] and metadata['00080090'] == {'vr': 'PN'}

@@ -15,7 +15,7 @@ from tests.emulator.store import BlobFailure, FeedStore
 
 SECOND = 10_000_000
 NOON = 638_500_000_000_000_000
-ALL_TIME = (0, 2 ** 62)
+ALL_TIME = (0, 2**62)
 
 
 class Clock:
@@ -45,14 +45,17 @@ def seen(texts: list[str]) -> list[int]:
     return [json.loads(text)['sequence'] for text in texts]
 
 
-@pytest.mark.parametrize('history, expected', [
-    ('S', ['Create Current']),
-    ('SD', ['Create Deleted', 'Delete Deleted']),
-    ('SDS', ['Create Replaced', 'Delete Replaced', 'Create Current']),
-    ('SU', ['Create Replaced', 'Update Current']),
-    ('SUU', ['Create Replaced', 'Update Replaced', 'Update Current']),
-    ('SUD', ['Create Deleted', 'Update Deleted', 'Delete Deleted']),
-])
+@pytest.mark.parametrize(
+    'history, expected',
+    [
+        ('S', ['Create Current']),
+        ('SD', ['Create Deleted', 'Delete Deleted']),
+        ('SDS', ['Create Replaced', 'Delete Replaced', 'Create Current']),
+        ('SU', ['Create Replaced', 'Update Current']),
+        ('SUU', ['Create Replaced', 'Update Replaced', 'Update Current']),
+        ('SUD', ['Create Deleted', 'Update Deleted', 'Delete Deleted']),
+    ],
+)
 def test_i1_states_after_a_history(history: str, expected: list[str]) -> None:
     store = FeedStore()
     for step in history:
@@ -63,8 +66,7 @@ def test_i1_states_after_a_history(history: str, expected: list[str]) -> None:
         else:
             store.update('1.2')
     assert states(store) == expected
-    assert [json.loads(text)['state'] for text in store.by_sequence(0, 10)] == [
-        state.split()[1] for state in expected]
+    assert [json.loads(text)['state'] for text in store.by_sequence(0, 10)] == [state.split()[1] for state in expected]
 
 
 def test_i1_rows_after_each_step() -> None:
@@ -97,15 +99,19 @@ def test_i3_delete_while_being_created_leaves_no_row() -> None:
     assert store.create(instance(1)) == 1
 
 
-@pytest.mark.parametrize('window, offset, expected', [
-    ((NOON + SECOND, 2 ** 62), 0, [1, 2, 3]),
-    ((0, NOON + SECOND), 0, []),
-    ((NOON + 2 * SECOND, 2 ** 62), 2, []),
-    ((NOON + 3 * SECOND + 1, 2 ** 62), 0, []),
-    ((NOON + SECOND, 2 ** 62), 1, [2, 3]),
-    ((NOON + SECOND, NOON + 3 * SECOND), 0, [1, 2]),
-    ((NOON + SECOND, NOON + 3 * SECOND), 2, []),
-], ids=['inclusive start', 'exclusive end', 'past the end', 'after the last', 'offset', 'half-open', 'half-open past'])
+@pytest.mark.parametrize(
+    'window, offset, expected',
+    [
+        ((NOON + SECOND, 2**62), 0, [1, 2, 3]),
+        ((0, NOON + SECOND), 0, []),
+        ((NOON + 2 * SECOND, 2**62), 2, []),
+        ((NOON + 3 * SECOND + 1, 2**62), 0, []),
+        ((NOON + SECOND, 2**62), 1, [2, 3]),
+        ((NOON + SECOND, NOON + 3 * SECOND), 0, [1, 2]),
+        ((NOON + SECOND, NOON + 3 * SECOND), 2, []),
+    ],
+    ids=['inclusive start', 'exclusive end', 'past the end', 'after the last', 'offset', 'half-open', 'half-open past'],
+)
 def test_i4_time_windows(window: tuple[int, int], offset: int, expected: list[int]) -> None:
     store = FeedStore()
     study_of(3, store)

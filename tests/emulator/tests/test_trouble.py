@@ -33,8 +33,17 @@ def service() -> DicomService:
 @pytest.fixture
 def port(service: DicomService) -> Iterator[int]:
     listener = socket.create_server(('127.0.0.1', 0))
-    server = uvicorn.Server(uvicorn.Config(service, lifespan='off', log_config=None, http='httptools', ws='none',
-                                           date_header=False, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            service,
+            lifespan='off',
+            log_config=None,
+            http='httptools',
+            ws='none',
+            date_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
     thread = threading.Thread(target=server.run, kwargs={'sockets': [listener]}, daemon=True)
     thread.start()
     yield listener.getsockname()[1]
@@ -53,19 +62,24 @@ def ask(port: int, target: str = '/v1/changefeed') -> bytes:
         return received
 
 
-@pytest.mark.parametrize('fault, status, header, text', [
-    (faults.throttled(7), 429, ('Retry-After', '7'), None),
-    (faults.throttled(), 429, ('Retry-After', None), None),
-    (faults.server_error(), 500, ('Retry-After', None), faults.SERVER_ERROR_TEXT),
-    (faults.unavailable(), 503, ('Retry-After', None), faults.DATA_STORE_TEXT),
-    (faults.status(424, 'key trouble'), 424, ('Content-Type', 'text/plain; charset=utf-8'), 'key trouble'),
-    (faults.status(408), 408, ('Retry-After', None), ''),
-    (faults.transient_400(), 400, ('Retry-After', None), faults.DATA_STORE_TEXT),
-    (faults.redirect('https://evil.example/'), 302, ('Location', 'https://evil.example/'), ''),
-    (faults.expired_token(), 401, ('Retry-After', None), ''),
-], ids=['429 after', '429', '500', '503', '424', '408', 'transient 400', 'redirect', 'expired token'])
-def test_fault_answers(service: DicomService, fault: Fault, status: int, header: tuple[str, str | None],
-                       text: str | None) -> None:
+@pytest.mark.parametrize(
+    'fault, status, header, text',
+    [
+        (faults.throttled(7), 429, ('Retry-After', '7'), None),
+        (faults.throttled(), 429, ('Retry-After', None), None),
+        (faults.server_error(), 500, ('Retry-After', None), faults.SERVER_ERROR_TEXT),
+        (faults.unavailable(), 503, ('Retry-After', None), faults.DATA_STORE_TEXT),
+        (faults.status(424, 'key trouble'), 424, ('Content-Type', 'text/plain; charset=utf-8'), 'key trouble'),
+        (faults.status(408), 408, ('Retry-After', None), ''),
+        (faults.transient_400(), 400, ('Retry-After', None), faults.DATA_STORE_TEXT),
+        (faults.redirect('https://evil.example/'), 302, ('Location', 'https://evil.example/'), ''),
+        (faults.expired_token(), 401, ('Retry-After', None), ''),
+    ],
+    ids=['429 after', '429', '500', '503', '424', '408', 'transient 400', 'redirect', 'expired token'],
+)
+def test_fault_answers(
+    service: DicomService, fault: Fault, status: int, header: tuple[str, str | None], text: str | None
+) -> None:
     service.trouble.next(fault)
     response = service.respond(LIST)
     assert (response.status, response.headers.get(header[0])) == (status, header[1])
@@ -133,7 +147,7 @@ def test_trouble_every_hits_one_in_each_run() -> None:
     trouble = Trouble()
     trouble.every(20, [faults.unavailable(), faults.cut()], seed=1)
     hits = [trouble.choose(LIST) is not None for _ in range(200)]
-    assert [sum(hits[start:start + 20]) for start in range(0, 200, 20)] == [1] * 10
+    assert [sum(hits[start : start + 20]) for start in range(0, 200, 20)] == [1] * 10
 
 
 def test_trouble_clear_ends_it(service: DicomService) -> None:
@@ -186,10 +200,14 @@ def test_answers_over_a_socket_have_one_date_and_no_body_at_204(service: DicomSe
     assert b' 204 ' in answer and answer.endswith(b'\r\n\r\n') and answer.count(b'\r\ndate:') == 1
 
 
-@pytest.mark.parametrize('fault', [faults.cut(), faults.cut_body(), faults.cut_body(chunked=True), faults.hang(0.1)],
-                         ids=['cut', 'cut body', 'cut chunked body', 'hang'])
+@pytest.mark.parametrize(
+    'fault',
+    [faults.cut(), faults.cut_body(), faults.cut_body(chunked=True), faults.hang(0.1)],
+    ids=['cut', 'cut body', 'cut chunked body', 'hang'],
+)
 def test_broken_connections_reach_the_client_through_proxy_and_tls(
-        emulator: Emulator, client: requests.Session, fault: Fault) -> None:
+    emulator: Emulator, client: requests.Session, fault: Fault
+) -> None:
     emulator.service.trouble.next(fault)
     with pytest.raises(requests.RequestException):
         client.get(emulator.service_url + '/health/check', timeout=5)
