@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test pytest oldest lint matrix demo build release bench plants clean
+.PHONY: help test pytest oldest lint fix matrix demo build release bench plants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
@@ -42,10 +42,15 @@ oldest:  ## the tests that run az in one process, on the oldest release that the
 matrix:  ## the tests on several releases of az, and on each Python that is at hand; ARGS="3.13 core" chooses some
 	$(PYTHON) scripts/matrix.py $(ARGS)
 
-lint: $(LINT_READY)  ## azdev's style and linter, flake8 over all, mypy in strict mode over dicomfeed
-	$(BIN)/python scripts/azdev_check.py all low
-	$(BIN)/python -m flake8
+lint: $(LINT_READY)  ## ruff over everything, mypy over both packages, azdev's style and linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
+	$(BIN)/python scripts/azdev_check.py all low
+
+fix: $(LINT_READY)  ## repair what lint can repair automatically: order of imports, format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 demo: $(BUILD_READY) $(EMULATOR_READY) $(AZ_READY)  ## walk through the main job, in a cloud that is emulated on this machine
 	@AZ=$(AZ) PYTHON=$(BIN)/python scripts/demo.sh
@@ -63,7 +68,7 @@ plants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see tha
 	$(BIN)/python scripts/plants.py
 
 clean:  ## remove what was built or installed here
-	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems leave out what puts pip into a new environment; any pip from 22.3 on can do it, too.

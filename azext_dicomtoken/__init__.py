@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from azure.cli.core import AzCommandsLoader
+
 from azext_dicomtoken._help import helps  # noqa: F401  pylint: disable=unused-import
 
 

@@ -47,6 +47,7 @@ def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *, 
     :raises AzCLIError: one for each way in which no answer came; ResourceNotFoundError for 404.
     """
     from urllib.parse import quote
+
     from azext_dicomtoken._login import Login
 
     login = Login(
@@ -73,7 +74,9 @@ def dicom_resource_id(
 def _get(url: str, token: str) -> Any:
     # Not az's send_raw_request: that follows redirects, and waits and reads without end.
     import json
+
     from azure.cli.core.util import get_az_user_agent
+
     from dicomfeed.errors import RequestError
     from dicomfeed.transport import HttpTransport
 

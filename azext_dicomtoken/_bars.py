@@ -29,7 +29,7 @@ def counts_table(rows: list[dict[str, Any]], *, columns: int | None = None) -> l
             table = [{title: text for title, text in row.items() if title not in titles} for row in table]
     longest = max(_SHORTEST_BAR, min(_LONGEST_BAR, available - _width(table)))
     most = max(row['events'] for row in rows)
-    return [{**text, 'Bar': _bar(row['events'], most, longest)} for text, row in zip(table, rows)]
+    return [{**text, 'Bar': _bar(row['events'], most, longest)} for text, row in zip(table, rows, strict=True)]
 
 
 def _title(name: str) -> str:

@@ -49,7 +49,7 @@ def describe(unverified_claims: dict[str, Any], *, expected_audience: str | None
         'roles': claim('roles') or [],
         'issuedOn': utc_text(claim('iat')),
         'expiresOn': utc_text(expires_on),
-        'expiresIn': int(expires_on - now) if utc_text(expires_on) else None,
+        'expiresIn': int(expires_on - now) if expires_on is not None and utc_text(expires_on) else None,
         'issuer': claim('iss'),
         'claims': unverified_claims,
     }

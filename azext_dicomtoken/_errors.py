@@ -12,6 +12,7 @@ from typing import Any
 
 from azure.cli.core import azclierror
 from azure.cli.core.azclierror import AzCLIError
+
 from azext_dicomtoken import _diagnosis
 from azext_dicomtoken._arm import LIST_SERVICES
 from azext_dicomtoken._diagnosis import Access

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from knack.help_files import helps
 
+__all__ = ['helps']
+
 helps['dicom'] = """
 type: group
 short-summary: Work with the DICOM service of Azure Health Data Services.

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
+
 from azext_dicomtoken._clouds import SHARED_AUDIENCE, DicomCloud, cloud_of_host
 
 # The application behind the shared audience; Entra ID takes its ID for a resource as well.

@@ -15,6 +15,7 @@ from azure.cli.core.azclierror import (
     MutuallyExclusiveArgumentError,
     RequiredArgumentMissingError,
 )
+
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._validators import parse_duration, refuse_empty, spelled
 

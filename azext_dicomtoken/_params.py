@@ -12,7 +12,7 @@ from azure.cli.core.commands.parameters import file_type, get_enum_type, resourc
 from knack.arguments import CLIArgumentType
 
 # Shells complete file names by themselves where a command offers nothing, but not all of them; PowerShell expands no ~.
-_FILE = CLIArgumentType(type=file_type, completer=FilesCompleter())
+_FILE = CLIArgumentType(type=file_type, completer=FilesCompleter())  # type: ignore[no-untyped-call]
 
 
 def load_arguments(loader: Any, command: str) -> None:

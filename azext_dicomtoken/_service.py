@@ -17,6 +17,7 @@ from azure.cli.core.azclierror import (
     MutuallyExclusiveArgumentError,
     RequiredArgumentMissingError,
 )
+
 from azext_dicomtoken._clouds import DicomCloud, dicom_cloud
 
 

@@ -55,8 +55,8 @@ class Interruption:
         try:
             yield self
         finally:
-            for number, handler in former.items():
-                signal.signal(number, handler if self._first_signal is None else signal.SIG_IGN)
+            for former_number, handler in former.items():
+                signal.signal(former_number, handler if self._first_signal is None else signal.SIG_IGN)
 
     @contextmanager
     def held_back(self) -> Iterator[None]:

@@ -104,6 +104,7 @@ def _lines_of(reading: Reading) -> Callable[[list[Event]], list[bytes]] | None:
     if not invocation.get('query_active') and invocation.get('output') != 'tsv':
         return None
     import json
+
     from knack.util import CommandResultItem
 
     queried = _query_of(cli_ctx)

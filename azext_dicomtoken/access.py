@@ -78,6 +78,7 @@ def _token_detail(issued: IssuedToken, login: Login, service: Service) -> str:
 
 def _request_details(service: Service, login: Login) -> Iterator[str]:
     from azure.cli.core.util import get_az_user_agent
+
     from azext_dicomtoken._diagnosis import Access
     from azext_dicomtoken._errors import explained
     from dicomfeed.client import FeedClient

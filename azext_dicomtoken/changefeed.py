@@ -106,6 +106,7 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
 def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, Any]]:
     """The events after the checkpoint, which moves once az has printed them: at least once, never lost."""
     from knack.events import EVENT_CLI_SUCCESSFUL_EXECUTE
+
     from azext_dicomtoken._runs import Sequences
 
     holding = ExitStack()

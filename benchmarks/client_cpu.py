@@ -23,7 +23,7 @@ def measure(bench: Bench) -> str:
     for metadata, aim in ((False, 1.0), (True, 0.5)):
         name = 'with metadata' if metadata else 'without metadata'
         pairs = [_pair(bench, metadata=metadata) for _ in range(_TURNS)]
-        ours, theirs = (median(column) for column in zip(*pairs))
+        ours, theirs = (median(column) for column in zip(*pairs, strict=True))
         rows.append((name, f'{ours:.2f}', f'{theirs:.2f}', str(_TURNS)))
         figures.append(Figure(f'{name}, as a multiple of `curl` and `jq`', median(a / b for a, b in pairs), aim))
     return report.section(

@@ -71,7 +71,7 @@ def run(command: Command, environment: dict[str, str]) -> float:
 
 def row(ours: Command, core: Command, aim: float, seconds: list[tuple[float, float]]) -> str:
     ratio = statistics.median(mine / theirs for mine, theirs in seconds)
-    mine, theirs = (round(1000 * statistics.median(column)) for column in zip(*seconds))
+    mine, theirs = (round(1000 * statistics.median(column)) for column in zip(*seconds, strict=True))
     return f'| `az {" ".join(ours)}` | `az {" ".join(core)}` | {mine} | {theirs} | {ratio:.2f} | {aim} |'
 
 

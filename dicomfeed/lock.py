@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
 from types import TracebackType
 
 from dicomfeed.errors import CheckpointError, CheckpointLocked
@@ -75,20 +74,19 @@ def _unusable(error: OSError) -> CheckpointError:
     return CheckpointError(f'The lock of the checkpoint cannot be used: {error.strerror}.')
 
 
-def _lock_posix(descriptor: int) -> None:
-    import fcntl
+if sys.platform == 'win32':
 
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int) -> None:  # not tried on Windows
+        import msvcrt
 
+        # A byte far beyond the process id, which others may then still read.
+        os.lseek(descriptor, 2**20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
-def _lock_windows(descriptor: int) -> None:  # not tried on Windows
-    import msvcrt
+else:
 
-    locking: Callable[[int, int, int], None] = getattr(msvcrt, 'locking')
-    # A byte far beyond the process id, which others may then still read.
-    os.lseek(descriptor, 2**20, os.SEEK_SET)
-    locking(descriptor, getattr(msvcrt, 'LK_NBLCK'), 1)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    def _lock(descriptor: int) -> None:
+        import fcntl
 
-
-_lock = _lock_windows if sys.platform == 'win32' else _lock_posix
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,6 @@ from azure.cli.core.azclierror import FileOperationError
 
 from azext_dicomtoken._output import escape_controls, print_service_words, read_private_text, write_private_file
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -144,7 +144,7 @@ def test_service_is_found(resolve: Resolve, options: dict[str, Any], service: Se
 def test_service_is_refused(resolve: Resolve, options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
         resolve(**options)
-    assert getattr(caught.value, 'recommendations')
+    assert caught.value.recommendations
 
 
 def test_unchecked_certificates_are_refused(resolve: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.logins import SignIn
 from tests.e2e.feed_writers import writing
+from tests.e2e.logins import SignIn
 from tests.e2e.machine import Machine
 from tests.e2e.processes import changefeed, wait_until
 from tests.emulator import ticks, trouble

@@ -7,8 +7,9 @@ the same tables; a test compares them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
-from typing import Iterable, NamedTuple
+from typing import NamedTuple
 
 from tests.emulator.event_json import CURRENT, DELETE, DELETED, Event, Instance
 from tests.emulator.feed_tables import DROP_INDEXES, INDEXES, INSERT_EVENT, INSERT_METADATA, FeedTables

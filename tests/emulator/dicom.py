@@ -14,8 +14,9 @@ import base64
 import json
 import re
 import threading
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any
 
 from tests.emulator import journal as journals
 from tests.emulator import ticks

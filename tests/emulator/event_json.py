@@ -8,9 +8,10 @@ Does not own: which events there are (`store.py`), and metadata, which is added 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring  # puts quotes round; keeps what is not ASCII as it is
-from typing import Mapping, NamedTuple
+from typing import NamedTuple
 
 from tests.emulator.ticks import timestamp_text
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Iterator
 
 from tests.emulator import ticks
 from tests.emulator.bulk_load import Row
@@ -189,7 +189,9 @@ def _metadata(job: _Job, instance: Instance, sequence: int) -> str:
 @lru_cache(maxsize=4096)
 def _study_head(number: int, modality: str, is_corrected: bool) -> str:
     """What all instances of a study share: most of the text."""
-    name = dict(zip(('Alphabetic', 'Ideographic', 'Phonetic'), _PATIENTS[number % len(_PATIENTS)].split('=')))
+    name = dict(
+        zip(('Alphabetic', 'Ideographic', 'Phonetic'), _PATIENTS[number % len(_PATIENTS)].split('='), strict=False)
+    )
     text = json.dumps(
         {
             '00080005': {'vr': 'CS', 'Value': ['ISO_IR 192']},

@@ -11,8 +11,8 @@ range (8.2). Here it never waits, and finds a hole. A reader that bears this bea
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Callable, Iterable, Sequence
 
 from tests.emulator import bulk_load
 from tests.emulator import ticks as time_ticks

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Callable, Mapping, Sequence
 
 DATA_STORE_TEXT = 'The data store operation failed.'
 SERVER_ERROR_TEXT = 'An internal server error occurred.'

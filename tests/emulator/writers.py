@@ -7,7 +7,7 @@ Does not own: which writers may begin, and which lose their ground (`store.py`).
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from tests.emulator.event_json import CREATE, DELETE, UPDATE, Instance
 from tests.emulator.feed_tables import INSERT_EVENT, INSERT_METADATA, FeedTables
@@ -63,7 +63,7 @@ class Writer:
             sequences = self.take_sequence()
             self._end()
             written = []
-            for sequence, instance in zip(sequences, self.instances):
+            for sequence, instance in zip(sequences, self.instances, strict=False):
                 key, version = self._tables.instance_key(instance)
                 if self.action != CREATE and version is None:
                     continue  # another writer deleted it meanwhile; the real service would have made that one wait

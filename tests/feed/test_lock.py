@@ -17,7 +17,7 @@ from dicomfeed.lock import FileLock
 HOLD = 'import sys; from dicomfeed.lock import FileLock\nwith FileLock(sys.argv[1]): print("held", flush=True); input()'
 
 
-def holder_of(path: Path) -> 'subprocess.Popen[str]':
+def holder_of(path: Path) -> subprocess.Popen[str]:
     """A process that holds the lock until it ends."""
     process = subprocess.Popen(
         [sys.executable, '-c', HOLD, str(path)],

@@ -15,7 +15,7 @@ from azext_dicomtoken._arm import _get as ask_resource_manager
 from azext_dicomtoken._arm import _service_of as service_of
 from tests.az.conftest import Az, Outcome
 from tests.az.identity_endpoint import IdentityEndpoint
-from tests.security.conftest import Answer, TOKEN, holds, hostile, own_server
+from tests.security.conftest import TOKEN, Answer, holds, hostile, own_server
 
 pytestmark = pytest.mark.usefixtures('identity')
 

@@ -121,7 +121,7 @@ def test_control_plane_shows_and_clears_the_journal(emulator: Emulator, client: 
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[dict[str, str], 'subprocess.Popen[str]']]:
+def served(tmp_path: Path) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
     """`python -m tests.emulator` in a process of its own, and the variables of its env file."""
     env_file = tmp_path / 'emulator.env'
     process = subprocess.Popen(
@@ -141,7 +141,7 @@ def served(tmp_path: Path) -> Iterator[tuple[dict[str, str], 'subprocess.Popen[s
         process.communicate()
 
 
-def test_main_serves_until_sigterm(served: tuple[dict[str, str], 'subprocess.Popen[str]']) -> None:
+def test_main_serves_until_sigterm(served: tuple[dict[str, str], subprocess.Popen[str]]) -> None:
     exports, process = served
     run = subprocess.run(
         ['curl', '-sS', '-o', '-', '-w', '%{http_code}', exports['DICOM_SERVICE_URL'] + '/v2/changefeed'],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_sample_is_repeatable() -> None:
 @pytest.mark.parametrize('seed', range(5))
 def test_sample_ascends_by_sequence_and_ends_in_time(seed: int) -> None:
     rows = list(sample_feed(2000, seed=seed, end_ticks=END, metadata=False))
-    assert all(before.sequence < after.sequence for before, after in zip(rows, rows[1:]))
+    assert all(before.sequence < after.sequence for before, after in pairwise(rows))
     assert max(row.ticks for row in rows) <= END
 
 
@@ -51,12 +52,12 @@ def test_sample_has_all_actions_and_states(feed: list[Row]) -> None:
 
 
 def test_sample_has_narrow_holes_and_a_wide_one(feed: list[Row]) -> None:
-    jumps = Counter(after.sequence - before.sequence for before, after in zip(feed, feed[1:]))
+    jumps = Counter(after.sequence - before.sequence for before, after in pairwise(feed))
     assert jumps[2] and max(jumps) > 1000
 
 
 def test_sample_has_orders_that_differ(feed: list[Row]) -> None:
-    assert any(before.ticks > after.ticks for before, after in zip(feed, feed[1:]))
+    assert any(before.ticks > after.ticks for before, after in pairwise(feed))
 
 
 def test_sample_works_by_day(feed: list[Row]) -> None:
