@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test pytest oldest lint fix matrix demo build release bench plants clean
+.PHONY: help test pytest oldest lint fix matrix demo build release bench mutants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
@@ -64,8 +64,8 @@ release: $(BUILD_READY)  ## build the wheel, its SHA-256 and an extension index;
 bench: $(TESTS_READY)  ## run the benchmarks
 	$(BIN)/python -m benchmarks
 
-plants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see that a test fails
-	$(BIN)/python scripts/plants.py
+mutants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see that a test fails
+	$(BIN)/python scripts/mutants.py
 
 clean:  ## remove what was built or installed here
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

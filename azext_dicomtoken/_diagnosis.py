@@ -1,4 +1,4 @@
-"""What it means that the way to a service ends somewhere, and the command that mends it.
+"""What it means that the way to a service ends somewhere, and the command that fixes it.
 
 One place for `changefeed`, which comes upon it, and `check-access`, which looks for it. Works from what is at hand: the
 service that was meant, the claims of the token that was sent, the challenge that came back. Every function gives lines

@@ -73,7 +73,7 @@ type: command
 short-summary: Check the way to the change feed of a DICOM service, step by step.
 long-summary: >
     The steps are sign-in, service, token, host, tls and feed; each has passed, failed or been skipped after one that
-    failed. What a failure means, and the command that mends it, stand in its row and on standard error. Where a proxy
+    failed. What a failure means, and the command that fixes it, stand in its row and on standard error. Where a proxy
     is in force, host and tls are judged through it. Nothing is changed, and of the feed only the newest event is asked
     for.
 
@@ -86,7 +86,7 @@ examples:
     text: az dicom check-access --workspace-name contoso --dicom-service-name imaging -o table
   - name: Let Azure Resource Manager say where the service is, for a command with nothing left to fill in.
     text: az dicom check-access --resource-group imaging --workspace-name contoso --dicom-service-name imaging
-  - name: Print only the command that mends what failed.
+  - name: Print only the command that fixes what failed.
     text: az dicom check-access --query "[?verdict=='failed'].command" -o tsv
 """
 

@@ -250,7 +250,7 @@ def _where_to(argument: Any) -> None:
         options_list=['--summary-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Write what the run did to this file, as JSON: events, first and last sequence number, holes.',
+        help='Write what the run did to this file, as JSON: events, first and last sequence number, gaps.',
     )
     argument(
         'checkpoint',

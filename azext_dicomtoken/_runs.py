@@ -16,7 +16,7 @@ from azext_dicomtoken._reading import Reading
 from dicomfeed.checkpoint import Checkpoint
 from dicomfeed.delivery import CheckpointWriter
 from dicomfeed.events import LAST_SEQUENCE, Event
-from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.tail import newest_events
 from dicomfeed.times import format_timestamp
@@ -83,7 +83,7 @@ class Sequences(Run):
                 poll_interval_seconds=options.poll_interval_seconds,
                 until=self._through if options.until_latest else None,
             )
-        return reader.read(self._through, at_hole=AtHole.STOP if options.checkpoint else AtHole.PASS)
+        return reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
 
     def fraction(self, events: list[Event]) -> float:
         return (self.reader.cursor - self._began_at) / max(1, self._through - self._began_at)
@@ -93,9 +93,9 @@ class Sequences(Run):
 
     def conclude(self) -> None:
         reader, summary = self.reader, self.reading.summary
-        summary.holes = reader.holes
-        before_hole = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
-        summary.complete_through = min(self._dealt_with(), before_hole)
+        summary.gaps = reader.gaps
+        before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
+        summary.complete_through = min(self._dealt_with(), before_gap)
         if reader.complete_through is not None:
             logger.warning(
                 'Complete through sequence number %d: above it, events may still appear that belong '

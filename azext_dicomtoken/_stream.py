@@ -162,7 +162,7 @@ def _report(reading: Reading) -> None:
     if options.output_file:
         complete = summary.complete_through
         logger.warning(
-            '%d events%s%s, %d holes, %d retries, %.1f seconds, %.0f events a second.',
+            '%d events%s%s, %d gaps, %d retries, %.1f seconds, %.0f events a second.',
             summary.events,
             '' if summary.first_sequence is None else f', sequence {summary.first_sequence} to {summary.last_sequence}',
             f', complete through {complete}'
@@ -170,7 +170,7 @@ def _report(reading: Reading) -> None:
             else f', settled through {summary.settled_through}'
             if summary.settled_through
             else '',
-            summary.holes,
+            summary.gaps,
             summary.retries,
             summary.seconds,
             summary.events / max(summary.seconds, 0.001),

@@ -1,7 +1,7 @@
 """Body of `az dicom check-access`: the way to the feed step by step, up to the first one that fails.
 
 Host, TLS and feed are judged by how far one request for the feed gets, the same that `changefeed` sends. What a failure
-means and what mends it is `_diagnosis`' affair.
+means and what fixes it is `_diagnosis`' affair.
 """
 
 from __future__ import annotations

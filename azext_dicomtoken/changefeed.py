@@ -16,7 +16,7 @@ from azext_dicomtoken._signals import Interrupted, Interruption
 from dicomfeed.events import Event
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT
-from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.windows import WindowReader
 
 _GO_ON_WITHOUT = ('start_time', 'end_time', 'after_sequence', 'next_token')
@@ -154,7 +154,7 @@ def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
         settle_seconds=options.settle_seconds,
         width=min(SEQUENCE_LIMIT, wanted) if reading.filters.is_empty else SEQUENCE_LIMIT,
     )
-    for events in reader.read(newest.sequence if newest else 0, at_hole=AtHole.PASS):
+    for events in reader.read(newest.sequence if newest else 0, at_gap=AtGap.PASS):
         yield from reading.filters.passing(events)
 
 

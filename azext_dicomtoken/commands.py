@@ -67,7 +67,7 @@ def _for_terminals(loader: Any) -> Callable[[Any], Any]:
 
 
 def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """One row a step; what mends a failure is printed below the table."""
+    """One row a step; what fixes a failure is printed below the table."""
     from textwrap import shorten
 
     return [

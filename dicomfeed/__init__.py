@@ -7,7 +7,7 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
     client = FeedClient('https://WORKSPACE-SERVICE.dicom.azurehealthcareapis.com', tokens, transport=HttpTransport())
     feed = Feed(client)
     reader = SequenceReader(feed, cursor=0, pool=ThreadPool(8))
-    for events in reader.read(feed.newest().sequence, at_hole=AtHole.PASS):
+    for events in reader.read(feed.newest().sequence, at_gap=AtGap.PASS):
         ...
 """
 
@@ -23,7 +23,7 @@ from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
 from dicomfeed.lock import FileLock
 from dicomfeed.prefetch import InlinePool, ThreadPool
-from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.sink import FileSink, StreamSink
 from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.tail import newest_events
@@ -32,7 +32,7 @@ from dicomfeed.windows import WindowReader
 
 __all__ = [
     'AccessToken',
-    'AtHole',
+    'AtGap',
     'Checkpoint',
     'CheckpointWriter',
     'Delivery',

@@ -32,7 +32,7 @@ class Summary:
     :ivar events_read: before them.
     :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
     :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
-    :ivar holes: missing ranges of sequence numbers that were passed.
+    :ivar gaps: missing ranges of sequence numbers that were passed.
     :ivar poisoned: sequence numbers of events delivered without the metadata that could not be read.
     """
 
@@ -42,7 +42,7 @@ class Summary:
     last_sequence: int | None = None
     complete_through: int | None = None
     settled_through: str | None = None
-    holes: int = 0
+    gaps: int = 0
     retries: int = 0
     poisoned: list[int] = field(default_factory=list)
     seconds: float = 0.0
@@ -65,7 +65,7 @@ class Summary:
             'lastSequence': self.last_sequence,
             'completeThroughSequence': self.complete_through,
             'settledThrough': self.settled_through,
-            'holes': self.holes,
+            'gaps': self.gaps,
             'retries': self.retries,
             'withoutMetadata': self.poisoned,
             'seconds': round(self.seconds, 3),

@@ -1,6 +1,6 @@
 """What one request asks of the change feed, and the page that answers it.
 
-The service has two lists. v1 takes a *range of sequence numbers*: a short or an empty page means holes, never the end.
+The service has two lists. v1 takes a *range of sequence numbers*: a short or an empty page means gaps, never the end.
 v2 takes a *window of time* and counts rows in it: a page shorter than `limit` is the last one at that instant.
 (DICOM service: ChangeFeedController, GetChangeFeedV39.sql and GetChangeFeedByTimeV39.sql.)
 """

@@ -1,7 +1,7 @@
 """Reading by sequence: everything, from a number on, for ever.
 
 Sequence numbers are taken before a writer commits, so the order of the numbers is not the order in which events
-appear; a prefix without open holes is final at once. `holes.py` says when a hole is closed,
+appear; a prefix without open gaps is final at once. `gaps.py` says when a gap is closed,
 `starts.py` where a reading begins that was not given a number.
 """
 
@@ -14,17 +14,17 @@ from enum import Enum
 from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
-from dicomfeed.holes import SETTLE_SECONDS, Hole, Stretch, Watch, contents, rest_after_events, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, unsettled_ticks
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 
 WIDE_PAGES = 10
-"""So many empty pages in a row are a wide hole, which is crossed by asking for times instead."""
+"""So many empty pages in a row are a wide gap, which is crossed by asking for times instead."""
 
 
-class AtHole(Enum):
-    """What a reading does at an open hole, after it has asked once more."""
+class AtGap(Enum):
+    """What a reading does at an open gap, after it has asked once more."""
 
     PASS = 'deliver what is visible, and say through which sequence number it is complete'
     STOP = 'deliver nothing above it'
@@ -52,11 +52,11 @@ class SequenceReader:
         self.cursor = cursor
         self.last = last
         self.complete_through: int | None = None
-        """The number before the first open hole that was passed; None as long as there was none."""
-        self.open_hole: Hole | None = None
+        """The number before the first open gap that was passed; None as long as there was none."""
+        self.open_gap: Gap | None = None
         """Where the last reading stopped."""
-        self.holes = 0
-        """How many holes were passed, open ones included."""
+        self.gaps = 0
+        """How many gaps were passed, open ones included."""
         self._feed = feed
         self._pool = pool
         self._settle_seconds = settle_seconds
@@ -64,26 +64,26 @@ class SequenceReader:
         self._watch = Watch()
         self._watched_through = 0
 
-    def read(self, through: int, *, at_hole: AtHole) -> Iterator[list[Event]]:
+    def read(self, through: int, *, at_gap: AtGap) -> Iterator[list[Event]]:
         """The events above the cursor up to number `through`, in lists, each in sequence order.
 
         The cursor moves before a list is handed out: what it says counts once the list has been dealt with. Ends
-        early at an open hole with `AtHole.STOP`; then `open_hole` says which.
+        early at an open gap with `AtGap.STOP`; then `open_gap` says which.
         """
-        self.open_hole = None
+        self.open_gap = None
         with closing(self._parts(self.cursor, through, self._feed.page)) as parts:
             for part in parts:
-                events = self._deliverable(part, at_hole)
+                events = self._deliverable(part, at_gap)
                 if events:
                     self._advance(events[-1])
                     yield events
-                if self.open_hole is not None:
+                if self.open_gap is not None:
                     return
 
     def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
         """The events above the cursor, and then new ones as they come; an empty list after a round without any.
 
-        Nothing above an open hole is delivered before it closes or fills. Ends when everything up to number `until`
+        Nothing above an open gap is delivered before it closes or fills. Ends when everything up to number `until`
         has been dealt with, else never. Raises FeedRestored.
         """
         clock = self._feed.clock
@@ -92,8 +92,8 @@ class SequenceReader:
             newest = self._feed.newest()
             self.verify(newest)
             if newest is not None and newest.sequence > self.cursor:
-                yield from self.read(newest.sequence, at_hole=AtHole.STOP)
-                if self.open_hole is not None:
+                yield from self.read(newest.sequence, at_gap=AtGap.STOP)
+                if self.open_gap is not None:
                     self._watch_ahead(newest.sequence)
             else:
                 yield []
@@ -123,10 +123,10 @@ class SequenceReader:
         self.last = event.identity
         self._watch.forget_through(event.sequence)
 
-    def _deliverable(self, stretches: list[Stretch], at_hole: AtHole) -> list[Event]:
-        """The events of the stretches, as far as no open hole is in the way."""
-        events, holes = contents(stretches)
-        still_open = self._open(holes)
+    def _deliverable(self, stretches: list[Stretch], at_gap: AtGap) -> list[Event]:
+        """The events of the stretches, as far as no open gap is in the way."""
+        events, gaps = contents(stretches)
+        still_open = self._open(gaps)
         if still_open:
             first, last = still_open[0].first, still_open[-1].last
             found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)
@@ -135,36 +135,36 @@ class SequenceReader:
                 + found
                 + [event for event in events if event.sequence > last]
             )
-            holes = [hole for hole in holes if hole.last < first or hole.first > last] + left
+            gaps = [gap for gap in gaps if gap.last < first or gap.first > last] + left
             still_open = self._open(left)
-        if still_open and at_hole is AtHole.STOP:
-            self.open_hole = still_open[0]
+        if still_open and at_gap is AtGap.STOP:
+            self.open_gap = still_open[0]
             events = [event for event in events if event.sequence < still_open[0].first]
         elif still_open and self.complete_through is None:
             self.complete_through = still_open[0].first - 1
-        self.holes += sum(bool(events) and hole.last < events[-1].sequence for hole in holes)
+        self.gaps += sum(bool(events) and gap.last < events[-1].sequence for gap in gaps)
         return events
 
-    def _open(self, holes: list[Hole]) -> list[Hole]:
-        """Those of the holes that are not closed, from now on watched."""
+    def _open(self, gaps: list[Gap]) -> list[Gap]:
+        """Those of the gaps that are not closed, from now on watched."""
         still_open = [
-            hole
-            for hole in holes
-            if not hole.is_settled(self._settle_seconds) and not self._watch.is_outwaited(hole, self._settle_seconds)
+            gap
+            for gap in gaps
+            if not gap.is_settled(self._settle_seconds) and not self._watch.is_outwaited(gap, self._settle_seconds)
         ]
-        for hole in still_open:
-            self._watch.see(hole)
+        for gap in still_open:
+            self._watch.see(gap)
         return still_open
 
     def _watch_ahead(self, through: int) -> None:
-        """Start the watch over every hole up to `through` now, not only when delivery reaches it."""
+        """Start the watch over every gap up to `through` now, not only when delivery reaches it."""
         after = max(self._watched_through, self.cursor)
         for part in self._parts(after, through, self._feed.bare_page):
             self._open(contents(part)[1])
         self._watched_through = max(self._watched_through, through)
 
     def _parts(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[list[Stretch], None, None]:
-        """Stretches that adjoin, in groups that each end with an event, so that every hole has one above it."""
+        """Stretches that adjoin, in groups that each end with an event, so that every gap has one above it."""
         waiting: list[Stretch] = []
         with closing(self._scan(after, through, read)) as stretches:
             for stretch in stretches:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
-from dicomfeed.holes import SETTLE_SECONDS, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, unsettled_ticks
 from dicomfeed.prefetch import Pool
 from dicomfeed.queries import TIME_LIMIT, TimeSlice
-from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.tail import newest_events
 from dicomfeed.times import Ticks
 
@@ -28,7 +28,7 @@ def sequence_before(feed: Feed, moment: Ticks, *, settle_seconds: float = SETTLE
 def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECONDS) -> int:
     """The number above which is all that is still to come.
 
-    That of the newest event, or the one below the lowest hole that is still open: then a few events that are already
+    That of the newest event, or the one below the lowest gap that is still open: then a few events that are already
     there come, too.
     """
     newest = feed.newest()
@@ -36,9 +36,9 @@ def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECON
         return 0
     anchor = sequence_before(feed, newest.ticks, settle_seconds=settle_seconds)
     reader = SequenceReader(Feed(feed.client), cursor=anchor, pool=pool, settle_seconds=settle_seconds)
-    for _ in reader.read(newest.sequence, at_hole=AtHole.STOP):
+    for _ in reader.read(newest.sequence, at_gap=AtGap.STOP):
         pass
-    return newest.sequence if reader.open_hole is None else reader.open_hole.first - 1
+    return newest.sequence if reader.open_gap is None else reader.open_gap.first - 1
 
 
 def sequence_before_tail(

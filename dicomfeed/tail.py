@@ -8,7 +8,7 @@ from contextlib import closing
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
-from dicomfeed.holes import SETTLE_SECONDS, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, unsettled_ticks
 from dicomfeed.prefetch import InlinePool, Pool, in_order
 from dicomfeed.queries import SEQUENCE_LIMIT, Page, SequenceRange
 from dicomfeed.sequences import WIDE_PAGES
@@ -37,7 +37,7 @@ def newest_events(
 
 
 def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float) -> Generator[Page, None, None]:
-    """Pages by sequence from the newest event down to number 1; a wide hole is crossed by asking for times."""
+    """Pages by sequence from the newest event down to number 1; a wide gap is crossed by asking for times."""
     upper, lowest = newest.sequence, newest
     while upper > 0:
         empty_pages = 0
@@ -58,7 +58,7 @@ def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float)
 
 
 def _highest_below(feed: Feed, upper: int, lowest: Event, *, settle_seconds: float) -> int:
-    """The highest sequence number up to `upper`, below a wide hole under the event `lowest`; 0 where there is none.
+    """The highest sequence number up to `upper`, below a wide gap under the event `lowest`; 0 where there is none.
 
     Some event at or below `upper` is found going back in windows; the highest one is stamped no earlier than the
     unsettled time before it.

@@ -2,7 +2,7 @@
 
 The service's timestamps have seven fraction digits (DATETIMEOFFSET(7)); `datetime` has six and would cut one off, so
 it never touches a timestamp here. Owned: ticks and their texts, what a user may type for a time, the clocks.
-Not owned: what is settled (`holes.py`).
+Not owned: what is settled (`gaps.py`).
 """
 
 from __future__ import annotations

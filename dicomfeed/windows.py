@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
-from dicomfeed.holes import SETTLE_SECONDS, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, unsettled_ticks
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, TimeSlice
 from dicomfeed.times import Ticks

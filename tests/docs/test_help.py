@@ -19,7 +19,7 @@ _OTHERS = [text for _, text in EXAMPLES if not any(text in block.code for block 
 _FOLLOWING = [text for text in _OTHERS if '--follow' in text]
 _RUN = [text for text in _OTHERS if '--follow' not in text and 'Invoke-Expression' not in text]
 
-# Whether there is an event with the number of the example depends on the day: the sample feed has holes.
+# Whether there is an event with the number of the example depends on the day: the sample feed has gaps.
 _OTHER_CODES = {'az dicom changefeed --sequence 42': {0, 3}}
 
 

@@ -32,7 +32,7 @@ BOTH = (*FILE, '--checkpoint', 'checkpoint')
 @pytest.fixture(scope='module')
 def filed(emulator: Emulator) -> DicomService:
     service = emulator.add_service('contoso', 'filed')
-    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no hole is open any more
+    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no gap is open any more
     service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
     return service
 

@@ -49,7 +49,7 @@ PIPE_BYTES = 2**16
 @pytest.fixture(scope='module')
 def streamed(emulator: Emulator) -> DicomService:
     service = emulator.add_service('contoso', 'streamed')
-    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no hole is open any more
+    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no gap is open any more
     service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
     return service
 

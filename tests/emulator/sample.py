@@ -1,4 +1,4 @@
-"""A believable change feed of any size: working days, quiet nights, studies, corrections, deletions, holes.
+"""A believable change feed of any size: working days, quiet nights, studies, corrections, deletions, gaps.
 
 Owns: what the made-up hospital does. Every name and UID is invented; UIDs stand under the root that pydicom gives away.
 Does not own: states, which follow from the events (`bulk_load.py`).
@@ -79,7 +79,7 @@ def sample_feed(count: int, *, seed: int = 1, end_ticks: int | None = None, meta
     """Exactly `count` events by ascending sequence, none stamped after `end_ticks` (default: now).
 
     The same arguments give the same events. From 2000 events on there are a bulk delete of more than 200 instances
-    under one timestamp, and a hole as wide as an identity cache. `metadata` adds about 2 kB of DICOM JSON to each
+    under one timestamp, and a gap as wide as an identity cache. `metadata` adds about 2 kB of DICOM JSON to each
     event that makes a version.
     """
     end = ticks.now() if end_ticks is None else end_ticks
@@ -90,7 +90,7 @@ def _rows(count: int, chance: random.Random, end: int, metadata: bool) -> Iterat
     sequence = 0
     jobs = _jobs(count, chance, end)
     for position, job in enumerate(jobs):
-        sequence += _hole(chance, is_failover=position == len(jobs) // 3 and count >= _EVENTS_FOR_A_BULK)
+        sequence += _gap(chance, is_failover=position == len(jobs) // 3 and count >= _EVENTS_FOR_A_BULK)
         at = job.ticks
         pace = int(job.study.pace_seconds * ticks.PER_SECOND) if job.action == CREATE else 0
         for instance in job.study.instances():
@@ -102,7 +102,7 @@ def _rows(count: int, chance: random.Random, end: int, metadata: bool) -> Iterat
             yield Row(sequence, stamp, job.action, instance, text)
 
 
-def _hole(chance: random.Random, *, is_failover: bool) -> int:
+def _gap(chance: random.Random, *, is_failover: bool) -> int:
     """Sequence numbers that were burned before a job."""
     if is_failover:
         return 1000

@@ -6,7 +6,7 @@ Does not own: the tables (`feed_tables.py`), what a writer does to them (`writer
 (`bulk_load.py`), HTTP (`dicom.py`) and the spelling of an entry (`event_json.py`).
 
 One thing is harsher than the real service: there, a read waits for a writer that has already inserted a row into the
-range (8.2). Here it never waits, and finds a hole. A reader that bears this bears the real one.
+range (8.2). Here it never waits, and finds a gap. A reader that bears this bears the real one.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class FeedStore:
             return self._begin(UPDATE, self._tables.instances(study, None, None, partition), metadata)
 
     def burn(self, count: int) -> tuple[int, ...]:
-        """Take sequence numbers that no row will have (unless a writer takes them): a hole for ever."""
+        """Take sequence numbers that no row will have (unless a writer takes them): a gap for ever."""
         return self._tables.take_sequences(count)
 
     def restore(self, to_sequence: int) -> None:
@@ -214,7 +214,7 @@ class FeedStore:
         with self._lock:
             self._poisoned[self._version_shown(sequence)] = status
 
-    def mend(self, sequence: int) -> None:
+    def fix(self, sequence: int) -> None:
         """Undo `poison` for the version that the event shows now."""
         with self._lock:
             self._poisoned.pop(self._version_shown(sequence), None)

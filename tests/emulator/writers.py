@@ -48,7 +48,7 @@ class Writer:
         return self.ticks
 
     def take_sequence(self) -> tuple[int, ...]:
-        """Take one sequence number for each instance; they are a hole until `commit`."""
+        """Take one sequence number for each instance; they are a gap until `commit`."""
         if self.ticks is None:
             self.take_clock()
         if not self.sequences:

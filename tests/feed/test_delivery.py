@@ -14,7 +14,7 @@ from dicomfeed.errors import CheckpointLocked, OutputError
 from dicomfeed.filters import Filters
 from dicomfeed.lock import FileLock
 from dicomfeed.prefetch import InlinePool
-from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.sink import FileSink
 from tests.feed.world import World
 
@@ -29,7 +29,7 @@ def deliver(world: World, folder: Path, *, filters: Filters = Filters(), summary
     writer = CheckpointWriter(path, checkpoint, reader)
     sink, _ = open_output(str(folder / 'feed.jsonl'), overwrite=False, writer=writer)
     Delivery(sink, filters=filters, summary=summary or Summary(), clock=world.clock, checkpoint=writer).run(
-        reader.read(world.committed()[-1], at_hole=AtHole.STOP)
+        reader.read(world.committed()[-1], at_gap=AtGap.STOP)
     )
     sink.close()
 

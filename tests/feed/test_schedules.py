@@ -9,10 +9,10 @@ import pytest
 from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
-from dicomfeed.holes import SKEW_SECONDS
+from dicomfeed.gaps import SKEW_SECONDS
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.queries import SequenceRange
-from dicomfeed.sequences import AtHole, SequenceReader
+from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.tail import newest_events
 from dicomfeed.windows import WindowReader
@@ -54,7 +54,7 @@ def slowly(world: World, batches: Iterator[list[Event]], seconds: float) -> Iter
         world.pass_time(seconds)
 
 
-# Rule 1: open and closed holes
+# Rule 1: open and closed gaps
 
 
 def page_and_late_commit(world: World) -> None:
@@ -65,26 +65,26 @@ def page_and_late_commit(world: World) -> None:
     world.at(20.0, late.commit)
 
 
-@pytest.mark.parametrize('at_hole', list(AtHole), ids=lambda kind: kind.name)
-def test_rule_1_prefetched_page_is_asked_again(world: World, at_hole: AtHole) -> None:
+@pytest.mark.parametrize('at_gap', list(AtGap), ids=lambda kind: kind.name)
+def test_rule_1_prefetched_page_is_asked_again(world: World, at_gap: AtGap) -> None:
     # The second page was read while 101 was missing, and waited a minute behind a slow consumer.
     world.create_now(100)
     late = world.writer()
     world.create_now(99)
     world.at(20.0, late.commit)
     reading = reader(world, ahead=4)
-    delivered = numbers(slowly(world, reading.read(200, at_hole=at_hole), 60.0))
+    delivered = numbers(slowly(world, reading.read(200, at_gap=at_gap), 60.0))
     assert delivered == world.committed()
 
 
-def test_rule_1_settled_hole_needs_no_second_read(world: World) -> None:
+def test_rule_1_settled_gap_needs_no_second_read(world: World) -> None:
     page_and_late_commit(world)
     world.pass_time(SKEW_SECONDS + 100)
-    numbers(reader(world).read(201, at_hole=AtHole.STOP))
+    numbers(reader(world).read(201, at_gap=AtGap.STOP))
     assert [request.query.count('offset=0') for request in world.journal.requests].count(1) == 1
 
 
-def test_rule_1_outwaited_hole_is_asked_once_more(world: World) -> None:
+def test_rule_1_outwaited_gap_is_asked_once_more(world: World) -> None:
     # 1 is seen missing at 0, watched for a minute, and appears in the very last moment before the last look.
     late = world.writer()
     world.create_now(5)
@@ -97,7 +97,7 @@ def test_rule_1_young_events_are_not_settled_by_a_fast_laptop(world: World) -> N
     world.local_clock_ahead_seconds = 86_400
     page_and_late_commit(world)
     reading = reader(world)
-    assert numbers(reading.read(201, at_hole=AtHole.STOP)) == list(range(1, 51))
+    assert numbers(reading.read(201, at_gap=AtGap.STOP)) == list(range(1, 51))
 
 
 def test_rule_1_young_events_are_not_settled_by_a_fast_server(world: World) -> None:
@@ -105,10 +105,10 @@ def test_rule_1_young_events_are_not_settled_by_a_fast_server(world: World) -> N
     world.writer()
     world.create_now(10)
     world.database_clock_ahead_seconds = 86_400
-    assert numbers(reader(world).read(61, at_hole=AtHole.STOP)) == list(range(1, 51))
+    assert numbers(reader(world).read(61, at_gap=AtGap.STOP)) == list(range(1, 51))
 
 
-# Rule 2: what an open hole does
+# Rule 2: what an open gap does
 
 
 def test_rule_2_follow_waits_and_delivers_in_order(world: World) -> None:
@@ -116,7 +116,7 @@ def test_rule_2_follow_waits_and_delivers_in_order(world: World) -> None:
     assert followed(world, reader(world, follows=True), until=60.0) == list(range(1, 202))
 
 
-def test_rule_2_follow_goes_on_after_a_hole_that_stays(world: World) -> None:
+def test_rule_2_follow_goes_on_after_a_gap_that_stays(world: World) -> None:
     world.create_now(3)
     world.store.burn(1)
     world.create_now(3)
@@ -125,8 +125,8 @@ def test_rule_2_follow_goes_on_after_a_hole_that_stays(world: World) -> None:
     assert followed(world, reading, until=90.0) == [5, 6, 7]
 
 
-def test_rule_2_holes_are_watched_together(world: World) -> None:
-    # Ten holes, each of which would cost a minute if its watch began when the one before had closed.
+def test_rule_2_gaps_are_watched_together(world: World) -> None:
+    # Ten gaps, each of which would cost a minute if its watch began when the one before had closed.
     for _ in range(10):
         world.create_now(150)
         world.store.burn(1)
@@ -134,22 +134,22 @@ def test_rule_2_holes_are_watched_together(world: World) -> None:
     assert followed(world, reader(world, follows=True), until=90.0) == world.committed()
 
 
-def test_rule_2_run_with_checkpoint_ends_before_the_hole(world: World) -> None:
+def test_rule_2_run_with_checkpoint_ends_before_the_gap(world: World) -> None:
     page_and_late_commit(world)
     reading = reader(world)
-    assert numbers(reading.read(201, at_hole=AtHole.STOP)) == list(range(1, 51))
+    assert numbers(reading.read(201, at_gap=AtGap.STOP)) == list(range(1, 51))
     world.pass_time(30.0)
-    assert numbers(reading.read(201, at_hole=AtHole.STOP)) == list(range(51, 202))
+    assert numbers(reading.read(201, at_gap=AtGap.STOP)) == list(range(51, 202))
 
 
 def test_rule_2_run_without_checkpoint_says_how_far_it_is_complete(world: World) -> None:
     page_and_late_commit(world)
     reading = reader(world)
-    assert numbers(reading.read(201, at_hole=AtHole.PASS)) == [*range(1, 51), *range(52, 202)]
+    assert numbers(reading.read(201, at_gap=AtGap.PASS)) == [*range(1, 51), *range(52, 202)]
     assert reading.complete_through == 50
 
 
-# Rule 3: wide holes
+# Rule 3: wide gaps
 
 
 def test_rule_3_event_stamped_before_the_last_one_is_found(world: World) -> None:
@@ -159,7 +159,7 @@ def test_rule_3_event_stamped_before_the_last_one_is_found(world: World) -> None
     world.store.create(ticks=after(99.9))
     world.store.create(ticks=after(101.0))
     world.pass_time(1_000.0)
-    assert numbers(reader(world).read(5_502, at_hole=AtHole.STOP)) == world.committed()
+    assert numbers(reader(world).read(5_502, at_gap=AtGap.STOP)) == world.committed()
 
 
 def test_rule_3_first_by_time_is_not_first_by_sequence(world: World) -> None:
@@ -170,7 +170,7 @@ def test_rule_3_first_by_time_is_not_first_by_sequence(world: World) -> None:
         world.store.create(ticks=after(15.0 + number / 1_000))
     world.store.create(ticks=after(10.0))
     world.pass_time(1_000.0)
-    assert numbers(reader(world).read(18_001, at_hole=AtHole.STOP)) == world.committed()
+    assert numbers(reader(world).read(18_001, at_gap=AtGap.STOP)) == world.committed()
 
 
 def test_rule_3_jump_while_the_clock_steps_back(world: World) -> None:
@@ -182,25 +182,25 @@ def test_rule_3_jump_while_the_clock_steps_back(world: World) -> None:
         world.create_now(1)
         world.pass_time(1.0)
     world.pass_time(1_000.0)
-    assert numbers(reader(world).read(top(world), at_hole=AtHole.STOP)) == world.committed()
+    assert numbers(reader(world).read(top(world), at_gap=AtGap.STOP)) == world.committed()
 
 
-def test_rule_3_wide_hole_is_not_crossed_page_by_page(world: World) -> None:
+def test_rule_3_wide_gap_is_not_crossed_page_by_page(world: World) -> None:
     world.create_now(100)
     world.store.burn(100_000)
     world.create_now(100)
     world.pass_time(1_000.0)
-    assert numbers(reader(world).read(top(world), at_hole=AtHole.STOP)) == world.committed()
+    assert numbers(reader(world).read(top(world), at_gap=AtGap.STOP)) == world.committed()
     assert len(world.journal.requests) < 40
 
 
-def test_rule_3_open_wide_hole_is_still_a_hole(world: World) -> None:
+def test_rule_3_open_wide_gap_is_still_a_gap(world: World) -> None:
     world.create_now(5)
     burned = world.writer()
     world.store.burn(20_000)
     world.create_now(5)
     world.at(20.0, burned.commit)
-    assert numbers(reader(world).read(top(world), at_hole=AtHole.STOP)) == [1, 2, 3, 4, 5]
+    assert numbers(reader(world).read(top(world), at_gap=AtGap.STOP)) == [1, 2, 3, 4, 5]
     assert followed(world, reader(world, follows=True), until=200.0) == world.committed()
 
 
@@ -220,7 +220,7 @@ def test_rule_4_burned_block_before_the_start_loses_nothing(world: World) -> Non
     cursor = sequence_before(world.feed(), start)
     wanted = [event.sequence for event in world.store.events() if event.ticks >= start]
     world.pass_time(1_000.0)
-    read = numbers(reader(world, cursor=cursor).read(top(world), at_hole=AtHole.STOP))
+    read = numbers(reader(world, cursor=cursor).read(top(world), at_gap=AtGap.STOP))
     assert set(wanted) <= set(read)
 
 
@@ -243,7 +243,7 @@ def test_rule_4_start_before_everything_is_zero(world: World) -> None:
 # Rule 5: starting at now or at a tail
 
 
-def test_rule_5_now_is_below_an_open_hole(world: World) -> None:
+def test_rule_5_now_is_below_an_open_gap(world: World) -> None:
     world.create_now(99)
     late = world.writer()
     world.create_now(1)
@@ -252,12 +252,12 @@ def test_rule_5_now_is_below_an_open_hole(world: World) -> None:
     assert followed(world, reader(world, cursor=cursor, follows=True), until=30.0) == [100, 101]
 
 
-def test_rule_5_now_is_the_newest_event_without_holes(world: World) -> None:
+def test_rule_5_now_is_the_newest_event_without_gaps(world: World) -> None:
     world.create_now(200)
     assert sequence_now(world.feed(), pool=InlinePool()) == 200
 
 
-def test_rule_5_tail_of_follow_is_below_an_open_hole(world: World) -> None:
+def test_rule_5_tail_of_follow_is_below_an_open_gap(world: World) -> None:
     world.create_now(50)
     world.writer()
     world.create_now(50)
@@ -279,7 +279,7 @@ def test_rule_5_tail_crosses_a_jump_by_windows(world: World) -> None:
 def test_rule_6_lower_newest_event_is_refused(world: World) -> None:
     world.create_now(1_000)
     reading = reader(world)
-    numbers(reading.read(1_000, at_hole=AtHole.STOP))
+    numbers(reading.read(1_000, at_gap=AtGap.STOP))
     world.store.restore(600)
     with pytest.raises(FeedRestored):
         reading.verify(world.feed().newest())
@@ -288,7 +288,7 @@ def test_rule_6_lower_newest_event_is_refused(world: World) -> None:
 def test_rule_6_number_with_other_content_is_refused(world: World) -> None:
     world.create_now(1_000)
     reading = reader(world)
-    numbers(reading.read(1_000, at_hole=AtHole.STOP))
+    numbers(reading.read(1_000, at_gap=AtGap.STOP))
     world.store.restore(600)
     world.pass_time(3_600.0)
     world.create_now(600)
@@ -369,10 +369,10 @@ def test_rule_12_outage_of_blobs_is_outlived_and_one_broken_event_reported(world
     world.store.poison(117)
     world.store.blobs_down = True
 
-    def mend() -> None:
+    def fix() -> None:
         world.store.blobs_down = False
 
-    world.at(600.0, mend)
+    world.at(600.0, fix)
     reading = reader(world, include_metadata=True, follows=True)
     assert followed(world, reading, until=1_500.0) == world.committed()
     assert world.poisoned == [117]
@@ -383,7 +383,7 @@ def test_rule_12_outage_that_begins_while_one_event_is_suspected_is_no_poison(wo
     world.store.poison(117)
 
     def go_down() -> None:
-        world.store.mend(117)
+        world.store.fix(117)
         world.store.blobs_down = True
 
     def come_up() -> None:
@@ -402,14 +402,14 @@ def test_rule_12_outage_ends_a_one_shot_run(world: World) -> None:
     world.create_now(250)
     world.store.blobs_down = True
     with pytest.raises(ServiceTrouble):
-        numbers(reader(world, include_metadata=True).read(250, at_hole=AtHole.STOP))
+        numbers(reader(world, include_metadata=True).read(250, at_gap=AtGap.STOP))
     assert world.poisoned == []
 
 
 def test_rule_12_poisoned_event_comes_without_metadata_its_neighbours_with(world: World) -> None:
     world.create_now(10)
     world.store.poison(4, status=500)
-    events = [event for batch in reader(world, include_metadata=True).read(10, at_hole=AtHole.STOP) for event in batch]
+    events = [event for batch in reader(world, include_metadata=True).read(10, at_gap=AtGap.STOP) for event in batch]
     assert [event.sequence for event in events if 'metadata' not in event.fields] == [4]
 
 
@@ -421,18 +421,18 @@ def test_rule_12_too_many_poisoned_end_the_run_before_them(world: World) -> None
         world.store.poison(sequence)
     reading = reader(world, include_metadata=True)
     with pytest.raises(TooManyPoisoned):
-        numbers(reading.read(300, at_hole=AtHole.STOP))
+        numbers(reading.read(300, at_gap=AtGap.STOP))
     assert reading.cursor == 100
 
 
 def test_rule_12_throttling_is_no_poison(world: World) -> None:
     world.create_now(10)
     world.service.trouble.next(trouble.throttled(30), times=5)
-    assert numbers(reader(world, include_metadata=True).read(10, at_hole=AtHole.STOP)) == world.committed()
+    assert numbers(reader(world, include_metadata=True).read(10, at_gap=AtGap.STOP)) == world.committed()
     assert world.poisoned == []
 
 
-def test_holes_at_the_edges_of_pages_are_found(world: World) -> None:
+def test_gaps_at_the_edges_of_pages_are_found(world: World) -> None:
     for sequence in range(1, 420):
         if sequence % 100 in (0, 1):
             world.store.burn(1)
@@ -440,13 +440,13 @@ def test_holes_at_the_edges_of_pages_are_found(world: World) -> None:
             world.create_now(1)
     world.pass_time(1_000.0)
     reading = reader(world, ahead=3)
-    assert numbers(reading.read(top(world), at_hole=AtHole.STOP)) == world.committed()
-    assert reading.holes == 5
+    assert numbers(reading.read(top(world), at_gap=AtGap.STOP)) == world.committed()
+    assert reading.gaps == 5
 
 
 def test_request_is_never_wider_than_the_service_takes(world: World) -> None:
     world.create_now(250)
-    numbers(reader(world).read(250, at_hole=AtHole.STOP))
+    numbers(reader(world).read(250, at_gap=AtGap.STOP))
     assert all(request.status == 200 for request in world.journal.requests)
     assert SequenceRange(0).limit == 100
 
@@ -457,4 +457,4 @@ def test_failing_requests_are_no_end_of_the_feed(world: World) -> None:
 
     world.create_now(500)
     world.service.trouble.when(is_page, trouble.cut(), times=3)
-    assert numbers(reader(world, ahead=3).read(500, at_hole=AtHole.STOP)) == world.committed()
+    assert numbers(reader(world, ahead=3).read(500, at_gap=AtGap.STOP)) == world.committed()

@@ -1,4 +1,4 @@
-"""The newest events. Jumps and open holes: `test_schedules.py`."""
+"""The newest events. Jumps and open gaps: `test_schedules.py`."""
 
 from __future__ import annotations
 

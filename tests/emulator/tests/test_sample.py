@@ -51,7 +51,7 @@ def test_sample_has_all_actions_and_states(feed: list[Row]) -> None:
     assert {event.state for event in store.events()} == {'Current', 'Replaced', 'Deleted'}
 
 
-def test_sample_has_narrow_holes_and_a_wide_one(feed: list[Row]) -> None:
+def test_sample_has_narrow_gaps_and_a_wide_one(feed: list[Row]) -> None:
     jumps = Counter(after.sequence - before.sequence for before, after in pairwise(feed))
     assert jumps[2] and max(jumps) > 1000
 

@@ -160,7 +160,7 @@ def test_bulk_delete_shares_one_timestamp() -> None:
     assert seen(tied) == list(range(451, 501))
 
 
-def test_late_commit_fills_a_hole_behind_newer_events() -> None:
+def test_late_commit_fills_a_gap_behind_newer_events() -> None:
     clock = Clock()
     store = FeedStore(clock=clock)
     late = store.begin_create(instance(1))
@@ -272,7 +272,7 @@ def test_poison_hits_every_event_that_shows_the_version(status: int) -> None:
         store.by_sequence(0, 2, metadata=True)
     assert failure.value.status == status
     assert len(store.by_sequence(1, 1, metadata=True)) == len(store.by_sequence(0, 1)) == 1
-    store.mend(1)
+    store.fix(1)
     assert len(store.by_sequence(0, 2, metadata=True)) == 2
 
 

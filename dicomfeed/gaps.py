@@ -1,8 +1,8 @@
-"""Holes in the sequence: numbers that are missing below an event that is there.
+"""Gaps in the sequence: numbers that are missing below an event that is there.
 
-A writer takes its number before it commits, so a hole may still fill; or never, when the writer was rolled back. A
-hole is *closed* when nothing can fill it any more, and open until then. Owned: what was read when, and when that
-makes a hole closed. Not owned: reading (`sequences.py`).
+A writer takes its number before it commits, so a gap may still fill; or never, when the writer was rolled back. A
+gap is *closed* when nothing can fill it any more, and open until then. Owned: what was read when, and when that
+makes a gap closed. Not owned: reading (`sequences.py`).
 
 The bound: a writer's command times out after 30 s (healthcare-shared-components SqlServerDataStoreConfiguration.cs).
 A number below that of event E was taken before E's, so no more than 30 s after E's timestamp, and is committed no
@@ -51,7 +51,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Hole:
+class Gap:
     """Missing numbers `first` to `last`, below the event `above`, with the oldest evidence for their absence."""
 
     first: int
@@ -60,44 +60,44 @@ class Hole:
     asked_monotonic: float
     asked_ticks: Ticks
     seen_monotonic: float
-    """When the hole and the event above it had both been seen."""
+    """When the gap and the event above it had both been seen."""
 
     def is_settled(self, settle_seconds: float) -> bool:
-        """Whether the event above was settled when the hole was last asked for."""
+        """Whether the event above was settled when the gap was last asked for."""
         return self.asked_ticks - self.above.ticks > unsettled_ticks(settle_seconds)
 
 
 class Watch:
-    """Since when this reader has seen each open hole, on its own monotonic clock."""
+    """Since when this reader has seen each open gap, on its own monotonic clock."""
 
     def __init__(self) -> None:
         self._since: list[tuple[int, int, float]] = []
 
-    def see(self, hole: Hole) -> None:
-        """Remember the hole from the first time it is shown; what is left of one keeps its time."""
-        if self._seen(hole) is None:
-            self._since.append((hole.first, hole.last, hole.seen_monotonic))
+    def see(self, gap: Gap) -> None:
+        """Remember the gap from the first time it is shown; what is left of one keeps its time."""
+        if self._seen(gap) is None:
+            self._since.append((gap.first, gap.last, gap.seen_monotonic))
 
-    def is_outwaited(self, hole: Hole, settle_seconds: float) -> bool:
-        """Whether the hole was asked for after it had been watched for `settle_seconds`."""
-        since = self._seen(hole)
-        return since is not None and hole.asked_monotonic >= since + settle_seconds
+    def is_outwaited(self, gap: Gap, settle_seconds: float) -> bool:
+        """Whether the gap was asked for after it had been watched for `settle_seconds`."""
+        since = self._seen(gap)
+        return since is not None and gap.asked_monotonic >= since + settle_seconds
 
     def forget_through(self, sequence: int) -> None:
         """Drop what lies at or below the cursor."""
         self._since = [entry for entry in self._since if entry[1] > sequence]
 
-    def _seen(self, hole: Hole) -> float | None:
-        return next((since for first, last, since in self._since if first <= hole.first and hole.last <= last), None)
+    def _seen(self, gap: Gap) -> float | None:
+        return next((since for first, last, since in self._since if first <= gap.first and gap.last <= last), None)
 
 
-def contents(stretches: Iterable[Stretch], *, above: Event | None = None) -> tuple[list[Event], list[Hole]]:
-    """The events of stretches that adjoin, and the holes between and before them.
+def contents(stretches: Iterable[Stretch], *, above: Event | None = None) -> tuple[list[Event], list[Gap]]:
+    """The events of stretches that adjoin, and the gaps between and before them.
 
-    Numbers after the last event are a hole below `above`; without one they are none yet, and left out.
+    Numbers after the last event are a gap below `above`; without one they are none yet, and left out.
     """
     events: list[Event] = []
-    holes: list[Hole] = []
+    gaps: list[Gap] = []
     evidence: list[Stretch] = []
     next_number: int | None = None  # the lowest number not accounted for yet
     for stretch in stretches:
@@ -105,23 +105,23 @@ def contents(stretches: Iterable[Stretch], *, above: Event | None = None) -> tup
         evidence.append(stretch)
         for event in stretch.events:
             if event.sequence > next_number:
-                holes.append(_hole(next_number, event.sequence - 1, event, evidence))
+                gaps.append(_gap(next_number, event.sequence - 1, event, evidence))
             events.append(event)
             next_number = event.sequence + 1
             evidence = [stretch]
     if above is not None and next_number is not None and next_number <= evidence[-1].through:
-        holes.append(_hole(next_number, evidence[-1].through, above, evidence))
-    return events, holes
+        gaps.append(_gap(next_number, evidence[-1].through, above, evidence))
+    return events, gaps
 
 
 def rest_after_events(stretch: Stretch) -> list[Stretch]:
-    """What a stretch with events covers above the last of them: no hole until something is seen above it."""
+    """What a stretch with events covers above the last of them: no gap until something is seen above it."""
     end = stretch.events[-1].sequence
     return [] if end == stretch.through else [replace(stretch, after=end, events=[])]
 
 
-def _hole(first: int, last: int, above: Event, evidence: list[Stretch]) -> Hole:
-    return Hole(
+def _gap(first: int, last: int, above: Event, evidence: list[Stretch]) -> Gap:
+    return Gap(
         first,
         last,
         above,

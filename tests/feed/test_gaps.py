@@ -1,4 +1,4 @@
-"""Holes in stretches, and when they are closed. How a reading behaves at them: `test_schedules.py`."""
+"""Gaps in stretches, and when they are closed. How a reading behaves at them: `test_schedules.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dicomfeed.events import Event, decode_page
-from dicomfeed.holes import SETTLE_SECONDS, SKEW_SECONDS, Hole, Stretch, Watch, contents, rest_after_events
+from dicomfeed.gaps import SETTLE_SECONDS, SKEW_SECONDS, Gap, Stretch, Watch, contents, rest_after_events
 from dicomfeed.queries import Page, SequenceRange
 from dicomfeed.times import format_timestamp
 from tests.feed.world import after
@@ -26,12 +26,12 @@ def stretch(first: int, last: int, *sequences: int, asked: float = 0.0, took: fl
     return Stretch.of_page(SequenceRange(first - 1, last - first + 1), page)
 
 
-def hole(first: int, last: int, *, asked: float = 0.0) -> Hole:
-    return Hole(first, last, events(last + 1)[0], asked, after(asked), asked + 1.0)
+def gap(first: int, last: int, *, asked: float = 0.0) -> Gap:
+    return Gap(first, last, events(last + 1)[0], asked, after(asked), asked + 1.0)
 
 
-def ranges(holes: list[Hole]) -> list[tuple[int, int, int]]:
-    return [(hole.first, hole.last, hole.above.sequence) for hole in holes]
+def ranges(gaps: list[Gap]) -> list[tuple[int, int, int]]:
+    return [(gap.first, gap.last, gap.above.sequence) for gap in gaps]
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,18 @@ def ranges(holes: list[Hole]) -> list[tuple[int, int, int]]:
         'over empty stretches',
     ],
 )
-def test_holes_are_what_is_missing_below_an_event(stretches: list[Stretch], found: list[tuple[int, int, int]]) -> None:
+def test_gaps_are_what_is_missing_below_an_event(stretches: list[Stretch], found: list[tuple[int, int, int]]) -> None:
     assert ranges(contents(stretches)[1]) == found
     assert contents(stretches)[0] == [event for part in stretches for event in part.events]
 
 
-def test_numbers_after_the_last_event_are_a_hole_below_one_that_is_known() -> None:
+def test_numbers_after_the_last_event_are_a_gap_below_one_that_is_known() -> None:
     above = events(21)[0]
     assert ranges(contents([stretch(11, 20, 12)], above=above)[1]) == [(11, 11, 12), (13, 20, 21)]
     assert ranges(contents([stretch(11, 20, 20)], above=above)[1]) == [(11, 19, 20)]
 
 
-def test_hole_across_stretches_has_the_oldest_evidence_for_its_absence() -> None:
+def test_gap_across_stretches_has_the_oldest_evidence_for_its_absence() -> None:
     parts = [stretch(1, 10, 1, asked=100.0), stretch(11, 20, asked=50.0), stretch(21, 30, 22, asked=70.0, took=45.0)]
     [found] = contents(parts)[1]
     assert (found.asked_monotonic, found.asked_ticks, found.seen_monotonic) == (50.0, after(50.0), 115.0)
@@ -82,19 +82,19 @@ def test_hole_across_stretches_has_the_oldest_evidence_for_its_absence() -> None
         (UNSETTLED_SECONDS + 1, True),
     ],
 )
-def test_hole_is_settled_with_the_event_above_it(asked: float, is_settled: bool) -> None:
-    assert hole(1, 3, asked=asked).is_settled(SETTLE_SECONDS) is is_settled
+def test_gap_is_settled_with_the_event_above_it(asked: float, is_settled: bool) -> None:
+    assert gap(1, 3, asked=asked).is_settled(SETTLE_SECONDS) is is_settled
 
 
 @pytest.mark.parametrize(('asked', 'is_outwaited'), [(60.9, False), (61.0, True), (600.0, True)])
-def test_hole_is_outwaited_by_a_question_that_began_later(asked: float, is_outwaited: bool) -> None:
+def test_gap_is_outwaited_by_a_question_that_began_later(asked: float, is_outwaited: bool) -> None:
     watch = Watch()
-    watch.see(hole(1, 3))
-    assert watch.is_outwaited(hole(1, 3, asked=asked), SETTLE_SECONDS) is is_outwaited
+    watch.see(gap(1, 3))
+    assert watch.is_outwaited(gap(1, 3, asked=asked), SETTLE_SECONDS) is is_outwaited
 
 
-def test_hole_that_nobody_has_watched_is_not_outwaited() -> None:
-    assert not Watch().is_outwaited(hole(1, 3, asked=1e9), SETTLE_SECONDS)
+def test_gap_that_nobody_has_watched_is_not_outwaited() -> None:
+    assert not Watch().is_outwaited(gap(1, 3, asked=1e9), SETTLE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -110,21 +110,21 @@ def test_hole_that_nobody_has_watched_is_not_outwaited() -> None:
     ],
     ids=['the same', 'lower part', 'upper part', 'inside', 'wider below', 'wider above', 'another'],
 )
-def test_what_is_left_of_a_hole_keeps_its_time(first: int, last: int, is_watched: bool) -> None:
+def test_what_is_left_of_a_gap_keeps_its_time(first: int, last: int, is_watched: bool) -> None:
     watch = Watch()
-    watch.see(hole(10, 20))
-    left = hole(first, last, asked=100.0)
+    watch.see(gap(10, 20))
+    left = gap(first, last, asked=100.0)
     watch.see(left)
     assert watch.is_outwaited(left, SETTLE_SECONDS) is is_watched
 
 
-def test_holes_below_the_cursor_are_forgotten() -> None:
+def test_gaps_below_the_cursor_are_forgotten() -> None:
     watch = Watch()
-    watch.see(hole(10, 20))
-    watch.see(hole(30, 40))
+    watch.see(gap(10, 20))
+    watch.see(gap(30, 40))
     watch.forget_through(21)
-    assert not watch.is_outwaited(hole(10, 20, asked=100.0), SETTLE_SECONDS)
-    assert watch.is_outwaited(hole(30, 40, asked=100.0), SETTLE_SECONDS)
+    assert not watch.is_outwaited(gap(10, 20, asked=100.0), SETTLE_SECONDS)
+    assert watch.is_outwaited(gap(30, 40, asked=100.0), SETTLE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -142,5 +142,5 @@ def test_rest_of_a_stretch_is_what_lies_above_its_events(part: Stretch, rest: li
 
 
 def test_settle_option_moves_both_bounds() -> None:
-    young = hole(1, 3, asked=SKEW_SECONDS + 11)
+    young = gap(1, 3, asked=SKEW_SECONDS + 11)
     assert young.is_settled(10.0) and not young.is_settled(12.0)
