@@ -16,7 +16,7 @@ from azext_dicomtoken._paging import command_line
 from azext_dicomtoken._service import Service, resolve_service
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
-from dicomfeed.errors import HostUnreachable, ServiceError
+from dicomfeed.errors import ConnectionFailed, ServiceError
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
@@ -51,7 +51,7 @@ class Trouble:
 def _reason(retry: Retry) -> str:
     """The reader's own words: what the service said could be anything, and logs are kept."""
     error = retry.reason
-    if isinstance(error, HostUnreachable) and error.through_proxy:
+    if isinstance(error, ConnectionFailed) and error.through_proxy:
         return f'{error} (through the proxy)'
     if isinstance(error, ServiceError) and error.request_id:
         return f'{error} (request {error.request_id[:80]!r})'

@@ -82,7 +82,7 @@ def _request_details(service: Service, login: Login) -> Iterator[str]:
     from azext_dicomtoken._diagnosis import Access
     from azext_dicomtoken._errors import explained
     from dicomfeed.client import FeedClient
-    from dicomfeed.errors import FeedError, HostUnreachable, TlsFailed
+    from dicomfeed.errors import ConnectionFailed, FeedError, HostUnreachable
     from dicomfeed.transport import HttpTransport
 
     assert service.url is not None
@@ -92,9 +92,9 @@ def _request_details(service: Service, login: Login) -> Iterator[str]:
         try:
             newest = client.latest()
         except FeedError as error:
-            if isinstance(error, TlsFailed) or not isinstance(error, HostUnreachable):
-                yield _host_detail(service.url)
             if not isinstance(error, HostUnreachable):
+                yield _host_detail(service.url)
+            if not isinstance(error, ConnectionFailed):
                 yield _tls_detail(service.url)
             raise
     yield _host_detail(service.url)

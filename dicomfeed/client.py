@@ -20,9 +20,9 @@ from typing import TypeVar
 from dicomfeed.credential import Credential, TokenSource
 from dicomfeed.errors import (
     BadRequest,
+    ConnectionFailed,
     FeedError,
     Forbidden,
-    HostUnreachable,
     MalformedResponse,
     NotFound,
     Redirected,
@@ -182,7 +182,7 @@ class FeedClient:
         while True:
             try:
                 return ask()
-            except (HostUnreachable, MalformedResponse, ServiceTrouble) as error:
+            except (ConnectionFailed, MalformedResponse, ServiceTrouble) as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
                 left = inf if patience is None else began + patience - self.clock.monotonic()

@@ -2,9 +2,10 @@
 
     FeedError
     ├── RequestError                no usable answer came back for a request
-    │   ├── HostUnreachable         no connection: name look-up, refused, reset, time-out, proxy
-    │   ├── TlsFailed               the certificate was not trusted, or no TLS could be agreed on
-    │   └── MalformedResponse       an answer that is not what the contract says: cut short, not JSON, too deep
+    │   ├── ConnectionFailed        no connection that a token may go over, or one that broke
+    │   │   ├── HostUnreachable     name look-up, refused, reset, time-out, proxy
+    │   │   └── TlsFailed           the certificate was not trusted, or no TLS could be agreed on
+    │   └── MalformedResponse       an answer that is not what the contract says: incomplete, not JSON, too deep
     ├── ServiceError                the service answered with a status that is not a success
     │   ├── BadRequest              400 that names a parameter
     │   ├── Unauthorized            401, after one renewal of the token
@@ -43,8 +44,8 @@ class RequestError(FeedError):
         self.url = url
 
 
-class HostUnreachable(RequestError):
-    """No connection, or one that broke.
+class ConnectionFailed(RequestError):
+    """No connection to the host that a token may go over, or one that broke.
 
     :ivar through_proxy: whether a proxy stood between; then the name was looked up there.
     """
@@ -54,12 +55,16 @@ class HostUnreachable(RequestError):
         self.through_proxy = through_proxy
 
 
-class TlsFailed(HostUnreachable):
-    """The host's certificate was not trusted, or no TLS could be agreed on."""
+class HostUnreachable(ConnectionFailed):
+    """The host was not reached, or the connection broke."""
+
+
+class TlsFailed(ConnectionFailed):
+    """The host was reached, but its certificate was not trusted, or no TLS could be agreed on."""
 
 
 class MalformedResponse(RequestError):
-    """A success that cannot be read: cut short, not JSON, nested without end, not a list of events."""
+    """A success that cannot be read: incomplete, not JSON, nested without end, not a list of events."""
 
 
 class ServiceError(FeedError):
