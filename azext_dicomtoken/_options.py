@@ -231,12 +231,12 @@ def _check_texts(options: Options) -> None:
 
 
 def _moment(text: str | None, option: str, now: int) -> int | None:
-    from dicomfeed.times import parse_moment
+    from dicomfeed.times import parse_time
 
     if text is None:
         return None
     try:
-        return parse_moment(text, now=now)
+        return parse_time(text, now=now)
     except ValueError:
         raise InvalidArgumentValueError(
             f'The value of {option} is not a time.',

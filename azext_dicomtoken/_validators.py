@@ -15,8 +15,6 @@ from azure.cli.core.azclierror import (
     RequiredArgumentMissingError,
 )
 
-_UNIT_SECONDS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
-
 
 def validate_token_issue(cmd: Any, namespace: Any) -> None:
     from azext_dicomtoken._formats import FORMATS
@@ -55,14 +53,16 @@ def validate_changefeed(cmd: Any, namespace: Any) -> None:
 
 
 def parse_duration(text: str, option: str) -> float:
-    """Seconds of a duration like `90s`, `15m`, `2h`, `1.5d` or `1w`."""
-    match = re.fullmatch(r'([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])', text)
-    if match is None:
+    """Seconds of a duration like `90s`, `15m`, `1h30m`, `1.5d` or `1w`, in the reader's grammar."""
+    from dicomfeed import times  # most runs have no duration to read
+
+    try:
+        return times.parse_duration(text)
+    except ValueError:
         raise InvalidArgumentValueError(
             f'The value of {option} is not a duration.',
             recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.',
-        )
-    return float(match[1]) * _UNIT_SECONDS[match[2]]
+        ) from None
 
 
 def spelled(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from dicomfeed import files
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
 from dicomfeed.events import LAST_SEQUENCE, Identity
-from dicomfeed.times import Ticks, format_timestamp, parse_moment
+from dicomfeed.times import Ticks, format_timestamp, parse_time
 
 FORMAT = 1
 _LARGEST_BYTES = 2**20
@@ -141,7 +141,7 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
         question=Question(content['service'], content['filters'], content['includeMetadata']),
         sequence=min(int(content['sequence']), LAST_SEQUENCE),
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
-        since=None if content['since'] is None else parse_moment(content['since'], now=0),
+        since=None if content['since'] is None else parse_time(content['since'], now=0),
         output=None if output is None else Output(output['path'], output['length'], output['digest']),
     )
 

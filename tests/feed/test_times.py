@@ -14,10 +14,12 @@ from dicomfeed.times import (
     epoch_seconds,
     format_timestamp,
     is_timestamp,
+    parse_duration,
     parse_http_date,
-    parse_moment,
+    parse_time,
     parse_timestamp,
     ticks_from_epoch,
+    utc_text,
 )
 
 NOON = parse_timestamp('2024-05-01T12:00:00Z')
@@ -114,13 +116,13 @@ def test_is_timestamp_agrees_with_parse_timestamp(text: str) -> None:
         assert not is_timestamp(text)
     else:
         assert is_timestamp(text)
-        assert parse_moment(text, now=0) == ticks
+        assert parse_time(text, now=0) == ticks
 
 
 @every
 @given(st.integers(FIRST_TICK, LAST_TICK))
 def test_parse_is_the_reverse_of_format(ticks: int) -> None:
-    assert parse_moment(format_timestamp(ticks), now=0) == ticks
+    assert parse_time(format_timestamp(ticks), now=0) == ticks
     if TICKS_PER_DAY <= ticks < LAST_TICK - TICKS_PER_DAY:
         assert parse_timestamp(format_timestamp(ticks)) == ticks
 
@@ -155,6 +157,8 @@ def test_format_timestamp_refuses_what_is_beyond_the_calendar(ticks: int) -> Non
         ('3d', NOON - 72 * HOUR),
         ('1w', NOON - 168 * HOUR),
         ('2H', NOON - 2 * HOUR),
+        ('1.5h', NOON - 3 * HOUR // 2),
+        ('1h30m', NOON - 3 * HOUR // 2),
         ('0s', NOON),
         ('999999999w', FIRST_TICK),
         ('2024-05-01', NOON - 12 * HOUR),
@@ -166,12 +170,18 @@ def test_format_timestamp_refuses_what_is_beyond_the_calendar(ticks: int) -> Non
         ('2024-05-01T14:00+02', NOON),
         ('2024-05-01 14:00 +02:00', NOON),
         ('2024-05-01T12:00:00,0000001Z', NOON + 1),
+        ('2024-05-01T12:00:00.12345670000Z', NOON + 1_234_567),
+        ('2024-05-01T12:00:00.123456701Z', NOON + 1_234_568),
+        ('2024-05-01T12:00:00.' + '9' * 10_000, NOON + TICKS_PER_SECOND),
+        (' 2024-05-01T12:00:00Z\r\n', NOON),
+        (' 2h\r', NOON - 2 * HOUR),
         ('0001-01-01', FIRST_TICK),
         ('9999-12-31T23:59:59.9999999Z', LAST_TICK),
     ],
+    ids=lambda value: str(value)[:40].strip(),
 )
-def test_parse_moment_takes_what_people_type(text: str, ticks: int) -> None:
-    assert parse_moment(text, now=NOON) == ticks
+def test_parse_time_takes_what_people_type(text: str, ticks: int) -> None:
+    assert parse_time(text, now=NOON) == ticks
 
 
 @pytest.mark.parametrize(
@@ -180,7 +190,7 @@ def test_parse_moment_takes_what_people_type(text: str, ticks: int) -> None:
         '',
         'yesterday',
         '-1h',
-        '1.5h',
+        '30m1h',
         '1y',
         '5',
         '1234567890s',
@@ -190,24 +200,95 @@ def test_parse_moment_takes_what_people_type(text: str, ticks: int) -> None:
         '2024-05-01T',
         '2024-05-01T12',
         '2024-05-01T12:00+15:00',
-        '2024-05-01T12:00:00.12345678Z',
-        '2024-05-01T12:00:00Z\n',
+        '2024-05-01T12:00:00.',
+        '2024-05-01T 12:00:00Z',
         '0001-01-01T00:00+00:01',
         '9999-12-31T23:59-00:01',
+        '9999-12-31T23:59:59.99999999Z',
     ],
 )
-def test_parse_moment_refuses_the_rest(text: str) -> None:
+def test_parse_time_refuses_the_rest(text: str) -> None:
     with pytest.raises(ValueError):
-        parse_moment(text, now=NOON)
+        parse_time(text, now=NOON)
 
 
 @every
 @given(st.text(max_size=40))
-def test_parse_moment_raises_nothing_but_value_error(text: str) -> None:
+def test_parse_time_raises_nothing_but_value_error(text: str) -> None:
     try:
-        assert FIRST_TICK <= parse_moment(text, now=NOON) <= LAST_TICK
+        assert FIRST_TICK <= parse_time(text, now=NOON) <= LAST_TICK
     except ValueError:
         pass
+
+
+@pytest.mark.parametrize(
+    ('text', 'seconds'),
+    [
+        ('90s', 90),
+        ('15m', 900),
+        ('2h', 7_200),
+        ('3d', 259_200),
+        ('1w', 604_800),
+        ('1.5h', 5_400),
+        ('0.25s', 0.25),
+        ('1h30m', 5_400),
+        ('1w2d3h4m5.5s', 788_645.5),
+        ('90S', 90),
+        ('1H30M', 5_400),
+        (' 90s\r\n', 90),
+        ('0s', 0),
+        ('999999999w', 999_999_999 * 604_800),
+    ],
+)
+def test_parse_duration_reads_one_grammar(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        ' ',
+        '10',
+        's',
+        '-1h',
+        '+1h',
+        '1y',
+        '1 h',
+        '1h 30m',
+        '30m1h',
+        '1h1h',
+        '.5h',
+        '1.h',
+        '1,5h',
+        '1e3s',
+        '٣s',
+        'nan',
+        '1.1.1s',
+    ],
+)
+def test_parse_duration_refuses_the_rest(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize('digits', [10, 10_000])
+def test_parse_duration_refuses_endless_numbers(digits: int) -> None:
+    for text in ('9' * digits + 's', '1.' + '9' * digits + 's'):
+        with pytest.raises(ValueError):
+            parse_duration(text)
+
+
+@every
+@given(TIMESTAMP_LIKE)
+def test_utc_text_is_the_formatted_timestamp(text: str) -> None:
+    if is_timestamp(text):
+        assert utc_text(text) == format_timestamp(parse_timestamp(text))
+
+
+@pytest.mark.parametrize('timestamp', ['2024-05-01T12:00:00.0000001+00:00', '2024-05-01T14:00:00.0000001+02:00'])
+def test_utc_text_does_not_depend_on_how_the_time_is_written(timestamp: str) -> None:
+    assert utc_text(timestamp) == '2024-05-01T12:00:00.0000001Z'
 
 
 @pytest.mark.parametrize(

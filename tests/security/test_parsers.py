@@ -196,13 +196,13 @@ def test_answer_of_arm_is_texts_or_refused(body: Any) -> None:
 
 
 @some
-@given(st.text() | st.from_regex(r'[0-9]{0,12}\.?[0-9]{0,12}[smhdwy]?', fullmatch=True))
+@given(st.text() | st.from_regex(r'([0-9]{0,12}\.?[0-9]{0,12}[smhdwyW]?){1,6}', fullmatch=True))
 def test_duration_is_seconds_or_refused(text: str) -> None:
     try:
         seconds = parse_duration(text, '--settle')
     except InvalidArgumentValueError:
         return
-    assert 0 <= seconds < 1e16 and text.isascii()
+    assert 0 <= seconds < 1e16 and text.strip().isascii()
 
 
 @some
