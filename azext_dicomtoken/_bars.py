@@ -33,7 +33,7 @@ def counts_table(rows: list[dict[str, Any]], *, columns: int | None = None) -> l
 
 
 def _title(name: str) -> str:
-    return {'firstTime': 'First', 'lastTime': 'Last'}.get(name, name.capitalize())
+    return {'firstTimestamp': 'First', 'lastTimestamp': 'Last'}.get(name, name.capitalize())
 
 
 def _width(table: list[dict[str, str]]) -> int:

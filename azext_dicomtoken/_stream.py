@@ -111,7 +111,7 @@ def _lines_of(reading: Reading) -> Callable[[list[Event]], list[bytes]] | None:
     to_tsv = cli_ctx.output.get_formatter('tsv')
 
     def lines_of(events: list[Event]) -> list[bytes]:
-        return [line_of(queried(event.fields)).encode('utf-8', 'surrogatepass') for event in events]
+        return [line_of(queried(event.decode())).encode('utf-8', 'surrogatepass') for event in events]
 
     def line_of(result: Any) -> str:
         if invocation.get('output') == 'tsv':

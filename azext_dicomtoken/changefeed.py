@@ -68,8 +68,8 @@ def _one_event(reading: Reading) -> dict[str, Any] | None:
         return _numbered_event(reading, reading.options.sequence)
     if reading.filters.is_empty:
         newest = reading.client.latest(include_metadata=reading.options.include_metadata)
-        return newest.fields if newest else None
-    return next((event.fields for event in _tail(reading, 1)), None)
+        return newest.decode() if newest else None
+    return next((event.decode() for event in _tail(reading, 1)), None)
 
 
 def _numbered_event(reading: Reading, sequence: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _numbered_event(reading: Reading, sequence: int) -> dict[str, Any]:
 
     events = reading.feed.page(SequenceRange(sequence - 1, 1)).events
     if events:
-        return events[0].fields
+        return events[0].decode()
     from azure.cli.core.azclierror import ResourceNotFoundError
 
     raise ResourceNotFoundError(
@@ -90,7 +90,7 @@ def _numbered_event(reading: Reading, sequence: int) -> dict[str, Any]:
 def _list(reading: Reading) -> list[dict[str, Any]]:
     options = reading.options
     if options.tail:
-        return [event.fields for event in _tail(reading, options.tail)]
+        return [event.decode() for event in _tail(reading, options.tail)]
     if options.checkpoint:
         return _list_from_checkpoint(reading, options.max_items or MAX_ITEMS)
     wanted = (options.max_items or MAX_ITEMS) + 1
@@ -100,7 +100,7 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
     if len(events) == wanted:
         events.pop()
         _say_how_to_go_on(reading, events[-1], window_end)
-    return [event.fields for event in events]
+    return [event.decode() for event in events]
 
 
 def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
         holding.close()
 
     reading.cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, save)
-    return [event.fields for event in listed]
+    return [event.decode() for event in listed]
 
 
 def _tail(reading: Reading, count: int) -> list[Event]:

@@ -80,7 +80,7 @@ def changefeed_table(result: Any) -> list[dict[str, str]]:
     """One row an event, whatever letter case the service gave the names; or one row a count, with a bar."""
     from azext_dicomtoken._output import escape_controls
 
-    if isinstance(result, list) and result and 'firstTime' in result[0]:
+    if isinstance(result, list) and result and 'firstTimestamp' in result[0]:
         from azext_dicomtoken._bars import counts_table
 
         return counts_table(result)

@@ -1,87 +1,93 @@
 """Counting events instead of listing them: by hour, by day, or by study.
 
-Buckets of time need a number for each hour or day of the feed, however many events there are; studies need one for each
-study.
+Buckets of time need a counter for each hour or day of the feed, however many events there are; studies need one for
+each study.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from dicomfeed.events import Event
-from dicomfeed.events import field as property_of
-from dicomfeed.times import TICKS_PER_DAY, TICKS_PER_SECOND, Ticks, format_timestamp
+from dicomfeed.events import Event, field
+from dicomfeed.times import TICKS_PER_DAY, TICKS_PER_SECOND, format_timestamp, parse_timestamp, utc_text
 
 BY_HOUR, BY_DAY, BY_STUDY = 'hour', 'day', 'study'
+MOST_EMPTY_BUCKETS = 10_000
+
 _WIDTHS = {BY_HOUR: 3_600 * TICKS_PER_SECOND, BY_DAY: TICKS_PER_DAY}
 _TEXT_LENGTHS = {BY_HOUR: len('2026-01-31T09'), BY_DAY: len('2026-01-31')}
 _COUNTED = {'create': 'created', 'update': 'updated', 'delete': 'deleted'}
-MOST_EMPTY_BUCKETS = 10_000
 
 
-@dataclass
 class _Bucket:
-    """What happened in one hour, on one day, or to one study; an action of another name is only an event."""
+    """What happened in one hour, on one day, or to one study: events by action, first and last timestamp in UTC."""
 
-    created: int = 0
-    updated: int = 0
-    deleted: int = 0
-    events: int = 0
-    first: Ticks | None = None
-    last: Ticks | None = None
+    __slots__ = ('actions', 'first', 'last')
 
-    def add(self, action: str, ticks: Ticks) -> None:
-        self.events += 1
-        counted = _COUNTED.get(action.lower())
-        if counted is not None:
-            setattr(self, counted, getattr(self, counted) + 1)
-        self.first = ticks if self.first is None else min(self.first, ticks)
-        self.last = ticks if self.last is None else max(self.last, ticks)
+    def __init__(self) -> None:
+        self.actions: dict[str, int] = {}
+        self.first = ''
+        self.last = ''
+
+    def add(self, action: str, timestamp: str) -> None:
+        self.actions[action] = self.actions.get(action, 0) + 1
+        if not self.first or timestamp < self.first:
+            self.first = timestamp
+        if timestamp > self.last:
+            self.last = timestamp
 
 
-@dataclass
 class Counts:
     """Counters by bucket.
 
-    :ivar by: `hour` or `day`, in UTC, or `study`.
+    :param by: `hour` or `day`, in UTC, or `study`.
     """
 
-    by: str
-    _buckets: dict[Any, _Bucket] = field(default_factory=dict)
+    def __init__(self, by: str) -> None:
+        self._by = by
+        self._text_length = _TEXT_LENGTHS.get(by)
+        self._buckets: dict[str, _Bucket] = {}
 
     def add(self, event: Event) -> None:
-        """Count one event."""
-        fields = event.fields
-        ticks = event.ticks
-        key = ticks // _WIDTHS[self.by] if self.by in _WIDTHS else str(property_of(fields, 'studyInstanceUid'))
-        self._buckets.setdefault(key, _Bucket()).add(str(property_of(fields, 'action')), ticks)
+        """Count one event; an action of another name than the three is only an event."""
+        timestamp = utc_text(event.timestamp)
+        name = _study_of(event) if self._text_length is None else timestamp[: self._text_length]
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = _Bucket()
+        bucket.add(event.action or '', timestamp)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a bucket: hours and days in their order, with empty ones between; studies by their first event."""
-        if self.by in _WIDTHS:
-            return [self._row(self._text(number), self._buckets.get(number, _Bucket())) for number in self._numbers()]
-        first_to_last = sorted(self._buckets.items(), key=lambda item: item[1].first or 0)
+        if self._text_length is not None:
+            return [self._row(name, self._buckets.get(name, _Bucket())) for name in self._times()]
+        first_to_last = sorted(self._buckets.items(), key=lambda item: item[1].first)
         return [self._row(study, bucket) for study, bucket in first_to_last]
 
-    def _numbers(self) -> list[int]:
+    def _times(self) -> list[str]:
         """The hours or days to show: quiet ones as well, unless there are so many that nobody would look at them."""
-        numbers = sorted(self._buckets)
-        if not numbers or numbers[-1] - numbers[0] - len(numbers) > MOST_EMPTY_BUCKETS:
-            return numbers
-        return list(range(numbers[0], numbers[-1] + 1))
-
-    def _text(self, number: int) -> str:
-        text = format_timestamp(number * _WIDTHS[self.by])[: _TEXT_LENGTHS[self.by]]
-        return f'{text}:00Z' if self.by == BY_HOUR else text
+        names = sorted(self._buckets)
+        if not names:
+            return names
+        width = _WIDTHS[self._by]
+        first, last = (parse_timestamp(self._buckets[name].first) // width for name in (names[0], names[-1]))
+        if last - first - len(names) > MOST_EMPTY_BUCKETS:
+            return names
+        return [format_timestamp(number * width)[: self._text_length] for number in range(first, last + 1)]
 
     def _row(self, name: str, bucket: _Bucket) -> dict[str, Any]:
+        counted = dict.fromkeys(_COUNTED.values(), 0)
+        for action, events in bucket.actions.items():
+            if action.lower() in _COUNTED:
+                counted[_COUNTED[action.lower()]] += events
         return {
-            self.by: name,
-            'created': bucket.created,
-            'updated': bucket.updated,
-            'deleted': bucket.deleted,
-            'events': bucket.events,
-            'firstTime': None if bucket.first is None else format_timestamp(bucket.first),
-            'lastTime': None if bucket.last is None else format_timestamp(bucket.last),
+            self._by: f'{name}:00Z' if self._by == BY_HOUR else name,
+            **counted,
+            'events': sum(bucket.actions.values()),
+            'firstTimestamp': bucket.first or None,
+            'lastTimestamp': bucket.last or None,
         }
+
+
+def _study_of(event: Event) -> str:
+    return str(field(event.decode_properties(), 'studyInstanceUid'))

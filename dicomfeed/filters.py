@@ -25,11 +25,14 @@ class Filters:
     partition_name: tuple[str, ...] = ()
 
     def passing(self, events: Iterable[Event]) -> list[Event]:
-        """Those of the events that pass, in their order."""
-        wanted = self._wanted()
-        if not wanted:
-            return list(events)
-        return [event for event in events if _passes(event.fields, wanted)]
+        """Those of the events that pass, in their order. An event is decoded only where its action does not decide."""
+        actions = {action.lower() for action in self.action}
+        wanted = [(name, values) for name, values in self._wanted() if name != 'action']
+        if actions:
+            events = (event for event in events if event.action is not None and event.action.lower() in actions)
+        if wanted:
+            events = (event for event in events if _passes(event.decode_properties(), wanted))
+        return list(events)
 
     @property
     def is_empty(self) -> bool:

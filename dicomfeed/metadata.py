@@ -138,7 +138,7 @@ class MetadataReader:
     def _note(self, page: Page) -> Page:
         """Remember an event whose metadata came: it is the neighbour that tells poison from trouble."""
         for event in reversed(page.events):
-            if field(event.fields, 'metadata') is not None:
+            if field(event.decode(), 'metadata') is not None:
                 self._well_read = event.sequence
                 break
         return page

@@ -16,8 +16,8 @@ def rows(*events: int) -> list[dict[str, object]]:
             'updated': 0,
             'deleted': 0,
             'events': number,
-            'firstTime': moment if number else None,
-            'lastTime': moment if number else None,
+            'firstTimestamp': moment if number else None,
+            'lastTimestamp': moment if number else None,
         }
         for hour, number in enumerate(events)
     ]
@@ -55,7 +55,7 @@ def test_table_escapes_what_a_service_could_have_written() -> None:
         'updated': 0,
         'deleted': 0,
         'events': 1,
-        'firstTime': None,
-        'lastTime': None,
+        'firstTimestamp': None,
+        'lastTimestamp': None,
     }
     assert '\x1b' not in counts_table([row], columns=200)[0]['Study']

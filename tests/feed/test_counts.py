@@ -7,12 +7,12 @@ import json
 import pytest
 
 from dicomfeed.counts import Counts
-from dicomfeed.events import Event
+from dicomfeed.events import Event, decode_event
 
 
 def event(timestamp: str, *, action: str = 'Create', study: str = '1.2.3') -> Event:
     line = {'sequence': 1, 'action': action, 'studyInstanceUid': study, 'timestamp': timestamp}
-    return Event(1, timestamp, json.dumps(line).encode())
+    return decode_event(json.dumps(line).encode())
 
 
 def counted(by: str, *events: Event) -> Counts:
@@ -47,7 +47,10 @@ def test_rows_count_actions_in_any_letter_case_and_others_among_the_events() -> 
 
 def test_rows_say_first_and_last_time_whatever_the_order() -> None:
     (row,) = counted('study', event('2026-01-31T09:00:00.5+00:00'), event('2026-01-31T11:00:00+02:00')).rows()
-    assert (row['firstTime'], row['lastTime']) == ('2026-01-31T09:00:00.0000000Z', '2026-01-31T09:00:00.5000000Z')
+    assert (row['firstTimestamp'], row['lastTimestamp']) == (
+        '2026-01-31T09:00:00.0000000Z',
+        '2026-01-31T09:00:00.5000000Z',
+    )
 
 
 def test_rows_of_studies_are_in_the_order_of_their_first_event() -> None:

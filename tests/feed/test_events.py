@@ -1,14 +1,16 @@
-"""One event and its line, and how a page of them is read from the service's bytes."""
+"""One event and its line, and how a page of them is read from the service's bytes, split or by the book."""
 
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomfeed.events import LAST_SEQUENCE, decode_event, decode_page, field
+from dicomfeed.events import LAST_SEQUENCE, Event, decode_event, decode_page, field, split
+from dicomfeed.queries import SequenceRange
 from tests.emulator.event_json import EventShape
 from tests.feed.world import World
 
@@ -41,11 +43,11 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize('entry', KEPT.values(), ids=KEPT)
-def test_decode_page_keeps_an_event_to_the_letter(entry: bytes) -> None:
-    first, second = decode_page(b'[' + entry + b',' + entry + b']')
-    assert first.line == second.line == entry
-    assert first.fields == json.loads(entry)
+@pytest.mark.parametrize('text', KEPT.values(), ids=KEPT)
+def test_decode_page_keeps_an_event_to_the_letter(text: bytes) -> None:
+    first, second = decode_page(b'[' + text + b',' + text + b']')
+    assert first.line == second.line == text
+    assert first.decode() == json.loads(text)
     assert (first.sequence, first.timestamp) == (42, '2024-05-01T10:20:30.1234567+00:00')
 
 
@@ -75,7 +77,7 @@ def test_decode_page_takes_blanks_between_events(separator: bytes) -> None:
 def test_line_breaks_inside_an_event_become_blanks() -> None:
     event = decode_event(EVENT.replace(b',', b',\r\n'))
     assert event.line == EVENT.replace(b',', b',  ')
-    assert event.fields == json.loads(EVENT)
+    assert event.decode() == json.loads(EVENT)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_spellings_of_other_servers_are_read(shape: EventShape) -> None:
     world = World()
     world.store.shape = shape
     world.create_now(3)
-    events = world.client().by_sequence(after=0, limit=3).events
+    events = world.feed().page(SequenceRange(0, 3)).events
     assert [event.sequence for event in events] == [1, 2, 3]
     assert [event.identity[2][0] for event in events] == [event.instance.study for event in world.store.events()]
 
@@ -108,9 +110,9 @@ def test_field_prefers_the_exact_name() -> None:
 
 
 @pytest.mark.parametrize('timestamp', [b'2024-05-01T10:20:30.1234567+00:00', b'2024-05-01T12:20:30.1234567+02:00'])
-def test_identity_does_not_depend_on_how_the_moment_is_written(timestamp: bytes) -> None:
-    entry = EVENT.replace(b'2024-05-01T10:20:30.1234567+00:00', timestamp)
-    assert decode_event(entry).identity == (42, '2024-05-01T10:20:30.1234567Z', ('1.2.3', '1.2.3.1', '1.2.3.1.7'))
+def test_identity_does_not_depend_on_how_the_time_is_written(timestamp: bytes) -> None:
+    text = EVENT.replace(b'2024-05-01T10:20:30.1234567+00:00', timestamp)
+    assert decode_event(text).identity == (42, '2024-05-01T10:20:30.1234567Z', ('1.2.3', '1.2.3.1', '1.2.3.1.7'))
 
 
 def test_identity_survives_a_later_change_of_the_instance() -> None:
@@ -118,7 +120,7 @@ def test_identity_survives_a_later_change_of_the_instance() -> None:
     sequence = world.store.create()
     created = world.client().latest()
     world.store.delete(world.store.event(sequence).instance.study)
-    now = world.client().by_sequence(after=sequence - 1, limit=1).events[0]
+    now = world.feed().page(SequenceRange(sequence - 1, 1)).events[0]
     assert created is not None and created.identity == now.identity and created.line != now.line
 
 
@@ -216,7 +218,7 @@ def expect_events_or_a_value_error(body: bytes) -> None:
         events = decode_page(body)
     except ValueError:
         return
-    assert [event.fields for event in events] == json.loads(body.decode('utf-8-sig'))
+    assert [event.decode() for event in events] == json.loads(body.decode('utf-8-sig'))
     assert not any(byte in event.line for event in events for byte in (b'\n', b'\r'))
 
 
@@ -238,3 +240,159 @@ def test_any_bytes_are_events_or_a_value_error(body: bytes) -> None:
 def test_mutated_page_is_events_or_a_value_error(position: int, length: int, put_in: bytes) -> None:
     page = b'[' + EVENT + b',' + EVENT + b']'
     expect_events_or_a_value_error(page[:position] + put_in + page[position + length :])
+
+
+# What filters and counts ask an event
+
+
+@pytest.mark.parametrize('text', KEPT.values(), ids=KEPT)
+def test_properties_are_all_but_the_metadata(text: bytes) -> None:
+    (event,) = decode_page(b'[' + text + b']')
+    expected = {name: value for name, value in json.loads(text).items() if name != 'metadata'}
+    assert (event.decode_properties(), event.action) == (expected, 'Create')
+
+
+@pytest.mark.parametrize(
+    ('action', 'text'),
+    [
+        (b'"Create"', 'Create'),
+        (b'"import"', 'import'),
+        ('"Löschung"'.encode(), 'Löschung'),
+        (rb'"L\u00f6schung \u5c71"', 'Löschung 山'),
+        ('"Löschung \\u5c71"'.encode(), 'Löschung 山'),
+        (b'null', None),
+        (b'7', None),
+        (b'["Create"]', None),
+    ],
+)
+def test_action_is_the_text_that_the_service_wrote(action: bytes, text: str | None) -> None:
+    assert decode_event(EVENT.replace(b'"Create"', action)).action == text
+
+
+def test_action_is_not_misread_from_another_property() -> None:
+    text = EVENT.replace(b'"1.2.3"', rb'"\",\"action\":\"Delete"').replace(b'"action"', b'"Action"')
+    assert decode_event(text).action == 'Create'
+
+
+def test_metadata_are_not_among_the_properties_whatever_the_letter_case() -> None:
+    assert 'Metadata' not in decode_event(event_with(b'"Metadata":{"a":1}')).decode_properties()
+
+
+# Pages with metadata, as the service writes them
+
+
+DELETED = b'{"sequence":41,"action":"Delete","timestamp":"2024-05-01T10:20:30+00:00","state":"Deleted"}'
+METADATA = (
+    '{"00080005":{"vr":"CS","Value":["ISO_IR 6"]},"00100010":{"vr":"PN","Value":[{"Ideographic":"山田^太郎"}]},'
+    '"00101030":{"vr":"DS","Value":[72.50]},"00720083":{"vr":"UV","Value":[18446744073709551615]}}'
+).encode()
+
+
+def metadata_event(metadata: bytes = METADATA, *, before: bytes = b'', after: bytes = b'') -> bytes:
+    return (
+        b'{"sequence":42,"sopInstanceUid":"1.2","action":"Create","timestamp":"2024-05-01T10:20:30.1234567+00:00",'
+        b'"state":"Current"' + before + b',"metadata":' + metadata + after + b'}'
+    )
+
+
+def said(events: list[Event] | None) -> object:
+    """What events say, by every way of asking them; None where there are none."""
+    return events and [(*event[:4], event.identity, event.decode_properties()) for event in events]
+
+
+def page_of(*events: bytes) -> bytes:
+    return b'[' + b','.join(events) + b']'
+
+
+def by_the_book(body: bytes) -> list[Event] | None:
+    """With a blank before it, which means nothing, no page is split."""
+    return decoded(b' ' + body)
+
+
+def decoded(body: bytes) -> list[Event] | None:
+    try:
+        return decode_page(body)
+    except ValueError:
+        return None
+
+
+def test_split_page_is_the_page_to_the_letter() -> None:
+    pieces = split(page_of(metadata_event(), DELETED, metadata_event()))
+    assert pieces is not None and [line for _, line in pieces] == [metadata_event(), DELETED, metadata_event()]
+    assert all('metadata' not in json.loads(head) for head, _ in pieces)
+
+
+@pytest.mark.parametrize('name', ['partitionName', 'patientName'])
+def test_split_page_says_the_same_as_by_the_book(name: str) -> None:
+    body = page_of(metadata_event(before=f',"{name}":"山田"'.encode()), DELETED)
+    assert split(body) is not None
+    assert said(decode_page(body)) == said(by_the_book(body))
+
+
+OTHER_FORMS = {
+    'no metadata': page_of(DELETED),
+    'another property after': page_of(metadata_event(after=b',"futureProperty":{"a":[1]}')),
+    'repeated property after': page_of(metadata_event(after=b',"action":"Delete","x":{}')),
+    'repeated metadata': page_of(metadata_event(after=b',"metadata":{}')),
+    'metadata that is null': page_of(metadata_event(b'null'), metadata_event()),
+    'closed before the metadata': page_of(metadata_event(before=b'}')),
+    'object before the metadata': page_of(metadata_event(before=b',"a":{"b":1}')),
+    'empty': b'[]',
+    'blanks between': b'[' + metadata_event() + b' ,' + metadata_event() + b' ]',
+    'line break inside': page_of(metadata_event(METADATA.replace(b',', b',\n'))),
+    'nested without end': page_of(metadata_event(b'{"a":' * 900 + b'1' + b'}' * 900)),
+    'thousands of digits': page_of(metadata_event(b'{"a":' + b'9' * 4301 + b'}')),
+    'what looks like an event inside': page_of(metadata_event(b'{"a":[{"b":1},{"sequence":7,"timestamp":"x"}]}')),
+    'metadata of something else': page_of(DELETED[:-1] + b',"a":{"b":1,"metadata":{}}}'),
+    'timestamp last': page_of(b'{"sequence":42,"metadata":{},"timestamp":"2024-05-01T10:20:30Z"}'),
+    'more events than in a page': page_of(*[metadata_event(b'{}')] * 33_000),
+    'not closed': page_of(metadata_event())[:-1],
+    'NaN': page_of(metadata_event(b'{"a":NaN}')),
+    'JSON5': page_of(metadata_event(b"{'a':0x1F,}")),
+    'NUL': page_of(metadata_event(b'{}}\0')),
+    'control character': page_of(metadata_event(b'{"a":"\x01"}')),
+    'comma at the end': page_of(metadata_event())[:-1] + b',]',
+}
+
+
+@pytest.mark.parametrize('body', OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_page_of_any_other_form_says_the_same_as_by_the_book(body: bytes) -> None:
+    assert said(decoded(body)) == said(by_the_book(body))
+
+
+def test_python_without_sqlite_reads_by_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'sqlite3', None)
+    assert split(page_of(metadata_event())) is None
+    assert [event.line for event in decode_page(page_of(metadata_event()))] == [metadata_event()]
+
+
+@every
+@given(
+    st.integers(0, len(metadata_event()) * 2),
+    st.integers(0, 5),
+    st.binary(max_size=4)
+    | st.sampled_from(
+        [
+            b',',
+            b']',
+            b'}',
+            b'{',
+            b'"',
+            b'\\',
+            b'\\"',
+            b'\0',
+            b'0',
+            b'-',
+            b'null',
+            b',{"sequence":',
+            b',"metadata":{',
+            b'"},{"sequence":',
+            metadata_event(),
+            DELETED,
+        ]
+    ),
+)
+def test_mutated_page_says_the_same_as_by_the_book(position: int, length: int, put_in: bytes) -> None:
+    page = page_of(metadata_event(), metadata_event())
+    body = page[:position] + put_in + page[position + length :]
+    assert said(decoded(body)) == said(by_the_book(body))

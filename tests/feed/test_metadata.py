@@ -31,7 +31,7 @@ def read(world: World, query: Query) -> list[Event]:
 
 
 def without_metadata(events: Sequence[Event]) -> list[int]:
-    return [event.sequence for event in events if 'metadata' not in event.fields]
+    return [event.sequence for event in events if 'metadata' not in event.decode()]
 
 
 @EITHER_ORDER

@@ -410,7 +410,7 @@ def test_rule_12_poisoned_event_comes_without_metadata_its_neighbours_with(world
     world.create_now(10)
     world.store.poison(4, status=500)
     events = [event for batch in reader(world, include_metadata=True).read(10, at_gap=AtGap.STOP) for event in batch]
-    assert [event.sequence for event in events if 'metadata' not in event.fields] == [4]
+    assert [event.sequence for event in events if 'metadata' not in event.decode()] == [4]
 
 
 def test_rule_12_too_many_poisoned_end_the_run_before_them(world: World) -> None:

@@ -78,7 +78,7 @@ def test_tail_has_metadata_where_it_was_asked_for() -> None:
     world = World()
     world.create_now(3)
     found = newest_events(world.feed(include_metadata=True), 2, filters=Filters(), pool=InlinePool())
-    assert all('metadata' in event.fields for event in found)
+    assert all('metadata' in event.decode() for event in found)
 
 
 def test_tail_does_not_depend_on_the_number_of_workers() -> None:
