@@ -1,26 +1,25 @@
 """One HTTP request and its answer; the only file that imports `requests`.
 
-Owned: connections, proxies and CA files from the environment, time-outs, the size of an answer, and which exception a
-broken connection is. Not owned: how the time for a whole answer is kept (`bounded.py`), what a status means and whether
-to ask again (`client.py`).
+Owned: connections, proxies and CA files from the environment, time-outs, the size of an answer and the time for all of
+it, and which exception a broken connection is. Not owned: what a status means and whether to ask again (`client.py`).
 """
 
 from __future__ import annotations
 
 import http.client
+import io
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import LifoQueue
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
 
-from dicomfeed.bounded import responses_within
 from dicomfeed.credential import Secret
 from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
 
@@ -30,11 +29,10 @@ READ_TIMEOUT_SECONDS = 120.0
 LONGEST_ANSWER_SECONDS = 300.0
 LARGEST_ANSWER_BYTES = 128 * 2**20
 _CHUNK_BYTES = 2**18
-_SENDABLE = re.compile(r'[!-~]+')
+_SENDABLE = r'[!-~]+'
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back: the status, the headers with lower-case names, the body unpacked."""
 
     status: int
@@ -49,8 +47,7 @@ class Transport(Protocol):
         """Ask for `url` with that bearer token."""
 
 
-@dataclass(frozen=True)
-class _Route:
+class _Route(NamedTuple):
     """Connections, what to ask them for, and whether a proxy stands between."""
 
     pool: urllib3.HTTPConnectionPool
@@ -81,14 +78,14 @@ class HttpTransport:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
         self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._largest_answer_bytes = largest_answer_bytes
-        self._response_class = responses_within(LONGEST_ANSWER_SECONDS, monotonic)
+        self._response_class = _responses_within(LONGEST_ANSWER_SECONDS, monotonic)
         self._turn = threading.Lock()  # else who gives a connection back takes it again before anyone who waits
         self._free: LifoQueue[_Session] = LifoQueue()  # the last one used is the likeliest to be alive
         for _ in range(connections):
             self._free.put(_Session(self._response_class))
 
     def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
-        if not _SENDABLE.fullmatch(token):  # http.client would say the token in its error
+        if not re.fullmatch(_SENDABLE, token):  # http.client would say the token in its error
             raise RequestError('The token holds characters that no header may hold.', url=url)
         with self._turn:
             session = self._free.get()
@@ -200,3 +197,39 @@ def _causes(error: BaseException) -> list[BaseException]:
         waiting += [cause.__cause__, cause.__context__, getattr(cause, 'reason', None)]
         waiting += cause.args
     return found
+
+
+def _responses_within(seconds: float, monotonic: Callable[[], float]) -> type[http.client.HTTPResponse]:
+    """A `response_class` for http.client, whose answers end with TimeoutError when they take longer than that.
+
+    A read time-out bounds the wait for the next bytes; a server that sends one now and then meets it for ever, in the
+    status line as in the body, or with one `100 Continue` after the other. This time runs from the end of the request;
+    it is looked at whenever bytes have come.
+    """
+
+    class Response(http.client.HTTPResponse):
+        def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+            super().__init__(sock, *args, **kwargs)
+            self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), monotonic() + seconds, monotonic))
+
+    return Response
+
+
+class _BoundedReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, deadline: float, monotonic: Callable[[], float]) -> None:
+        self._raw = raw
+        self._deadline = deadline
+        self._monotonic = monotonic
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = self._raw.readinto(buffer)
+        if self._monotonic() > self._deadline:
+            raise TimeoutError('the answer took too long to arrive')
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over real sockets on 127.0.0.1. Waits: `test_hanging_server.py`."""
+"""One HTTP request and its answer, over real sockets on 127.0.0.1. Waits: `test_transport_deadlines.py`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,10 +127,9 @@ class HurriedTime:
 
 @pytest.mark.parametrize('behaviour', [silent, half_a_head, head_alone, half_a_body, half_a_chunk])
 def test_answer_that_stops_ends_with_the_read_time_out(behaviour: Behaviour) -> None:
-    transport, began = HttpTransport(read_timeout_seconds=0.2), time.monotonic()
+    transport = HttpTransport(read_timeout_seconds=0.2)
     with serving(behaviour) as url, pytest.raises(HostUnreachable) as caught:
         transport.get(f'{url}/v1/changefeed', parameters={}, token='plain')
-    assert time.monotonic() - began < 5
     assert caught.value.url == f'{url}/v1/changefeed'
 
 
@@ -159,10 +157,9 @@ def test_one_shot_client_gives_up_when_its_patience_is_at_an_end() -> None:
             on_retry=retries.append,
             jitter=lambda: 0.0,
         )
-        began = time.monotonic()
         with pytest.raises(HostUnreachable, match='did not answer in time'):
             client.by_sequence(after=0, limit=100)
-    assert retries and time.monotonic() - began < 5
+    assert retries
 
 
 def test_port_that_nobody_listens_on_is_unreachable() -> None:
