@@ -13,12 +13,10 @@ from knack.log import get_logger
 from azext_dicomtoken._options import Options
 from azext_dicomtoken._output import is_stream, open_stream
 from azext_dicomtoken._reading import Reading
-from dicomfeed import checkpoint as checkpoints
-from dicomfeed.checkpoint import Checkpoint, Question
-from dicomfeed.delivery import CheckpointWriter, open_output
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question, load_checkpoint, lock_checkpoint
+from dicomfeed.delivery import open_output
 from dicomfeed.errors import OutputError, OutputExists
-from dicomfeed.lock import FileLock
-from dicomfeed.sink import Sink, StreamSink
+from dicomfeed.sinks import Sink, StreamSink
 
 logger = get_logger(__name__)
 
@@ -35,8 +33,8 @@ def held_checkpoint(reading: Reading) -> Iterator[Checkpoint | None]:
     if not path:
         yield None
         return
-    with FileLock(checkpoints.lock_path(path)):
-        yield checkpoints.load(path, question_of(reading))
+    with lock_checkpoint(path):
+        yield load_checkpoint(path, question_of(reading))
 
 
 def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:

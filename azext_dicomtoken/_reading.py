@@ -44,7 +44,7 @@ class Trouble:
         logger.warning('%s Trying again in about %d s.', _reason(retry), math.ceil(retry.pause_seconds))
 
     def poisoned(self, sequence: int) -> None:
-        self.summary.poisoned.append(sequence)
+        self.summary.unreadable.append(sequence)
         logger.warning('The metadata of event %d cannot be read; it comes without.', sequence)
 
 

@@ -13,12 +13,10 @@ from knack.log import get_logger
 from azext_dicomtoken._checkpoints import question_of
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._reading import Reading
-from dicomfeed.checkpoint import Checkpoint
-from dicomfeed.delivery import CheckpointWriter
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter
 from dicomfeed.events import LAST_SEQUENCE, Event
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
-from dicomfeed.tail import newest_events
+from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.times import format_timestamp
 from dicomfeed.windows import WindowReader
 
@@ -71,7 +69,7 @@ class Sequences(Run):
         self.wanted = None if since is None else lambda event: event.ticks >= since
         if options.checkpoint:
             checkpoint = checkpoint or Checkpoint(question_of(reading), sequence=cursor, since=since)
-            self.checkpoint = CheckpointWriter(options.checkpoint, checkpoint, self.reader)
+            self.checkpoint = CheckpointWriter(options.checkpoint, checkpoint)
 
     def batches(self) -> Iterator[list[Event]]:
         options, reader = self.reading.options, self.reader

@@ -118,7 +118,7 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
         passing = [event for event in reading.filters.passing(events) if run.wanted is None or run.wanted(event)]
         room = max_items - len(listed)
         listed += passing[:room]
-        checkpoint.deal_with(through=listed[-1] if len(passing) > room else None)
+        checkpoint.take(listed[-1] if len(passing) > room else events[-1])
         if len(passing) > room:
             print(
                 f'There are more events than the {max_items} listed. Run the same command again to go on.',
@@ -136,7 +136,7 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
 
 
 def _tail(reading: Reading, count: int) -> list[Event]:
-    from dicomfeed.tail import newest_events
+    from dicomfeed.starts import newest_events
 
     return newest_events(
         reading.feed, count, filters=reading.filters, pool=reading.pool, settle_seconds=reading.options.settle_seconds

@@ -13,20 +13,18 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
 
 from __future__ import annotations
 
-from dicomfeed.checkpoint import Checkpoint, Question
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question
 from dicomfeed.client import FeedClient, Retry
 from dicomfeed.credential import AccessToken, TokenSource
-from dicomfeed.delivery import CheckpointWriter, Delivery, Summary, open_output
+from dicomfeed.delivery import Delivery, Summary, open_output
 from dicomfeed.errors import FeedError
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
-from dicomfeed.lock import FileLock
 from dicomfeed.prefetch import InlinePool, ThreadPool
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.sink import FileSink, StreamSink
-from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
-from dicomfeed.tail import newest_events
+from dicomfeed.sinks import FileSink, StreamSink
+from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.transport import HttpTransport
 from dicomfeed.windows import WindowReader
 
@@ -40,7 +38,6 @@ __all__ = [
     'Feed',
     'FeedClient',
     'FeedError',
-    'FileLock',
     'FileSink',
     'Filters',
     'HttpTransport',

@@ -1,28 +1,28 @@
 """Where a reading stands, in a file: the cursor, how the reading began, and how much of the output file counts.
 
-Owned: the file's format, what makes it unfit for a run, its replacement by rename. Not owned: when it is written
-(`delivery.py`).
+Owned: the file's format, what makes it unfit for a run, its lock, its replacement by rename, and which event it stands
+at. Not owned: when it is written (`delivery.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from dicomfeed import files
-from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
-from dicomfeed.events import LAST_SEQUENCE, Identity
+from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
+from dicomfeed.events import LAST_SEQUENCE, Event, Identity
 from dicomfeed.times import Ticks, format_timestamp, parse_time
 
 FORMAT = 1
 _LARGEST_BYTES = 2**20
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """How much of an output file counts.
 
     :ivar path: absolute.
@@ -37,7 +37,7 @@ class Output:
     @classmethod
     def empty(cls, path: str) -> Output:
         """A file of which nothing counts yet."""
-        return cls(os.path.abspath(path), 0, hashlib.sha256().hexdigest())
+        return cls(os.path.abspath(path), 0, _sha256(b''))
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Question:
 class Checkpoint:
     """Where a reading stands.
 
-    :ivar sequence: everything up to this number has been dealt with and is final.
+    :ivar sequence: everything up to this sequence number has been dealt with and is final.
     :ivar last: identity of the event read last; None before the first one.
-    :ivar since: events stamped before this are left out; the first start as an absolute time.
+    :ivar since: events with a timestamp before this are left out; the first start as an absolute time.
     """
 
     question: Question
@@ -68,12 +68,57 @@ class Checkpoint:
     since: Ticks | None = None
     output: Output | None = None
 
-    def moved(self, sequence: int, last: Identity | None, output: Output | None) -> Checkpoint:
-        """The checkpoint after more has been dealt with."""
-        return replace(self, sequence=sequence, last=last, output=output)
+
+class CheckpointWriter:
+    """The checkpoint of a run, kept up to date. The run holds the lock on it (`lock_checkpoint`)."""
+
+    def __init__(self, path: str, checkpoint: Checkpoint) -> None:
+        self._path = path
+        self._saved: Checkpoint | None = None
+        self._taken: Event | None = None
+        self.checkpoint = checkpoint
+        """As it was saved last, or as it was at the beginning."""
+
+    def take(self, event: Event) -> None:
+        """Everything through this event is final and has been dealt with: written, or found not to be wanted."""
+        self._taken = event
+
+    def save(self, output: Output | None) -> None:
+        """Say in the file what has been dealt with, and how much of the output counts. Raises CheckpointError."""
+        checkpoint = replace(self.checkpoint, output=output)
+        if self._taken is not None:
+            checkpoint = replace(checkpoint, sequence=self._taken.sequence, last=self._taken.identity)
+        if checkpoint != self._saved:
+            save_checkpoint(self._path, checkpoint)
+        self.checkpoint = self._saved = checkpoint
 
 
-def load(path: str, question: Question) -> Checkpoint | None:
+@contextmanager
+def lock_checkpoint(path: str) -> Iterator[None]:
+    """Nobody else works with the checkpoint inside this context.
+
+    It is replaced by rename, so what is locked is a file of its own beside it, which stays. Raises CheckpointLocked,
+    with the holder's process ID, and CheckpointError where there can be no such file or no lock.
+    """
+    try:
+        descriptor = files.lock(lock_path(path))
+    except files.FileLocked as error:
+        named = f' by process {error.process_id}' if error.process_id else ''
+        raise CheckpointLocked(f'The checkpoint is in use{named}.', process_id=error.process_id) from None
+    except OSError as error:
+        raise CheckpointError(f'The lock of the checkpoint cannot be used: {error.strerror}.') from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock_path(path: str) -> str:
+    """The file that is locked while a run works with the checkpoint."""
+    return f'{os.path.abspath(path)}.lock'
+
+
+def load_checkpoint(path: str, question: Question) -> Checkpoint | None:
     """The checkpoint in the file, or None where there is no file.
 
     Raises CheckpointDamaged, CheckpointMismatch where it was made for another question or by a newer version, and
@@ -91,7 +136,7 @@ def load(path: str, question: Question) -> Checkpoint | None:
     return checkpoint
 
 
-def save(path: str, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
     """Write the file anew beside the old one and rename it over. Raises CheckpointError; then the old one stands."""
     try:
         files.replace_with(path, _encoded(checkpoint))
@@ -147,8 +192,8 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
 
 
 def _digest_of(content: dict[str, Any]) -> str:
-    """Tells a whole checkpoint from one that was cut or edited; no protection against intent."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """Tells a whole checkpoint from one that was truncated or edited; no protection against intent."""
+    return _sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def _refuse_other_question(made_for: Question, asked: Question) -> None:
@@ -160,6 +205,7 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
 
 
-def lock_path(path: str) -> str:
-    """The file that is locked while a run works with the checkpoint."""
-    return f'{os.path.abspath(path)}.lock'
+def _sha256(data: bytes) -> str:
+    import hashlib  # only runs with a checkpoint need it
+
+    return hashlib.sha256(data).hexdigest()

@@ -1,7 +1,7 @@
-"""From a reader to a sink: which events are written, when that is made to last, what the checkpoint says of it.
+"""From events to a sink: which are written, when that is made to last, when the checkpoint says so; and its summary.
 
 The order is always: write, make the file last, then say so in the checkpoint. So whatever ends the process, the
-checkpoint claims nothing that is not there.
+checkpoint claims nothing that is not there. Lists of events are all that delivery knows of a reading.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicomfeed import checkpoint as checkpoints
-from dicomfeed.checkpoint import Checkpoint, Output
+from dicomfeed.checkpoint import CheckpointWriter, Output
 from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
-from dicomfeed.sequences import SequenceReader
-from dicomfeed.sink import FileSink, Sink
+from dicomfeed.sinks import FileSink, Sink
 from dicomfeed.times import Clock
 
 COMMIT_SECONDS = 1.0
+SUMMARY_FORMAT = 'dicom-changefeed-summary/1'
+"""By which a summary of ours is recognized."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Summary:
     :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
     :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
     :ivar gaps: missing ranges of sequence numbers that were passed.
-    :ivar poisoned: sequence numbers of events delivered without the metadata that could not be read.
+    :ivar unreadable: sequence numbers of events delivered without the metadata that could not be read.
     """
 
     events: int = 0
@@ -44,7 +44,7 @@ class Summary:
     settled_through: str | None = None
     gaps: int = 0
     retries: int = 0
-    poisoned: list[int] = field(default_factory=list)
+    unreadable: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
     def count(self, read: list[Event], delivered: list[Event]) -> None:
@@ -59,46 +59,23 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """The summary under the names that users see."""
         return {
+            'format': SUMMARY_FORMAT,
             'events': self.events,
             'eventsRead': self.events_read,
             'firstSequence': self.first_sequence,
             'lastSequence': self.last_sequence,
-            'completeThroughSequence': self.complete_through,
+            'completeThrough': self.complete_through,
             'settledThrough': self.settled_through,
             'gaps': self.gaps,
             'retries': self.retries,
-            'withoutMetadata': self.poisoned,
+            'unreadable': self.unreadable,
             'seconds': round(self.seconds, 3),
             'eventsPerSecond': round(self.events / self.seconds, 1) if self.seconds > 0 else None,
         }
 
 
-class CheckpointWriter:
-    """The checkpoint of a run, kept up to date. The run holds the lock on it (`lock.py`)."""
-
-    def __init__(self, path: str, checkpoint: Checkpoint, reader: SequenceReader) -> None:
-        self._path = path
-        self._saved: Checkpoint | None = None
-        self.checkpoint = checkpoint
-        self._reader = reader
-        self._dealt_with = (reader.cursor, reader.last)
-
-    def deal_with(self, *, through: Event | None = None) -> None:
-        """What the reader has handed out has been written; with `through` only as far as that event."""
-        self._dealt_with = (
-            (self._reader.cursor, self._reader.last) if through is None else (through.sequence, through.identity)
-        )
-
-    def save(self, output: Output | None) -> None:
-        """Say in the file what has been dealt with, and how much of the output counts."""
-        self.checkpoint = self.checkpoint.moved(*self._dealt_with, output)
-        if self.checkpoint != self._saved:
-            checkpoints.save(self._path, self.checkpoint)
-            self._saved = self.checkpoint
-
-
 class Delivery:
-    """Writes what a reader hands out.
+    """Writes the events that it is given, lists of which each is final up to its last event.
 
     :param wanted: which events count at all, beside the filters; None: all of them.
     :param lines_of: turns events into lines; the service's own bytes unless said otherwise.
@@ -154,8 +131,8 @@ class Delivery:
             self._is_sink_intact = True
         if events:
             self.reached = events[-1]
-        if self._checkpoint is not None:
-            self._checkpoint.deal_with()
+            if self._checkpoint is not None:
+                self._checkpoint.take(events[-1])
         self._summary.count(events, delivered)
         if self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
             self._commit()

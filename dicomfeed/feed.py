@@ -34,6 +34,10 @@ class Feed:
         self.include_metadata = include_metadata
         self._metadata = MetadataReader(client, on_poisoned=on_poisoned)
 
+    def without_metadata(self) -> Feed:
+        """The same feed for looking around in it, where the metadata of events would be read in vain."""
+        return Feed(self.client)
+
     def page(self, query: Query) -> Page:
         """A page to deliver from."""
         return self._metadata.read(query) if self.include_metadata else self.bare_page(query)

@@ -22,7 +22,7 @@ SETTLE_SECONDS = 60.0
 SKEW_SECONDS = 300.0
 
 
-def unsettled_ticks(settle_seconds: float) -> Ticks:
+def settle_margin(settle_seconds: float) -> Ticks:
     """How long after its timestamp a moment is not settled."""
     return ticks_from_seconds(settle_seconds + SKEW_SECONDS)
 
@@ -64,7 +64,7 @@ class Gap:
 
     def is_settled(self, settle_seconds: float) -> bool:
         """Whether the event above was settled when the gap was last asked for."""
-        return self.asked_ticks - self.above.ticks > unsettled_ticks(settle_seconds)
+        return self.asked_ticks - self.above.ticks > settle_margin(settle_seconds)
 
 
 class Watch:

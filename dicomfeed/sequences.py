@@ -14,7 +14,7 @@ from enum import Enum
 from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
-from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, settle_margin
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
@@ -201,7 +201,7 @@ class SequenceReader:
         whatever is stamped within the unsettled time of the last event below and of the first one found above is
         looked at. `through` is the end where nothing is found.
         """
-        margin = unsettled_ticks(self._settle_seconds)
+        margin = settle_margin(self._settle_seconds)
         start = max(FIRST_TICK, (below.ticks if below else self._ticks_below(after)) - margin)
         end = LAST_TICK
         lowest: Event | None = None

@@ -1,24 +1,31 @@
-"""Where a reading by sequence begins when it was not given as a number: at a time, at now, at a tail."""
+"""Where a reading by sequence begins that was not given a sequence number: at a time, at now, at a tail.
+
+Owned: that nothing which commits later is below the beginning, and the newest events, found backwards from the end.
+Not owned: reading on from there (`sequences.py`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
+
+from dicomfeed.events import Event
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
-from dicomfeed.gaps import SETTLE_SECONDS, unsettled_ticks
-from dicomfeed.prefetch import Pool
-from dicomfeed.queries import TIME_LIMIT, TimeSlice
-from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.tail import newest_events
-from dicomfeed.times import Ticks
+from dicomfeed.gaps import SETTLE_SECONDS, settle_margin
+from dicomfeed.prefetch import InlinePool, Pool, in_order
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, SequenceRange, TimeSlice
+from dicomfeed.sequences import WIDE_PAGES, AtGap, SequenceReader
+from dicomfeed.times import FIRST_TICK, Ticks
 
 
-def sequence_before(feed: Feed, moment: Ticks, *, settle_seconds: float = SETTLE_SECONDS) -> int:
-    """A number below that of every event stamped at `moment` or later, whenever it commits; 0 where there is none.
+def sequence_before(feed: Feed, start_time: Ticks, *, settle_seconds: float = SETTLE_SECONDS) -> int:
+    """A sequence number below that of every event from `start_time` on, whenever it commits; 0 where there is none.
 
-    It is that of an event stamped more than the unsettled time before, because a number is taken after the clock is
-    read. A fixed slack in numbers would not do: one delete may burn any number of them.
+    It is that of an event older than `start_time` by more than the settle margin, because a writer takes its sequence
+    number after it has read its clock. A fixed slack in sequence numbers would not do: one delete may burn thousands.
     """
-    for start, end in feed.windows_back(moment - unsettled_ticks(settle_seconds)):
+    for start, end in feed.windows_back(start_time - settle_margin(settle_seconds)):
         events = feed.bare_page(TimeSlice(start, end, 0, TIME_LIMIT)).events
         if events:
             return max(event.sequence for event in events)
@@ -26,7 +33,7 @@ def sequence_before(feed: Feed, moment: Ticks, *, settle_seconds: float = SETTLE
 
 
 def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECONDS) -> int:
-    """The number above which is all that is still to come.
+    """The sequence number above which is all that is still to come.
 
     That of the newest event, or the one below the lowest gap that is still open: then a few events that are already
     there come, too.
@@ -35,7 +42,7 @@ def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECON
     if newest is None:
         return 0
     anchor = sequence_before(feed, newest.ticks, settle_seconds=settle_seconds)
-    reader = SequenceReader(Feed(feed.client), cursor=anchor, pool=pool, settle_seconds=settle_seconds)
+    reader = SequenceReader(feed.without_metadata(), cursor=anchor, pool=pool, settle_seconds=settle_seconds)
     for _ in reader.read(newest.sequence, at_gap=AtGap.STOP):
         pass
     return newest.sequence if reader.open_gap is None else reader.open_gap.first - 1
@@ -44,7 +51,71 @@ def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECON
 def sequence_before_tail(
     feed: Feed, count: int, *, filters: Filters, pool: Pool, settle_seconds: float = SETTLE_SECONDS
 ) -> int:
-    """The number above which are the `count` newest events that pass the filters, and all that is still to come."""
+    """The sequence number above which are the `count` newest events that pass the filters, and all still to come."""
     now = sequence_now(feed, pool=pool, settle_seconds=settle_seconds)
-    newest = newest_events(Feed(feed.client), count, filters=filters, pool=pool, settle_seconds=settle_seconds)
+    newest = newest_events(feed.without_metadata(), count, filters=filters, pool=pool, settle_seconds=settle_seconds)
     return min([now, *(event.sequence - 1 for event in newest)])
+
+
+def newest_events(
+    feed: Feed, count: int, *, filters: Filters, pool: Pool, settle_seconds: float = SETTLE_SECONDS
+) -> list[Event]:
+    """The `count` newest events, by sequence number, that pass the filters; the oldest of them first.
+
+    Fewer where the feed has not as many.
+    """
+    newest = feed.newest()
+    found: list[Event] = []
+    if newest is None:
+        return found
+    # Without filters the first page or two will do; with them nobody knows how far back it goes.
+    back_pool = InlinePool() if filters.is_empty else pool
+    with closing(_pages_down(feed, newest, pool=back_pool, settle_seconds=settle_seconds)) as pages:
+        for page in pages:
+            found = filters.passing(page.events) + found
+            if len(found) >= count:
+                break
+    return found[-count:]
+
+
+def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float) -> Generator[Page, None, None]:
+    """Pages by sequence from the newest event down to sequence number 1; a wide gap is crossed by asking for times."""
+    upper, lowest = newest.sequence, newest
+    while upper > 0:
+        empty_pages = 0
+        ranges = (
+            SequenceRange(max(0, top - SEQUENCE_LIMIT), min(SEQUENCE_LIMIT, top))
+            for top in range(upper, 0, -SEQUENCE_LIMIT)
+        )
+        with closing(in_order(ranges, feed.page, pool=pool)) as pages:
+            for query, page in pages:
+                yield page
+                upper = query.after
+                lowest = page.events[0] if page.events else lowest
+                empty_pages = 0 if page.events else empty_pages + 1
+                if empty_pages == WIDE_PAGES:
+                    break
+        if upper > 0 and empty_pages == WIDE_PAGES:
+            upper = _highest_below(feed, upper, lowest, settle_seconds=settle_seconds)
+
+
+def _highest_below(feed: Feed, upper: int, lowest: Event, *, settle_seconds: float) -> int:
+    """The highest sequence number up to `upper`, below a wide gap under the event `lowest`; 0 where there is none.
+
+    Some event at or below `upper` is found going back in windows; the highest one's timestamp is no earlier than the
+    settle margin before it.
+    """
+    margin = settle_margin(settle_seconds)
+    for start, end in feed.windows_back(lowest.ticks + margin):
+        some = _highest_in(feed, upper, max(FIRST_TICK, start), end)
+        if some is not None:
+            highest = _highest_in(feed, upper, max(FIRST_TICK, some.ticks - margin), end)
+            return (highest or some).sequence
+    return 0
+
+
+def _highest_in(feed: Feed, upper: int, start: int, end: int) -> Event | None:
+    below = (
+        event for page in feed.walk(start, end, read=feed.bare_page) for event in page.events if event.sequence <= upper
+    )
+    return max(below, key=lambda event: event.sequence, default=None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
-from dicomfeed.gaps import SETTLE_SECONDS, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, settle_margin
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, TimeSlice
 from dicomfeed.times import Ticks
@@ -60,14 +60,14 @@ class WindowReader:
         """The events from `start` on, by one worker, page after page of `limit`: right even where rows still appear."""
         for page in self._feed.walk(start, self._end, read=self._feed.page, limit=limit):
             if self.settled_through is None:
-                settled = page.asked_ticks - unsettled_ticks(self._settle_seconds)
+                settled = page.asked_ticks - settle_margin(self._settle_seconds)
                 self.settled_through = settled if settled < self._end else None
             yield page.events
 
     def _settled_bound(self) -> Ticks:
         """Where the settled part of the window ends, by the clocks at a first small question."""
         page = self._feed.bare_page(TimeSlice(self._start, self._end, 0, 1))
-        return min(self._end, page.asked_ticks - unsettled_ticks(self._settle_seconds))
+        return min(self._end, page.asked_ticks - settle_margin(self._settle_seconds))
 
     def _read_settled(self, start: Ticks, end: Ticks) -> Iterator[list[Event]]:
         with closing(in_order(self._slices(start, end), self._page, pool=self._pool)) as pages:

@@ -65,7 +65,7 @@ MUTANTS = (
         '3',
         'a jump looks at no time before and after',
         'dicomfeed/sequences.py',
-        'margin = unsettled_ticks(self._settle_seconds)',
+        'margin = settle_margin(self._settle_seconds)',
         'margin = 0',
     ),
     Mutant(
@@ -79,7 +79,7 @@ MUTANTS = (
         '4',
         'a start at a time has no slack',
         'dicomfeed/starts.py',
-        'moment - unsettled_ticks(settle_seconds)',
+        'moment - settle_margin(settle_seconds)',
         'moment',
     ),
     Mutant(
@@ -114,7 +114,7 @@ MUTANTS = (
         '8',
         'the unsettled end is read like the rest',
         'dicomfeed/windows.py',
-        'return min(self._end, page.asked_ticks - unsettled_ticks(self._settle_seconds))',
+        'return min(self._end, page.asked_ticks - settle_margin(self._settle_seconds))',
         'return self._end',
     ),
     Mutant('9', 'a resumed file is not cut', 'dicomfeed/sink.py', 'os.ftruncate(descriptor, committed.length)', 'pass'),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,8 +16,18 @@ from typing import Any
 
 import pytest
 
-from dicomfeed.checkpoint import Checkpoint, Output, Question, load, save
-from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
+from dicomfeed.checkpoint import (
+    Checkpoint,
+    CheckpointWriter,
+    Output,
+    Question,
+    load_checkpoint,
+    lock_checkpoint,
+    lock_path,
+    save_checkpoint,
+)
+from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
+from dicomfeed.events import Event, decode_event
 from dicomfeed.times import FIRST_TICK, LAST_TICK
 
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com', {'action': ['create', 'delete']}, True)
@@ -82,19 +95,19 @@ def left_as_it_is(path: Path) -> Iterator[None]:
     ids=['full', 'new', 'plain', 'empty file'],
 )
 def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
-    save(str(path), checkpoint)
-    assert load(str(path), checkpoint.question) == checkpoint
+    save_checkpoint(str(path), checkpoint)
+    assert load_checkpoint(str(path), checkpoint.question) == checkpoint
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [name.name for name in path.parent.iterdir()] == ['checkpoint']
 
 
 def test_missing_file_is_no_checkpoint(path: Path) -> None:
-    assert load(str(path), QUESTION) is None
+    assert load_checkpoint(str(path), QUESTION) is None
     assert not path.exists()
 
 
 def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
-    save(str(path), FULL)
+    save_checkpoint(str(path), FULL)
     assert set(json.loads(path.read_text())) == {
         'format',
         'service',
@@ -110,22 +123,22 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
 
 @pytest.mark.parametrize('checkpoint', [FULL, Checkpoint(QUESTION)], ids=['full', 'new'])
 def test_file_that_was_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> None:
-    save(str(path), checkpoint)
+    save_checkpoint(str(path), checkpoint)
     whole = path.read_bytes()
     for length in range(len(whole) - 1):  # the last byte is a line feed
         path.write_bytes(whole[:length])
         with left_as_it_is(path), pytest.raises(CheckpointDamaged):
-            load(str(path), QUESTION)
+            load_checkpoint(str(path), QUESTION)
 
 
 def test_byte_that_was_changed_anywhere_is_refused_or_means_the_same(path: Path) -> None:
-    save(str(path), FULL)
+    save_checkpoint(str(path), FULL)
     whole = path.read_bytes()
     for position in range(len(whole)):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with left_as_it_is(path):
             try:
-                assert load(str(path), QUESTION) == FULL
+                assert load_checkpoint(str(path), QUESTION) == FULL
             except (CheckpointDamaged, CheckpointMismatch):
                 pass
 
@@ -134,64 +147,160 @@ def test_byte_that_was_changed_anywhere_is_refused_or_means_the_same(path: Path)
 def test_what_is_no_checkpoint_is_refused(data: bytes, path: Path) -> None:
     path.write_bytes(data)
     with left_as_it_is(path), pytest.raises(CheckpointDamaged):
-        load(str(path), QUESTION)
+        load_checkpoint(str(path), QUESTION)
 
 
 def test_number_that_was_edited_is_refused(path: Path) -> None:
-    save(str(path), replace(FULL, sequence=17))
+    save_checkpoint(str(path), replace(FULL, sequence=17))
     path.write_text(path.read_text().replace('"sequence": 17', '"sequence": 18'))
     with left_as_it_is(path), pytest.raises(CheckpointDamaged, match='not as it was written'):
-        load(str(path), QUESTION)
+        load_checkpoint(str(path), QUESTION)
 
 
 @pytest.mark.parametrize('content', [{}, {'cursor': 'of another kind'}], ids=['bare', 'with contents'])
 def test_newer_format_is_refused_as_such(content: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps({'format': 2, **content}))
     with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='newer version'):
-        load(str(path), QUESTION)
+        load_checkpoint(str(path), QUESTION)
 
 
 @pytest.mark.parametrize('without', ['service', 'filters', 'includeMetadata', 'since', 'sequence', 'last', 'output'])
 def test_checkpoint_without_one_of_its_parts_is_refused(without: str, path: Path) -> None:
-    save(str(path), FULL)
+    save_checkpoint(str(path), FULL)
     content = {name: value for name, value in json.loads(path.read_text()).items() if name not in (without, 'digest')}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     path.write_text(json.dumps({**content, 'digest': digest}))
     with left_as_it_is(path), pytest.raises(CheckpointDamaged):
-        load(str(path), QUESTION)
+        load_checkpoint(str(path), QUESTION)
 
 
 @pytest.mark.parametrize('asked', OTHERS.values(), ids=OTHERS)
 def test_checkpoint_of_another_question_is_refused(asked: Question, path: Path) -> None:
-    save(str(path), FULL)
+    save_checkpoint(str(path), FULL)
     with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='The checkpoint was made '):
-        load(str(path), asked)
+        load_checkpoint(str(path), asked)
 
 
 def test_host_counts_in_any_letter_case(path: Path) -> None:
-    save(str(path), FULL)
-    assert load(str(path), replace(QUESTION, service_url=QUESTION.service_url.upper())) == FULL
+    save_checkpoint(str(path), FULL)
+    assert load_checkpoint(str(path), replace(QUESTION, service_url=QUESTION.service_url.upper())) == FULL
 
 
 def test_folder_is_refused(path: Path) -> None:
     path.mkdir()
     with pytest.raises(CheckpointError, match='cannot be read'):
-        load(str(path), QUESTION)
+        load_checkpoint(str(path), QUESTION)
 
 
 def test_failed_save_leaves_the_old_file_and_no_other(path: Path) -> None:
     path.mkdir()
     (path / 'kept').touch()
     with pytest.raises(CheckpointError, match='cannot be written'):
-        save(str(path), FULL)
+        save_checkpoint(str(path), FULL)
     assert [name.name for name in path.parent.iterdir()] == ['checkpoint']
     with pytest.raises(CheckpointError, match='cannot be written'):
-        save(str(path.parent / 'missing' / 'checkpoint'), FULL)
+        save_checkpoint(str(path.parent / 'missing' / 'checkpoint'), FULL)
 
 
 def test_link_is_replaced_and_what_it_leads_to_is_kept(path: Path) -> None:
     target = path.with_name('target')
     target.write_text('kept')
     path.symlink_to(target)
-    save(str(path), FULL)
+    save_checkpoint(str(path), FULL)
     assert (path.is_symlink(), target.read_text()) == (False, 'kept')
+
+
+# The event that it stands at
+
+
+def event(sequence: int) -> Event:
+    text = {'sequence': sequence, 'timestamp': '2026-01-31T09:30:00Z', 'studyInstanceUid': '1.2'}
+    return decode_event(json.dumps(text).encode())
+
+
+def test_writer_says_the_last_event_that_it_was_given(path: Path) -> None:
+    writer = CheckpointWriter(str(path), Checkpoint(QUESTION, sequence=7))
+    writer.take(event(8))
+    writer.take(event(12))
+    writer.save(None)
+    loaded = load_checkpoint(str(path), QUESTION)
+    assert loaded == Checkpoint(QUESTION, sequence=12, last=event(12).identity) == writer.checkpoint
+
+
+def test_writer_that_was_given_nothing_keeps_where_it_began(path: Path) -> None:
+    output = Output('/data/feed.jsonl', 10, '0' * 64)
+    CheckpointWriter(str(path), FULL).save(output)
+    assert load_checkpoint(str(path), QUESTION) == replace(FULL, output=output)
+
+
+def test_writer_says_nothing_before_it_is_told_to_save(path: Path) -> None:
+    CheckpointWriter(str(path), FULL).take(event(12))
+    assert not path.exists()
+
+
+def test_writer_leaves_a_file_that_says_the_same(path: Path) -> None:
+    writer = CheckpointWriter(str(path), FULL)
+    writer.save(None)
+    with left_as_it_is(path):
+        writer.save(None)
+
+
+def test_writer_that_could_not_save_tries_again(tmp_path: Path) -> None:
+    writer = CheckpointWriter(str(tmp_path / 'folder' / 'checkpoint'), FULL)
+    with pytest.raises(CheckpointError):
+        writer.save(None)
+    (tmp_path / 'folder').mkdir()
+    writer.save(None)
+    assert load_checkpoint(str(tmp_path / 'folder' / 'checkpoint'), QUESTION) == replace(FULL, output=None)
+
+
+# Its lock
+
+
+def test_second_lock_is_refused_and_names_the_holder(path: Path) -> None:
+    with (
+        lock_checkpoint(str(path)),
+        pytest.raises(CheckpointLocked, match=f'by process {os.getpid()}') as refused,
+        lock_checkpoint(str(path)),
+    ):
+        pass
+    assert refused.value.process_id == os.getpid()
+
+
+def test_holder_that_is_not_known_is_not_named(path: Path) -> None:
+    with lock_checkpoint(str(path)):
+        Path(lock_path(str(path))).write_text('nonsense')
+        with pytest.raises(CheckpointLocked, match='is in use[.]') as refused, lock_checkpoint(str(path)):
+            pass
+    assert refused.value.process_id is None
+
+
+@pytest.mark.parametrize('error', [None, LookupError], ids=['done', 'failed'])
+def test_lock_is_free_again_after_the_work(path: Path, error: type[Exception] | None) -> None:
+    def work() -> None:
+        with lock_checkpoint(str(path)):
+            if error:
+                raise error
+
+    for _ in range(2):
+        if error:
+            with pytest.raises(error):
+                work()
+        else:
+            work()
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='flock is of POSIX')
+def test_file_system_without_locks_is_a_checkpoint_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    with pytest.raises(CheckpointError, match='No locks available') as caught, lock_checkpoint(str(path)):
+        pass
+    assert not isinstance(caught.value, CheckpointLocked)
+
+
+def test_lock_in_a_folder_that_is_not_there_is_a_checkpoint_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError), lock_checkpoint(str(tmp_path / 'no' / 'checkpoint')):
+        pass

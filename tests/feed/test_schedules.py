@@ -13,8 +13,7 @@ from dicomfeed.gaps import SKEW_SECONDS
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.queries import SequenceRange
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.starts import sequence_before, sequence_before_tail, sequence_now
-from dicomfeed.tail import newest_events
+from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.windows import WindowReader
 from tests.emulator import trouble
 from tests.emulator.trouble import Request

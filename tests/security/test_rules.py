@@ -66,7 +66,7 @@ FILES = {
     'a link is replaced, never followed': [
         'security/test_files.py::test_link_is_refused_or_replaced_and_never_followed',
         'security/test_files.py::test_token_goes_through_no_link',
-        'feed/test_lock.py::test_link_is_refused_and_never_followed',
+        'feed/test_files.py::test_locking_a_link_is_refused_and_never_followed',
     ],
     'devices and pipes are written directly': [
         'az/test_output.py::test_fifo_is_written_directly',
@@ -119,7 +119,7 @@ EVERYWHERE = {
     'a service can at worst end the command': [
         'security/test_hostile_service.py::test_answer_ends_the_command_with_a_clear_error',
         'feed/test_client.py::test_follow_obeys_a_retry_after_of_a_year_for_an_hour',
-        'feed/test_hanging_server.py::test_answer_without_end_is_cut_off',
+        'feed/test_transport_deadlines.py::test_answer_without_end_is_cut_off',
         'feed/test_events.py::test_any_bytes_are_events_or_a_value_error',
     ],
     'every example runs': ['docs/test_help.py::test_example_runs'],

@@ -6,8 +6,6 @@ Owned: bytes, compression, the length that is safely on disk. Not owned: which l
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import io
 import os
 import zlib
@@ -48,7 +46,7 @@ class StreamSink:
     def write(self, lines: Sequence[bytes]) -> None:
         data = _encoded(lines)
         try:
-            self._stream.write(gzip.compress(data) if self._compress else data)
+            self._stream.write(_compressed(data) if self._compress else data)
             self._stream.flush()
         except OSError as error:
             if self._is_stdout and isinstance(error, BrokenPipeError):
@@ -62,7 +60,7 @@ class StreamSink:
 class FileSink:
     """A file of lines, plain or (`.gz`) of gzip members, one for each commit.
 
-    A member ends with a commit: cutting the file inside one would break what follows.
+    A member ends with a commit: a file that is truncated inside one cannot be read any more.
     Raises OutputError for whatever the disk refuses; what was committed before stands.
     """
 
@@ -87,12 +85,12 @@ class FileSink:
 
     @classmethod
     def resume(cls, path: str, committed: Output) -> FileSink:
-        """The file that a checkpoint names, cut to the length that counts.
+        """The file that a checkpoint names, truncated to the length that counts.
 
         Raises OutputError where the file is shorter than that or another one; FileNotFoundError where it is gone.
         """
         try:
-            descriptor = os.open(path, os.O_RDWR | getattr(os, 'O_BINARY', 0) | getattr(os, 'O_NOFOLLOW', 0))
+            descriptor = files.reopen(path)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -100,7 +98,7 @@ class FileSink:
         try:
             if os.fstat(descriptor).st_size < committed.length:
                 raise OutputError('The output file is shorter than the checkpoint says.')
-            if _tail_digest(descriptor, committed.length) != committed.digest:
+            if _end_digest(descriptor, committed.length) != committed.digest:
                 raise OutputError('The output file is not the one that the checkpoint was made with.')
             os.ftruncate(descriptor, committed.length)
             os.lseek(descriptor, committed.length, os.SEEK_SET)
@@ -126,7 +124,7 @@ class FileSink:
         self._flush()
         try:
             os.fsync(self._descriptor)
-            return Output(self._path, self._length, _tail_digest(self._descriptor, self._length))
+            return Output(self._path, self._length, _end_digest(self._descriptor, self._length))
         except OSError as error:
             raise _output_error(error) from error
 
@@ -148,17 +146,16 @@ def _encoded(lines: Sequence[bytes]) -> bytes:
     return b'\n'.join((*lines, b'')) if lines else b''
 
 
-def _tail_digest(descriptor: int, length: int) -> str:
+def _compressed(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=_GZIP)
+    return compressor.compress(data) + compressor.flush()
+
+
+def _end_digest(descriptor: int, length: int) -> str:
     """SHA-256 of the last bytes before `length`: a digest, because the checkpoint holds nothing of a patient."""
-    start = max(0, length - _DIGEST_BYTES)
-    position = os.lseek(descriptor, 0, os.SEEK_CUR)
-    os.lseek(descriptor, start, os.SEEK_SET)
-    chunks, left = [], length - start
-    while left and (chunk := os.read(descriptor, left)):
-        chunks.append(chunk)
-        left -= len(chunk)
-    os.lseek(descriptor, position, os.SEEK_SET)
-    return hashlib.sha256(b''.join(chunks)).hexdigest()
+    import hashlib  # only files need it
+
+    return hashlib.sha256(files.read_before(descriptor, length, _DIGEST_BYTES)).hexdigest()
 
 
 def _output_error(error: OSError) -> OutputError:

@@ -14,7 +14,7 @@ import pytest
 
 from dicomfeed.checkpoint import Output
 from dicomfeed.errors import OutputError, OutputExists
-from dicomfeed.sink import FileSink, StreamSink
+from dicomfeed.sinks import FileSink, StreamSink
 
 NAMES = pytest.mark.parametrize('name', ['feed.jsonl', 'feed.jsonl.gz'])
 
@@ -125,7 +125,7 @@ def test_resumed_file_goes_on_after_the_length_that_counts(tmp_path: Path, name:
 
 
 @NAMES
-def test_lines_that_were_never_committed_are_cut_off(tmp_path: Path, name: str) -> None:
+def test_lines_that_were_never_committed_are_truncated(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / name)
     with closing(FileSink.create(path)) as sink:
         sink.write([b'1'])

@@ -8,7 +8,7 @@ import pytest
 
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool, ThreadPool
-from dicomfeed.tail import newest_events
+from dicomfeed.starts import newest_events
 from tests.feed.world import World
 
 
