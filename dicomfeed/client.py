@@ -1,21 +1,19 @@
-"""The change feed's HTTP interface: a page by sequence, a page by time, the newest event.
+"""The change feed's HTTP interface: the page that answers a query, the newest event.
 
-Owned: what an answer means, asking again after trouble that passes, the gate that holds all workers back when the
-service says so, one renewal of the token after a 401. Not owned: the socket (`transport.py`), which pages to ask for
-(`sequences.py`, `windows.py`), metadata that cannot be read (`metadata.py`).
+Owned: what an answer means, and then when to ask again: after trouble that passes, held back by one gate for all
+workers when the service says so, and once with a renewed token after a 401. Not owned: the socket (`transport.py`),
+which pages to ask for (`sequences.py`, `windows.py`), metadata that cannot be read (`metadata.py`).
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import inf
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from dicomfeed.credential import Credential, TokenSource
 from dicomfeed.errors import (
@@ -26,14 +24,13 @@ from dicomfeed.errors import (
     MalformedResponse,
     NotFound,
     Redirected,
-    RequestError,
     ServiceError,
     ServiceTrouble,
     TlsFailed,
     Unauthorized,
 )
 from dicomfeed.events import Event, decode_event, decode_page
-from dicomfeed.queries import Page, Query, SequenceRange, TimeSlice
+from dicomfeed.queries import Page, Query
 from dicomfeed.times import Clock, Ticks, parse_http_date, ticks_from_seconds
 from dicomfeed.transport import Answer, Transport
 
@@ -44,41 +41,19 @@ LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
 """A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
 _FIRST_PAUSE_SECONDS = 0.5
-_PARAMETER_NAMES = re.compile(
-    r'offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion', re.IGNORECASE
-)
+_PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion'
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
 
 T = TypeVar('T')
 
 
-@dataclass(frozen=True)
-class Retry:
+class Retry(NamedTuple):
     """One request that will be asked again: why, how often it has failed now, and after how many seconds."""
 
     reason: FeedError
     failures: int
     pause_seconds: float
-
-
-@dataclass
-class Gate:
-    """Holds every worker back until a moment that the service named with `Retry-After`."""
-
-    clock: Clock
-    _opens: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def close_for(self, seconds: float) -> None:
-        """Let nobody through for that long; a moment already set and later stays."""
-        with self._lock:
-            self._opens = max(self._opens, self.clock.monotonic() + seconds)
-
-    def wait(self) -> None:
-        """Return when the gate is open."""
-        while (left := self._opens - self.clock.monotonic()) > 0:
-            self.clock.sleep(left)
 
 
 class FeedClient:
@@ -106,36 +81,7 @@ class FeedClient:
         self.patience_seconds = patience_seconds
         self._transport = transport
         self._credential = Credential(tokens, clock=self.clock)
-        self._gate = Gate(self.clock)
-        self._on_retry = on_retry
-        self._jitter = jitter
-        self._has_answered = False
-
-    def by_sequence(self, *, after: int, limit: int, include_metadata: bool = False) -> Page:
-        """The events numbered `after + 1` to `after + limit` (1 to 100), as far as they are visible."""
-        return self.read(
-            SequenceRange(after, limit), include_metadata=include_metadata, patience_seconds=self.patience_seconds
-        )
-
-    def by_time(self, *, start: Ticks, end: Ticks, offset: int, limit: int, include_metadata: bool = False) -> Page:
-        """Rows `offset` to `offset + limit - 1` (`limit` 1 to 200) of the window [start, end)."""
-        return self.read(
-            TimeSlice(start, end, offset, limit),
-            include_metadata=include_metadata,
-            patience_seconds=self.patience_seconds,
-        )
-
-    def latest(self, *, by_time: bool = False, include_metadata: bool = False) -> Event | None:
-        """The event with the greatest sequence number, or the last in time; None for an empty feed (204)."""
-        path = f'v{2 if by_time else 1}/changefeed/latest'
-        return self._retried(
-            lambda: self._ask(
-                path,
-                _metadata_parameter(include_metadata),
-                lambda answer: None if answer.status == 204 else decode_event(answer.body),
-            ),
-            self.patience_seconds,
-        )
+        self._retries = _Retries(self.clock, on_retry=on_retry, jitter=jitter)
 
     def read(self, query: Query, *, include_metadata: bool, patience_seconds: float | None) -> Page:
         """The page that answers the query.
@@ -143,28 +89,30 @@ class FeedClient:
         `patience_seconds`: 0 asks once, None for ever. Raises RequestError or ServiceError when patience is at an
         end, or at once where asking again cannot help, and what the token source raises.
         """
-        return self._retried(lambda: self._read_once(query, include_metadata), patience_seconds)
 
-    def _read_once(self, query: Query, include_metadata: bool) -> Page:
-        def page_of(answer: Answer) -> Page:
-            answered = self.clock.monotonic()
-            events = decode_page(answer.body)
-            if not query.answers(events):
-                raise ValueError('not an answer to the question')
-            served = parse_http_date(answer.headers.get('date'))
-            asked_by_server = local_ticks if served is None else served - ticks_from_seconds(answered - asked)
-            return Page(events, asked, min(local_ticks, asked_by_server), answered)
+        def ask() -> Page:
+            asked_monotonic, asked_ticks = self.clock.monotonic(), self.clock.now()
+            return self._ask(
+                query.path,
+                query.parameters | _metadata_parameter(include_metadata),
+                lambda answer: _page_of(answer, query, self.clock, asked_monotonic, asked_ticks),
+            )
 
-        asked, local_ticks = self.clock.monotonic(), self.clock.now()
-        return self._ask(query.path, query.parameters | _metadata_parameter(include_metadata), page_of)
+        return self._retries.until_answered(ask, patience_seconds)
+
+    def latest(self, *, by_time: bool = False, include_metadata: bool = False) -> Event | None:
+        """The event with the greatest sequence number, or the last in time; None for an empty feed (204)."""
+        path = f'v{2 if by_time else 1}/changefeed/latest'
+        return self._retries.until_answered(
+            lambda: self._ask(path, _metadata_parameter(include_metadata), _newest_of), self.patience_seconds
+        )
 
     def _ask(self, path: str, parameters: dict[str, str], read: Callable[[Answer], T]) -> T:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'
-        self._gate.wait()
         token = self._credential.token()
         answer = self._transport.get(url, parameters=parameters, token=token)
-        self._has_answered = True
+        self._retries.note_answer()
         if answer.status == 401:
             self._credential.renew(token, claims=_challenged_claims(answer.headers.get('www-authenticate', '')))
             answer = self._transport.get(url, parameters=parameters, token=self._credential.token())
@@ -175,17 +123,41 @@ class FeedClient:
         except ValueError:
             raise MalformedResponse('The answer is not a page of the change feed.', url=url) from None
 
-    def _retried(self, ask: Callable[[], T], patience_seconds: float | None) -> T:
-        """`ask`, again and again while what goes wrong may pass and patience lasts."""
-        began = self.clock.monotonic()
+
+def _metadata_parameter(include_metadata: bool) -> dict[str, str]:
+    """Always said: the service's own default is to read the metadata of every event."""
+    return {'includeMetadata': 'true' if include_metadata else 'false'}
+
+
+# When to ask again
+
+
+class _Retries:
+    """Asks again while what goes wrong may pass and patience lasts; one for all workers of a client."""
+
+    def __init__(self, clock: Clock, *, on_retry: Callable[[Retry], None], jitter: Callable[[], float]) -> None:
+        self._clock = clock
+        self._on_retry = on_retry
+        self._jitter = jitter
+        self._gate = Gate(clock)
+        self._has_answered = False
+
+    def note_answer(self) -> None:
+        """The host is one that answers."""
+        self._has_answered = True
+
+    def until_answered(self, ask: Callable[[], T], patience_seconds: float | None) -> T:
+        """What `ask` returns, in the end. Raises its last error where that cannot pass, or patience is at an end."""
+        began = self._clock.monotonic()
         failures = 0
         while True:
+            self._gate.wait()
             try:
                 return ask()
             except (ConnectionFailed, MalformedResponse, ServiceTrouble) as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
-                left = inf if patience is None else began + patience - self.clock.monotonic()
+                left = inf if patience is None else began + patience - self._clock.monotonic()
                 pause = self._pause(error, failures, left=left)
                 if left <= 0 or pause > left:
                     raise
@@ -203,8 +175,8 @@ class FeedClient:
     def _pause(self, error: FeedError, failures: int, *, left: float) -> float:
         """Seconds to wait: what the service asked for, or doubling from half a second to a minute, with jitter.
 
-        Its own pauses the reader cuts to the `left` seconds of patience, so that it asks once more at their end. It
-        keeps to them where it was asked for no time at all: at once, again and again, would be a storm.
+        A pause of its own ends no later than the `left` seconds of patience, so that the reader asks once more at
+        their end. It keeps to it where it was asked for no time at all: at once, again and again, would be a storm.
         """
         asked_for: float | None = getattr(error, 'retry_after', None)
         if asked_for:
@@ -215,12 +187,44 @@ class FeedClient:
     def _wait(self, error: FeedError, pause: float) -> None:
         if getattr(error, 'retry_after', None):
             self._gate.close_for(pause)
-        self.clock.sleep(pause)
+        self._clock.sleep(pause)
 
 
-def _metadata_parameter(include_metadata: bool) -> dict[str, str]:
-    """Always said: the service's own default is to read the metadata of every event."""
-    return {'includeMetadata': 'true' if include_metadata else 'false'}
+class Gate:
+    """Holds every worker back until a time that the service named with `Retry-After`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._opens = 0.0
+        self._lock = threading.Lock()
+
+    def close_for(self, seconds: float) -> None:
+        """Let nobody through for that long; a time already set and later stays."""
+        with self._lock:
+            self._opens = max(self._opens, self._clock.monotonic() + seconds)
+
+    def wait(self) -> None:
+        """Return when the gate is open."""
+        while (left := self._opens - self._clock.monotonic()) > 0:
+            self._clock.sleep(left)
+
+
+# What an answer means
+
+
+def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float, asked_ticks: Ticks) -> Page:
+    """The page, where it answers the query; the service's clock at the time of asking is its `Date`, less the wait."""
+    answered = clock.monotonic()
+    events = decode_page(answer.body)
+    if not query.answers(events):
+        raise ValueError('not an answer to the question')
+    served = parse_http_date(answer.headers.get('date'))
+    asked_by_server = asked_ticks if served is None else served - ticks_from_seconds(answered - asked_monotonic)
+    return Page(events, asked_monotonic, min(asked_ticks, asked_by_server), answered)
+
+
+def _newest_of(answer: Answer) -> Event | None:
+    return None if answer.status == 204 else decode_event(answer.body)
 
 
 def _service_error(answer: Answer, url: str) -> ServiceError:
@@ -245,7 +249,7 @@ def _error_class(status: int, text: str) -> type[ServiceError]:
     if status == 400:
         # A failure of the data store is a 400, too; only one that names a parameter is ours
         # (dicom-server ExceptionHandlingMiddleware).
-        return BadRequest if _PARAMETER_NAMES.search(text) else ServiceTrouble
+        return BadRequest if re.search(_PARAMETER_NAMES, text) else ServiceTrouble
     if 300 <= status < 400:
         return Redirected
     return {401: Unauthorized, 403: Forbidden, 404: NotFound}.get(status, ServiceError)
@@ -257,10 +261,10 @@ def _retry_after(text: str | None, served: str | None) -> float | None:
         return None
     if re.fullmatch(r'\d{1,12}', text.strip(), re.ASCII):
         return float(text)
-    moment, now = parse_http_date(text), parse_http_date(served)
-    if moment is None or now is None:
+    named, now = parse_http_date(text), parse_http_date(served)
+    if named is None or now is None:
         return None
-    return max(0.0, (moment - now) / ticks_from_seconds(1))
+    return max(0.0, (named - now) / ticks_from_seconds(1))
 
 
 def _challenged_claims(challenge: str) -> str | None:
@@ -271,6 +275,8 @@ def _challenged_claims(challenge: str) -> str | None:
     match = re.search(r'claims="([A-Za-z0-9+/=_-]+)"', challenge)
     if match is None:
         return None
+    import base64  # most runs meet no challenge
+
     try:
         padded = match[1].replace('-', '+').replace('_', '/') + '=' * (-len(match[1]) % 4)
         text = base64.b64decode(padded).decode('utf-8')
@@ -278,6 +284,3 @@ def _challenged_claims(challenge: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     return text if isinstance(claims, dict) and all(isinstance(part, dict) for part in claims.values()) else None
-
-
-__all__ = ['FeedClient', 'Gate', 'RequestError', 'Retry']

@@ -43,8 +43,8 @@ MUTANTS = (
         '1',
         'settled by the local clock alone',
         'dicomfeed/client.py',
-        'min(local_ticks, asked_by_server)',
-        'local_ticks',
+        'min(asked_ticks, asked_by_server)',
+        'asked_ticks',
     ),
     Mutant(
         '1',

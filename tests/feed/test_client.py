@@ -30,6 +30,7 @@ from dicomfeed.errors import (
     TlsFailed,
     Unauthorized,
 )
+from dicomfeed.queries import Page, Query, SequenceRange, TimeSlice
 from dicomfeed.times import LAST_TICK, epoch_seconds
 from dicomfeed.transport import Answer
 from tests.emulator import trouble
@@ -98,8 +99,12 @@ def scripted(world: World, *script: Answer | RequestError, patience_seconds: flo
     )
 
 
+def read(client: FeedClient, query: Query, *, include_metadata: bool = False) -> Page:
+    return client.read(query, include_metadata=include_metadata, patience_seconds=client.patience_seconds)
+
+
 def ask(client: FeedClient) -> list[int]:
-    return [event.sequence for event in client.by_sequence(after=0, limit=100).events]
+    return [event.sequence for event in read(client, SequenceRange(0)).events]
 
 
 # What a status means
@@ -223,8 +228,8 @@ def test_metadata_is_always_said(world: World) -> None:
     client = world.client()
     for include_metadata in (False, True):
         client.latest(include_metadata=include_metadata)
-        client.by_sequence(after=0, limit=100, include_metadata=include_metadata)
-        client.by_time(start=0, end=LAST_TICK, offset=0, limit=200, include_metadata=include_metadata)
+        read(client, SequenceRange(0), include_metadata=include_metadata)
+        read(client, TimeSlice(0, LAST_TICK), include_metadata=include_metadata)
     said = ['includeMetadata=true' in request.query for request in world.journal.requests]
     assert said == [False] * 3 + [True] * 3
     assert all('includeMetadata=' in request.query for request in world.journal.requests)

@@ -12,6 +12,7 @@ import pytest
 
 from dicomfeed.client import FeedClient, Retry
 from dicomfeed.errors import HostUnreachable, MalformedResponse
+from dicomfeed.queries import SequenceRange
 from dicomfeed.transport import HttpTransport
 
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n'
@@ -158,7 +159,7 @@ def test_one_shot_client_gives_up_when_its_patience_is_at_an_end() -> None:
             jitter=lambda: 0.0,
         )
         with pytest.raises(HostUnreachable, match='did not answer in time'):
-            client.by_sequence(after=0, limit=100)
+            client.read(SequenceRange(0), include_metadata=False, patience_seconds=client.patience_seconds)
     assert retries
 
 
