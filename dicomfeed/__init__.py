@@ -9,50 +9,169 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
     reader = SequenceReader(feed, cursor=0, pool=ThreadPool(8))
     for events in reader.read(feed.newest().sequence, at_gap=AtGap.PASS):
         ...
+
+The files are in three layers, each of which knows only itself and those above it in this list:
+
+    protocol    errors  times  events  queries  credential  transport  client
+    reading     filters  gaps  metadata  feed  prefetch  sequences  starts  windows
+    delivery    counts  files  checkpoint  sinks  delivery
+
+A name is loaded when it is first asked for, and with it what it needs: who imports one file loads no other for it.
 """
 
 from __future__ import annotations
 
-from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question
-from dicomfeed.client import FeedClient, Retry
-from dicomfeed.credential import AccessToken, TokenSource
-from dicomfeed.delivery import Delivery, Summary, open_output
-from dicomfeed.errors import FeedError
-from dicomfeed.events import Event
-from dicomfeed.feed import Feed
-from dicomfeed.filters import Filters
-from dicomfeed.prefetch import InlinePool, ThreadPool
-from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.sinks import FileSink, StreamSink
-from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
-from dicomfeed.transport import HttpTransport
-from dicomfeed.windows import WindowReader
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dicomfeed.checkpoint import (
+        Checkpoint,
+        CheckpointWriter,
+        Output,
+        Question,
+        load_checkpoint,
+        lock_checkpoint,
+        save_checkpoint,
+    )
+    from dicomfeed.client import FeedClient, Retry
+    from dicomfeed.counts import Counts
+    from dicomfeed.credential import AccessToken, TokenSource
+    from dicomfeed.delivery import Delivery, Summary, open_output
+    from dicomfeed.errors import (
+        BadRequest,
+        CheckpointDamaged,
+        CheckpointError,
+        CheckpointLocked,
+        CheckpointMismatch,
+        ConnectionFailed,
+        FeedError,
+        FeedRestored,
+        Forbidden,
+        HostUnreachable,
+        MalformedResponse,
+        NotFound,
+        OutputError,
+        OutputExists,
+        Redirected,
+        RequestError,
+        ServiceError,
+        ServiceTrouble,
+        TlsFailed,
+        TooManyPoisoned,
+        Unauthorized,
+    )
+    from dicomfeed.events import Event
+    from dicomfeed.feed import Feed
+    from dicomfeed.filters import Filters
+    from dicomfeed.gaps import SETTLE_SECONDS
+    from dicomfeed.prefetch import InlinePool, ThreadPool
+    from dicomfeed.queries import Page, SequenceRange, TimeSlice
+    from dicomfeed.sequences import AtGap, SequenceReader
+    from dicomfeed.sinks import FileSink, StreamSink
+    from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+    from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
+    from dicomfeed.transport import HttpTransport
+    from dicomfeed.windows import WindowReader
 
 __all__ = [
     'AccessToken',
     'AtGap',
+    'BadRequest',
     'Checkpoint',
+    'CheckpointDamaged',
+    'CheckpointError',
+    'CheckpointLocked',
+    'CheckpointMismatch',
     'CheckpointWriter',
+    'Clock',
+    'ConnectionFailed',
+    'Counts',
     'Delivery',
     'Event',
     'Feed',
     'FeedClient',
     'FeedError',
+    'FeedRestored',
     'FileSink',
     'Filters',
+    'Forbidden',
+    'HostUnreachable',
     'HttpTransport',
     'InlinePool',
+    'MalformedResponse',
+    'NotFound',
+    'Output',
+    'OutputError',
+    'OutputExists',
+    'Page',
     'Question',
+    'Redirected',
+    'RequestError',
     'Retry',
+    'SETTLE_SECONDS',
+    'SequenceRange',
     'SequenceReader',
+    'ServiceError',
+    'ServiceTrouble',
     'StreamSink',
     'Summary',
     'ThreadPool',
+    'TimeSlice',
+    'TlsFailed',
     'TokenSource',
+    'TooManyPoisoned',
+    'Unauthorized',
     'WindowReader',
+    'format_timestamp',
+    'load_checkpoint',
+    'lock_checkpoint',
     'newest_events',
     'open_output',
+    'parse_duration',
+    'parse_time',
+    'parse_timestamp',
+    'save_checkpoint',
     'sequence_before',
     'sequence_before_tail',
     'sequence_now',
 ]
+
+# What `__getattr__` imports, by file; a test compares it with the two lists above.
+_MODULES = {
+    'checkpoint': ('Checkpoint CheckpointWriter Output Question load_checkpoint lock_checkpoint save_checkpoint'),
+    'client': 'FeedClient Retry',
+    'counts': 'Counts',
+    'credential': 'AccessToken TokenSource',
+    'delivery': 'Delivery Summary open_output',
+    'errors': (
+        'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
+        'FeedRestored Forbidden HostUnreachable MalformedResponse NotFound OutputError OutputExists Redirected '
+        'RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned Unauthorized'
+    ),
+    'events': 'Event',
+    'feed': 'Feed',
+    'filters': 'Filters',
+    'gaps': 'SETTLE_SECONDS',
+    'prefetch': 'InlinePool ThreadPool',
+    'queries': 'Page SequenceRange TimeSlice',
+    'sequences': 'AtGap SequenceReader',
+    'sinks': 'FileSink StreamSink',
+    'starts': 'newest_events sequence_before sequence_before_tail sequence_now',
+    'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',
+    'transport': 'HttpTransport',
+    'windows': 'WindowReader',
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -9,12 +9,44 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Job = TypeVar('Job')
 Result = TypeVar('Result')
+
+
+class Task(Generic[Result]):
+    """A job that is done once, and its result. (A future of `concurrent.futures` does more, and loads more.)"""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work = work
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self._is_dropped = False
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Do the job, unless nobody wants it any more."""
+        if self._is_dropped:
+            return
+        try:
+            self._result = self._work()
+        except BaseException as error:  # pylint: disable=broad-exception-caught   # raised again by result()
+            self._error = error
+        self._done.set()
+
+    def drop(self) -> None:
+        """Nobody wants the result; a job that has begun is done to its end all the same."""
+        self._is_dropped = True
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait for the job, so many seconds at most; its result, or its exception raised. Raises TimeoutError."""
+        if not self._done.wait(timeout):
+            raise TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]
 
 
 class Pool(Protocol):
@@ -23,8 +55,8 @@ class Pool(Protocol):
     @property
     def ahead(self) -> int: ...
 
-    def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
-        """Have the job done; the future holds its result or its exception."""
+    def submit(self, work: Callable[[Job], Result], job: Job) -> Task[Result]:
+        """Have the job done; the task holds its result or its exception."""
 
 
 class ThreadPool:
@@ -40,13 +72,13 @@ class ThreadPool:
         """Twice the workers, so that one slow page does not idle the others; one worker reads one page ahead."""
         return 1 if self._workers == 1 else 2 * self._workers
 
-    def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
-        future: Future[Result] = Future()
+    def submit(self, work: Callable[[Job], Result], job: Job) -> Task[Result]:
+        task = Task(lambda: work(job))
         if len(self._threads) < self._workers:
             self._threads.append(threading.Thread(target=self._run, daemon=True, name='dicomfeed'))
             self._threads[-1].start()
-        self._queue.put(lambda: _do(future, work, job))
-        return future
+        self._queue.put(task.run)
+        return task
 
     def close(self) -> None:
         """Let idle threads end; those in a request end with it."""
@@ -55,8 +87,8 @@ class ThreadPool:
         self._threads = []
 
     def _run(self) -> None:
-        while (task := self._queue.get()) is not None:
-            task()
+        while (run := self._queue.get()) is not None:
+            run()
 
 
 class InlinePool:
@@ -65,10 +97,10 @@ class InlinePool:
     def __init__(self, ahead: int = 0) -> None:
         self.ahead = ahead
 
-    def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
-        future: Future[Result] = Future()
-        _do(future, work, job)
-        return future
+    def submit(self, work: Callable[[Job], Result], job: Job) -> Task[Result]:
+        task = Task(lambda: work(job))
+        task.run()
+        return task
 
 
 def in_order(
@@ -78,7 +110,7 @@ def in_order(
 
     Closing the iterator drops what was not yet begun.
     """
-    waiting: deque[tuple[Job, Future[Result]]] = deque()
+    waiting: deque[tuple[Job, Task[Result]]] = deque()
     try:
         for job in jobs:
             waiting.append((job, pool.submit(work, job)))
@@ -87,19 +119,10 @@ def in_order(
         while waiting:
             yield _taken(waiting)
     finally:
-        for _, future in waiting:
-            future.cancel()
+        for _, task in waiting:
+            task.drop()
 
 
-def _taken(waiting: deque[tuple[Job, Future[Result]]]) -> tuple[Job, Result]:
-    job, future = waiting.popleft()
-    return job, future.result()
-
-
-def _do(future: Future[Result], work: Callable[[Job], Result], job: Job) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(work(job))
-    except BaseException as error:  # pylint: disable=broad-exception-caught   # raised again by result()
-        future.set_exception(error)
+def _taken(waiting: deque[tuple[Job, Task[Result]]]) -> tuple[Job, Result]:
+    job, task = waiting.popleft()
+    return job, task.result()

@@ -8,10 +8,12 @@ v2 takes a *window of time* and counts rows in it: a page shorter than `limit` i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dicomfeed.events import Event
 from dicomfeed.times import Ticks, format_timestamp
+
+if TYPE_CHECKING:
+    from dicomfeed.events import Event
 
 SEQUENCE_LIMIT = 100
 """Widest range of sequence numbers that v1 takes."""
@@ -39,7 +41,7 @@ class Query(Protocol):
 
 @dataclass(frozen=True)
 class SequenceRange:
-    """The events numbered `after + 1` to `after + limit`, in sequence order.
+    """The events with sequence numbers `after + 1` to `after + limit`, in their order.
 
     `after` is 0 to 2^63 - 1, `limit` 1 to 100.
     """
@@ -51,7 +53,7 @@ class SequenceRange:
 
     @property
     def through(self) -> int:
-        """The last number of the range."""
+        """The last sequence number of the range."""
         return self.after + self.limit
 
     @property
@@ -65,8 +67,8 @@ class SequenceRange:
         return SequenceRange(self.after, half), SequenceRange(self.after + half, self.limit - half)
 
     def answers(self, events: list[Event]) -> bool:
-        numbers = [self.after, *(event.sequence for event in events)]
-        return numbers[-1] <= self.through and all(map(int.__lt__, numbers, numbers[1:]))
+        sequences = [self.after, *(event.sequence for event in events)]
+        return sequences[-1] <= self.through and all(map(int.__lt__, sequences, sequences[1:]))
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,12 @@ class TimeSlice:
         return len(events) <= self.limit
 
 
-@dataclass(frozen=True)
-class Page:
-    """The answer to a query, with what is known of the moment at which it was asked.
+class Page(NamedTuple):
+    """The answer to a query, with what is known of the time at which it was asked.
 
     `asked_monotonic` is this reader's monotonic clock before the request went out; `asked_ticks` the earlier of the
-    local clock and the service's (its `Date`, less the time that the answer took), both for that same moment: what
-    was settled then, the page shows as it will stay. `answered_monotonic` is the clock when the answer was there.
+    local clock and the service's (its `Date`, less the time that the answer took), both for that same time: what was
+    settled then, the page shows as it will stay. `answered_monotonic` is the clock when the answer was there.
     """
 
     events: list[Event]

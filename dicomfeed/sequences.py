@@ -1,8 +1,8 @@
-"""Reading by sequence: everything, from a number on, for ever.
+"""Reading by sequence: everything, from a sequence number on, for ever.
 
-Sequence numbers are taken before a writer commits, so the order of the numbers is not the order in which events
-appear; a prefix without open gaps is final at once. `gaps.py` says when a gap is closed,
-`starts.py` where a reading begins that was not given a number.
+Sequence numbers are taken before a writer commits, so their order is not the order in which events appear; a prefix
+without open gaps is final at once. `gaps.py` says when a gap is closed, `starts.py` where a reading begins that was not
+given a sequence number.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ WIDE_PAGES = 10
 class AtGap(Enum):
     """What a reading does at an open gap, after it has asked once more."""
 
-    PASS = 'deliver what is visible, and say through which sequence number it is complete'
-    STOP = 'deliver nothing above it'
+    PASS = 1  # deliver what is visible, and say through which sequence number it is complete
+    STOP = 2  # deliver nothing above it
 
 
 class SequenceReader:
-    """Reads the feed upwards from a number.
+    """Reads the feed upwards from a sequence number.
 
-    :param cursor: everything up to this number is done with; moves as events are delivered.
+    :param cursor: everything up to this sequence number is done with; moves as events are delivered.
     :param last: identity of the event at the cursor, where it is known: a restored database is found out by it.
     :param settle_seconds: how long a writer may take; lower only where the writers are known.
-    :param width: numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
+    :param width: sequence numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SequenceReader:
         self.cursor = cursor
         self.last = last
         self.complete_through: int | None = None
-        """The number before the first open gap that was passed; None as long as there was none."""
+        """The sequence number before the first open gap that was passed; None as long as there was none."""
         self.open_gap: Gap | None = None
         """Where the last reading stopped."""
         self.gaps = 0
@@ -65,9 +65,9 @@ class SequenceReader:
         self._watched_through = 0
 
     def read(self, through: int, *, at_gap: AtGap) -> Iterator[list[Event]]:
-        """The events above the cursor up to number `through`, in lists, each in sequence order.
+        """The events above the cursor through `through`, in lists, each in sequence order.
 
-        The cursor moves before a list is handed out: what it says counts once the list has been dealt with. Ends
+        The cursor moves to the last event of a list, and nowhere else, before the list is handed out. Ends
         early at an open gap with `AtGap.STOP`; then `open_gap` says which.
         """
         self.open_gap = None
@@ -83,8 +83,8 @@ class SequenceReader:
     def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
         """The events above the cursor, and then new ones as they come; an empty list after a round without any.
 
-        Nothing above an open gap is delivered before it closes or fills. Ends when everything up to number `until`
-        has been dealt with, else never. Raises FeedRestored.
+        Nothing above an open gap is delivered before it closes or fills. Ends when everything through `until` has
+        been dealt with, else never. Raises FeedRestored.
         """
         clock = self._feed.clock
         while True:
@@ -174,7 +174,7 @@ class SequenceReader:
                     waiting = rest_after_events(stretch)
 
     def _scan(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[Stretch, None, None]:
-        """What is visible of the numbers `after + 1` to `through`: stretches that tile them exactly, in order."""
+        """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order."""
         below: Event | None = None
         while after < through:
             empty_pages = 0
@@ -198,8 +198,8 @@ class SequenceReader:
         """The empty stretch from `after` to just before the lowest event above it, found by time.
 
         The first event by time need not be the first by sequence, and clocks may have been set back meanwhile:
-        whatever is stamped within the unsettled time of the last event below and of the first one found above is
-        looked at. `through` is the end where nothing is found.
+        every event within the settle margin of the last one below and of the first one found above is looked at.
+        `through` is the end where nothing is found.
         """
         margin = settle_margin(self._settle_seconds)
         start = max(FIRST_TICK, (below.ticks if below else self._ticks_below(after)) - margin)
@@ -223,7 +223,7 @@ class SequenceReader:
         )
 
     def _ticks_below(self, sequence: int) -> Ticks:
-        """The timestamp of some event at or below a number; the beginning of time where there is none."""
+        """The timestamp of some event at or below a sequence number; the beginning of time where there is none."""
         newest = self._feed.newest()
         for start, end in self._feed.windows_back(newest.ticks if newest else FIRST_TICK):
             page = self._feed.bare_page(TimeSlice(start, end, 0, TIME_LIMIT))

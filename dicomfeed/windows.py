@@ -1,15 +1,15 @@
 """Reading a window of time, [start, end), in (timestamp, sequence) order.
 
-`offset` over a whole window makes the service read every skipped row again, which is quadratic. So the window is cut:
-the row at offset `CUT_ROWS` bounds a half-open sub-window of at most that many rows, whose pages have small offsets
-and go out in parallel while the next cut is made. What is not settled yet is read last, alone.
+`offset` over a whole window makes the service read every skipped row again, which is quadratic. So the window is
+split: the row at offset `SPLIT_ROWS` bounds a half-open sub-window of at most that many rows, whose pages have small
+offsets and go out in parallel while the next bound is searched for. What is not settled yet is read last, alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
@@ -18,12 +18,11 @@ from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, TimeSlice
 from dicomfeed.times import Ticks
 
-CUT_ROWS = 9 * TIME_LIMIT - 1
+SPLIT_ROWS = 9 * TIME_LIMIT - 1
 """One less than nine pages, so that the last page of a sub-window is short and no tenth request has to show its end."""
 
 
-@dataclass(frozen=True)
-class _Slice:
+class _Slice(NamedTuple):
     """One page of a sub-window; whether it is the last one that was foreseen."""
 
     query: TimeSlice
@@ -77,26 +76,26 @@ class WindowReader:
                     yield from self._beyond(part.query, page)
 
     def _slices(self, start: Ticks, end: Ticks) -> Generator[_Slice, None, None]:
-        """The pages of all sub-windows; they share their boundary instants, so they tile the window exactly."""
-        cut = self._pool.submit(self._cut, (start, end))
+        """The pages of all sub-windows; they share their bounds, so they tile the window exactly."""
+        splitting = self._pool.submit(self._split, (start, end))
         while start < end:
-            bound, size = cut.result()
+            bound, size = splitting.result()
             if bound < end:
-                cut = self._pool.submit(self._cut, (bound, end))
+                splitting = self._pool.submit(self._split, (bound, end))
             for offset in range(0, size, TIME_LIMIT):
                 yield _Slice(TimeSlice(start, bound, offset), is_last=offset + TIME_LIMIT >= size)
             start = bound
 
-    def _cut(self, window: tuple[Ticks, Ticks]) -> tuple[Ticks, int]:
+    def _split(self, window: tuple[Ticks, Ticks]) -> tuple[Ticks, int]:
         """The end of the first sub-window, and a number of rows to ask for at once; more may be there.
 
-        A group of equal timestamps larger than the cut is a sub-window of its own.
+        A group of equal timestamps larger than that is a sub-window of its own.
         """
         start, end = window
-        events = self._feed.bare_page(TimeSlice(start, end, CUT_ROWS, 1)).events
+        events = self._feed.bare_page(TimeSlice(start, end, SPLIT_ROWS, 1)).events
         if not events:
             return end, TIME_LIMIT  # perhaps nearly none: one page, and more only when it is full
-        return max(events[0].ticks, start + 1), CUT_ROWS
+        return max(events[0].ticks, start + 1), SPLIT_ROWS
 
     def _page(self, part: _Slice) -> Page:
         return self._feed.page(part.query)

@@ -78,7 +78,7 @@ def test_poisoned_event_is_known_the_second_time(world: World) -> None:
     assert world.poisoned == [50]
 
 
-def test_blob_that_mends_within_the_minute_is_no_poison(world: World) -> None:
+def test_blob_that_is_fixed_within_the_minute_is_no_poison(world: World) -> None:
     world.store.poison(50)
     world.at(69.0, lambda: world.store.fix(50))
     events = read(world, SequenceRange(0))

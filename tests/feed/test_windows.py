@@ -10,7 +10,7 @@ import pytest
 from dicomfeed.prefetch import InlinePool, Pool, ThreadPool
 from dicomfeed.queries import TIME_LIMIT
 from dicomfeed.times import FIRST_TICK, LAST_TICK
-from dicomfeed.windows import CUT_ROWS, WindowReader
+from dicomfeed.windows import SPLIT_ROWS, WindowReader
 from tests.emulator import trouble
 from tests.feed.world import World, after, numbers
 
@@ -49,7 +49,7 @@ def test_no_offset_is_deeper_than_a_cut(busy: World) -> None:
     busy.journal.clear()
     read(busy)
     offsets = [int(parse_qs(request.query)['offset'][0]) for request in busy.journal.requests]
-    assert max(offsets) == CUT_ROWS
+    assert max(offsets) == SPLIT_ROWS
 
 
 def test_service_takes_every_request(busy: World) -> None:

@@ -1,0 +1,78 @@
+"""Reading by sequence where nothing is in the way. Gaps, jumps and restores: `test_schedules.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+from dicomfeed.errors import FeedRestored
+from dicomfeed.prefetch import InlinePool
+from dicomfeed.sequences import AtGap, SequenceReader
+from tests.feed.world import World, numbers
+
+EITHER = pytest.mark.parametrize('at_gap', AtGap)
+
+
+def reader(world: World, *, cursor: int = 0, ahead: int = 0, width: int = 100) -> SequenceReader:
+    return SequenceReader(world.feed(), cursor=cursor, pool=InlinePool(ahead), width=width)
+
+
+@EITHER
+@pytest.mark.parametrize('ahead', [0, 6])
+@pytest.mark.parametrize('width', [1, 7, 100])
+def test_read_gives_every_event_in_order(at_gap: AtGap, ahead: int, width: int) -> None:
+    world = World()
+    world.create_now(210)
+    assert numbers(reader(world, ahead=ahead, width=width).read(210, at_gap=at_gap)) == list(range(1, 211))
+
+
+@EITHER
+def test_read_begins_above_the_cursor_and_ends_where_it_is_told(at_gap: AtGap) -> None:
+    world = World()
+    world.create_now(300)
+    assert numbers(reader(world, cursor=17).read(250, at_gap=at_gap)) == list(range(18, 251))
+
+
+def test_cursor_stands_at_the_last_event_of_the_list_that_was_handed_out() -> None:
+    world = World()
+    world.create_now(250)
+    reading = reader(world, ahead=6)
+    for events in reading.read(250, at_gap=AtGap.STOP):
+        assert (reading.cursor, reading.last) == (events[-1].sequence, events[-1].identity)
+
+
+def test_no_list_is_empty_and_none_is_needed_for_nothing() -> None:
+    world = World()
+    world.create_now(1)
+    assert list(reader(world, cursor=1).read(1, at_gap=AtGap.STOP)) == []
+    assert all(list(reader(world).read(1, at_gap=AtGap.STOP)))
+
+
+def test_closed_gaps_are_passed_and_counted() -> None:
+    world = World()
+    world.create_now(1)
+    world.store.burn(3)
+    world.create_now(1)
+    world.store.burn(1)
+    world.create_now(1)
+    world.pass_time(3_600.0)
+    reading = reader(world)
+    assert numbers(reading.read(7, at_gap=AtGap.STOP)) == [1, 5, 7]
+    assert (reading.gaps, reading.complete_through, reading.open_gap) == (2, None, None)
+
+
+def test_verify_takes_the_event_that_was_read_last() -> None:
+    world = World()
+    world.create_now(3)
+    reading = reader(world)
+    list(reading.read(3, at_gap=AtGap.STOP))
+    world.create_now(2)
+    reading.verify(world.feed().newest())
+
+
+def test_verify_refuses_a_feed_that_ends_below_the_cursor() -> None:
+    world = World()
+    world.create_now(3)
+    reading = reader(world)
+    list(reading.read(3, at_gap=AtGap.STOP))
+    with pytest.raises(FeedRestored):
+        reading.verify(None)
