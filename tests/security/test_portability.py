@@ -26,7 +26,7 @@ POSIX_NAMES = {
     'select': {'epoll', 'kqueue', 'poll'},
 }
 BESIDE = {
-    'lock.py': ({'fcntl', 'os.pread'}, ('import msvcrt', "hasattr(os, 'pread')")),
+    'files.py': ({'fcntl', 'os.pread'}, ('import msvcrt', "hasattr(os, 'pread')")),
 }
 """Files where the Windows way stands beside it: what they may name, and the words of that way."""
 PATHS = {'_output.py': {'/dev/', '/proc/'}}
