@@ -12,7 +12,7 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
 
 The files are in three layers, each of which knows only itself and those above it in this list:
 
-    protocol    errors  times  events  queries  credential  transport  client
+    protocol    trust  errors  times  events  queries  credential  transport  client
     reading     filters  gaps  metadata  feed  prefetch  sequences  starts  windows
     delivery    counts  files  checkpoint  sinks  delivery
 

@@ -17,7 +17,7 @@ from dicomfeed import errors
 
 FOLDER = Path(dicomfeed.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem != '__init__')
-ALONE = ('errors', 'files', 'times')
+ALONE = ('errors', 'files', 'times', 'trust')
 """Files that the command line loads where it must load nothing else of the reader."""
 
 
