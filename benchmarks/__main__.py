@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure everything, one thing after the other, and write `RESULTS.md`.
 
-    python -m benchmarks [SECTION …]      only those: startup reading cpu window following memory; to the screen
+    python -m benchmarks [SECTION …]      only those: startup reading cpu counting window following memory; to the
+                                      screen
 
 Takes about fourteen minutes on two cores, which it wants for itself. Needs curl and jq.
 """
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import client_cpu, following, memory, reading, report, window
+from benchmarks import client_cpu, counting, following, memory, reading, report, window
 from benchmarks.bench import Bench
 from benchmarks.server import Server
 
@@ -29,6 +30,7 @@ _ON_THE_FEED: dict[str, tuple[Callable[[Bench], str], ...]] = {
         lambda bench: reading.measure(bench, metadata=True),
     ),
     'cpu': (client_cpu.measure,),
+    'counting': (counting.measure,),
     'window': (window.measure,),
     'following': (following.measure,),
 }

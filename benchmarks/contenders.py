@@ -14,6 +14,7 @@ from benchmarks.process import Command
 AUDIENCE = 'https://dicom.healthcareapis.azure.com'
 AZ: Command = (sys.executable, '-m', 'azure.cli')
 TOKEN: Command = (*AZ, 'dicom', 'token', 'issue', '--format', 'header')
+CHANGEFEED: Command = (*AZ, 'dicom', 'changefeed')
 JQ: Command = ('jq', '--compact-output', '.[]')
 _PAGE = 100
 
@@ -29,9 +30,7 @@ def page_urls(service_url: str, *, last_sequence: int, metadata: bool) -> list[s
 def changefeed(service_url: str, *options: str, metadata: bool = False) -> Command:
     """Ours, with everything that it does by default: eight pages in flight, each event checked and in order."""
     return (
-        *AZ,
-        'dicom',
-        'changefeed',
+        *CHANGEFEED,
         '--stream',
         '--service-url',
         service_url,

@@ -17,12 +17,26 @@ import time
 from pathlib import Path
 
 from tests.conftest import install_extension
+from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
+from tests.emulator.sample import sample_feed
 
 Command = tuple[str, ...]
 
+_EVENTS = 40
+
+# issues a token and sends one request, as the commands of the extension do
+REST: Command = (
+    'rest',
+    '--method',
+    'get',
+    '--url',
+    'SERVICE/v2/changefeed/latest?includeMetadata=false',
+    '--resource',
+    DICOM_AUDIENCE,
+)
 LOGIN: Command = (
     'login',
     '--service-principal',
@@ -33,9 +47,13 @@ LOGIN: Command = (
     '--tenant',
     HOME_TENANT.id,
 )
-# ours, core's, and the ratio that is aimed at
+# ours, core's, and the ratio that is aimed at; SERVICE stands for the service's URL
 PAIRS: list[tuple[Command, Command, float]] = [
-    (('dicom', 'token', 'issue'), ('account', 'get-access-token', '--resource', DICOM_AUDIENCE), 0.85),
+    (('dicom', 'changefeed', '-h'), ('version',), 1.1),
+    (('dicom', 'changefeed', '--latest', '--service-url', 'SERVICE'), REST, 1.1),
+    (('dicom', 'token', 'issue'), ('account', 'get-access-token', '--resource', DICOM_AUDIENCE), 0.8),
+    (('dicom', 'token', 'issue'), REST, 1.0),
+    (('dicom', 'check-access', '--service-url', 'SERVICE'), REST, 1.15),
     (('dicom', 'token', 'issue', '-h'), ('version',), 1.05),
 ]
 
@@ -50,10 +68,16 @@ def main(count: int) -> None:
             'AZURE_CORE_COLLECT_TELEMETRY': 'false',
         }
         install_extension(Path(folder, 'extensions'))
+        emulator.service.store.load(sample_feed(_EVENTS, end_ticks=ticks.now()))
         run(LOGIN, environment)
         print(f"| ours | core's | ours, ms | core's, ms | ratio of {count} pairs | aim |\n|---|---|---|---|---|---|")
         for ours, core, aim in PAIRS:
-            print(row(ours, core, aim, measure(ours, core, environment, count=count)), flush=True)
+            pair = [_at(emulator.service_url, command) for command in (ours, core)]
+            print(row(ours, core, aim, measure(*pair, environment, count=count)), flush=True)
+
+
+def _at(service_url: str, command: Command) -> Command:
+    return tuple(word.replace('SERVICE', service_url) for word in command)
 
 
 def measure(ours: Command, core: Command, environment: dict[str, str], *, count: int) -> list[tuple[float, float]]:
