@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from dataclasses import fields as fields_of
+from typing import NamedTuple
 
 from dicomfeed.events import Event, Fields, field
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(NamedTuple):
     """Wanted values by property; several values of one are OR, several properties are AND, none lets all pass.
 
     Actions and states compare without regard to letter case, as the service's own spelling of them is not sure;
@@ -44,7 +42,7 @@ class Filters:
         return {name: sorted(values) for name, values in self._wanted()}
 
     def _wanted(self) -> list[tuple[str, frozenset[str]]]:
-        given = ((_property_name(item.name), getattr(self, item.name)) for item in fields_of(self))
+        given = ((_property_name(name), values) for name, values in zip(self._fields, self, strict=True))
         return [(name, frozenset(_folded(name, value) for value in values)) for name, values in given if values]
 
 

@@ -7,7 +7,6 @@ v2 takes a *window of time* and counts rows in it: a page shorter than `limit` i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dicomfeed.times import Ticks, format_timestamp
@@ -39,8 +38,7 @@ class Query(Protocol):
         """Whether the events can be an answer to this query."""
 
 
-@dataclass(frozen=True)
-class SequenceRange:
+class SequenceRange(NamedTuple):
     """The events with sequence numbers `after + 1` to `after + limit`, in their order.
 
     `after` is 0 to 2^63 - 1, `limit` 1 to 100.
@@ -49,7 +47,9 @@ class SequenceRange:
     after: int
     limit: int = SEQUENCE_LIMIT
 
-    path = 'v1/changefeed'
+    @property
+    def path(self) -> str:
+        return 'v1/changefeed'
 
     @property
     def through(self) -> int:
@@ -71,8 +71,7 @@ class SequenceRange:
         return sequences[-1] <= self.through and all(map(int.__lt__, sequences, sequences[1:]))
 
 
-@dataclass(frozen=True)
-class TimeSlice:
+class TimeSlice(NamedTuple):
     """Rows `offset` to `offset + limit - 1` of the window [start, end), in (timestamp, sequence) order.
 
     Bounds in ticks, `limit` 1 to 200.
@@ -83,7 +82,9 @@ class TimeSlice:
     offset: int = 0
     limit: int = TIME_LIMIT
 
-    path = 'v2/changefeed'
+    @property
+    def path(self) -> str:
+        return 'v2/changefeed'
 
     @property
     def parameters(self) -> dict[str, str]:

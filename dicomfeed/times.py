@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 Ticks = int
 
@@ -28,8 +28,7 @@ _UTC_LENGTH = len('2026-01-31T09:30:00.1234567')
 _UNIT_SECONDS = {'w': 604_800, 'd': 86_400, 'h': 3_600, 'm': 60, 's': 1}
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):
     """The clocks of a reader; a test gives its own."""
 
     now: Callable[[], Ticks] = lambda: ticks_from_epoch(time.time())
