@@ -151,7 +151,7 @@ def test_rule_2_run_without_checkpoint_says_how_far_it_is_complete(world: World)
 # Rule 3: wide gaps
 
 
-def test_rule_3_event_stamped_before_the_last_one_is_found(world: World) -> None:
+def test_rule_3_event_older_than_the_last_one_is_found(world: World) -> None:
     for _ in range(500):
         world.store.create(ticks=after(100.0))
     world.store.burn(5_000)
@@ -224,7 +224,7 @@ def test_rule_4_burned_block_before_the_start_loses_nothing(world: World) -> Non
 
 
 def test_rule_4_number_taken_late_is_above_the_start(world: World) -> None:
-    # Stamped at 1,000, but the numbers around it belong to events stamped up to 25 seconds later.
+    # Its timestamp is at 1,000 s, but its neighbours by sequence have timestamps up to 25 seconds later.
     world.store.create(ticks=after(0))
     for second in range(975, 1_000):
         world.store.create(ticks=after(second))
