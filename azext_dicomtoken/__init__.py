@@ -14,7 +14,7 @@ from azext_dicomtoken._help import helps  # noqa: F401  pylint: disable=unused-i
 
 
 class DicomTokenCommandsLoader(AzCommandsLoader):
-    """Names the commands and their arguments; the bodies are imported when one of them runs."""
+    """Names the commands and their arguments; the command functions are imported when one of them is asked for."""
 
     def __init__(self, cli_ctx: Any = None) -> None:
         from azure.cli.core.commands import CliCommandType

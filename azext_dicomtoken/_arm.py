@@ -1,6 +1,6 @@
 """What Azure Resource Manager says of a DICOM service: its URL and its audiences.
 
-Whether that URL is to be trusted is `_service`'s affair.
+Whether that URL is to be trusted is judged in `_service`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from azure.cli.core.azclierror import (
 )
 
 if TYPE_CHECKING:
-    from dicomfeed.transport import Answer
-
-LIST_SERVICES = 'az resource list --resource-type Microsoft.HealthcareApis/workspaces/dicomservices -o table'
+    from azext_dicomtoken._invocation import Invocation
+    from dicomfeed.transport import Answer, HttpTransport
 
 _API_VERSION = '2023-11-01'
 _READ_TIMEOUT_SECONDS = 60.0
@@ -41,7 +40,9 @@ class ArmService:
     audiences: list[str]
 
 
-def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *, resource_group_name: str) -> ArmService:
+def read_service(
+    invocation: Invocation, workspace_name: str, dicom_service_name: str, *, resource_group_name: str
+) -> ArmService:
     """Ask once, with a token for the subscription that is meant.
 
     :raises AzCLIError: one for each way in which no answer came; ResourceNotFoundError for 404.
@@ -50,16 +51,20 @@ def read_service(cli_ctx: Any, workspace_name: str, dicom_service_name: str, *, 
 
     from azext_dicomtoken._login import Login
 
+    cli_ctx = invocation.cli_ctx
     login = Login(
         cli_ctx,
         audience=cli_ctx.cloud.endpoints.active_directory_resource_id,
-        subscription=cli_ctx.data.get('subscription_id'),
+        subscription=invocation.subscription,
     )
     resource_id = dicom_resource_id(
         login.subscription_id(), quote(resource_group_name, safe=''), workspace_name, dicom_service_name
     )
     url = cli_ctx.cloud.endpoints.resource_manager.rstrip('/') + resource_id
-    return _service_of(_get(url, login.get_token().token), resource_id)
+    transport = invocation.transport(
+        read_timeout_seconds=_READ_TIMEOUT_SECONDS, largest_answer_bytes=_LARGEST_ANSWER_BYTES
+    )
+    return _service_of(_get(transport, url, login.get_token().token), resource_id)
 
 
 def dicom_resource_id(
@@ -71,20 +76,12 @@ def dicom_resource_id(
     )
 
 
-def _get(url: str, token: str) -> Any:
+def _get(transport: HttpTransport, url: str, token: str) -> Any:
     # Not az's send_raw_request: that follows redirects, and waits and reads without end.
     import json
 
-    from azure.cli.core.util import get_az_user_agent
-
     from dicomfeed.errors import RequestError
-    from dicomfeed.transport import HttpTransport
 
-    transport = HttpTransport(
-        user_agent=get_az_user_agent(),
-        read_timeout_seconds=_READ_TIMEOUT_SECONDS,
-        largest_answer_bytes=_LARGEST_ANSWER_BYTES,
-    )
     try:
         answer = transport.get(url, parameters={'api-version': _API_VERSION}, token=token)
     except RequestError as error:
@@ -120,6 +117,7 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
 
 
 def _error_for(answer: Answer) -> Exception:
+    from azext_dicomtoken._advice import LIST_SERVICES
     from azext_dicomtoken._output import print_service_words
 
     print_service_words(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))

@@ -1,7 +1,7 @@
 """From what went wrong to what az says of it: one table, each row with advice.
 
 The reader's messages hold nothing secret, so they become az's messages, which go to its telemetry. What the service
-said of itself is only printed. Advice that depends on caller and service is `_diagnosis`' affair.
+said of itself is only printed. Advice that depends on caller and service is in `_advice`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 from azure.cli.core import azclierror
 from azure.cli.core.azclierror import AzCLIError
 
-from azext_dicomtoken import _diagnosis
-from azext_dicomtoken._arm import LIST_SERVICES
-from azext_dicomtoken._diagnosis import Access
+from azext_dicomtoken import _advice
+from azext_dicomtoken._advice import LIST_SERVICES, Access
 from dicomfeed import errors
 
 CHECK_ACCESS = 'Step by step, for the same service: az dicom check-access'
@@ -54,7 +53,7 @@ def _from_sign_in(error: Exception) -> Exception:
 
     if isinstance(error, requests.exceptions.SSLError):
         return azclierror.AzureConnectionError(
-            'No trusted TLS connection to the sign-in service.', recommendation=_diagnosis.untrusted()
+            'No trusted TLS connection to the sign-in service.', recommendation=_advice.untrusted()
         )
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
         return azclierror.AzureConnectionError(
@@ -64,20 +63,20 @@ def _from_sign_in(error: Exception) -> Exception:
     return error
 
 
-Advice = tuple[str, ...] | Callable[[Any, Access], list[str]]
+_AdviceFor = tuple[str, ...] | Callable[[Any, Access], _advice.Advice]
 
 # From a class of the reader to az's class and the advice; the nearest ancestor counts.
-_ROWS: dict[type, tuple[type[AzCLIError], Advice]] = {
+_ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     errors.FeedError: (azclierror.AzureResponseError, (CHECK_ACCESS,)),
-    errors.HostUnreachable: (azclierror.AzureConnectionError, _diagnosis.unreachable),
-    errors.TlsFailed: (azclierror.AzureConnectionError, _diagnosis.untrusted),
+    errors.HostUnreachable: (azclierror.AzureConnectionError, _advice.unreachable),
+    errors.TlsFailed: (azclierror.AzureConnectionError, _advice.untrusted),
     errors.MalformedResponse: (
         azclierror.AzureResponseError,
         ('Something between here and the service may have changed the answer; try again.', CHECK_ACCESS),
     ),
     errors.BadRequest: (azclierror.BadRequestError, ('Check the values that were given.',)),
-    errors.Unauthorized: (azclierror.UnauthorizedError, _diagnosis.unauthorized),
-    errors.Forbidden: (azclierror.ForbiddenError, _diagnosis.forbidden),
+    errors.Unauthorized: (azclierror.UnauthorizedError, _advice.unauthorized),
+    errors.Forbidden: (azclierror.ForbiddenError, _advice.forbidden),
     errors.NotFound: (
         azclierror.ResourceNotFoundError,
         ('That is no DICOM service. The names of the services that there are:', LIST_SERVICES, CHECK_ACCESS),

@@ -1,6 +1,6 @@
 """To which hosts a token may go: the grammar of a service URL, and the rule that judges one.
 
-Which URL is meant is `_service`'s affair.
+Which URL is meant is decided in `_service`.
 """
 
 from __future__ import annotations

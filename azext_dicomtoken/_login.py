@@ -1,7 +1,7 @@
 """Access tokens from the login that az already has. The only file that touches az's Profile.
 
 It keeps no token: az's own cache is the one cache, so `az logout` leaves nothing behind.
-Which audience to ask for is `_service`'s affair; core's errors and their advice pass through as they are.
+Which audience to ask for is decided in `_service`; core's errors and their advice pass through as they are.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where a command's own output goes: standard output as bytes, private files, and standard error beside an error.
 
-What az prints of a result is az's affair. The files of the change feed are `dicomfeed.sinks`'s.
+How a result is printed is up to az. The files of the change feed are `dicomfeed.sinks`'s.
 """
 
 from __future__ import annotations

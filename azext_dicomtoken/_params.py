@@ -5,22 +5,32 @@ What is refused in combination is in `_validators`.
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 from argcomplete.completers import FilesCompleter
 from azure.cli.core.commands.parameters import file_type, get_enum_type, resource_group_name_type
 from knack.arguments import CLIArgumentType
 
+from azext_dicomtoken.changefeed.vocabulary import (
+    ACTIONS,
+    BUCKETS,
+    CONCURRENCY,
+    MAX_ITEMS,
+    POLL_INTERVAL,
+    SETTLE,
+    STATES,
+)
+
 # Shells complete file names by themselves where a command offers nothing, but not all of them; PowerShell expands no ~.
 _FILE = CLIArgumentType(type=file_type, completer=FilesCompleter())  # type: ignore[no-untyped-call]
 
 
 def load_arguments(loader: Any, command: str) -> None:
-    _token_issue(loader)
-    _token_show_claims(loader)
-    _check_access(loader)
-    if command in ('', 'dicom changefeed'):  # '' is all of them; for this one another file is imported
-        _changefeed(loader)
+    """Those of one command, or, for an empty name, of all."""
+    for name, load in _LOADERS.items():
+        if command in ('', name):
+            load(loader)
 
 
 def _token_issue(loader: Any) -> None:
@@ -77,18 +87,20 @@ def _check_access(loader: Any) -> None:
 
 
 def _changefeed(loader: Any) -> None:
-    from azext_dicomtoken._options import NAMES
-
     with loader.argument_context('dicom changefeed') as context:
-        for name in NAMES:  # the body takes them together, so az cannot read them off its signature
-            context.extra(name, required=False)
-        _service_arguments(context.argument)
-        _identity_arguments(context.argument)
-        _what_to_read(context.argument)
-        _filter_arguments(context.argument)
-        _counting_arguments(context.argument)
-        _where_to(context.argument)
-        _following_arguments(context.argument)
+
+        def argument(name: str, *settings: Any, **more: Any) -> None:
+            context.extra(name, required=False)  # the command function takes them all together, as kwargs
+            context.argument(name, *settings, **more)
+
+        _service_arguments(argument)
+        _identity_arguments(argument)
+        _what_to_read(argument)
+        _filter_arguments(argument)
+        _counting_arguments(argument)
+        _limit_arguments(argument)
+        _output_arguments(argument)
+        _following_arguments(argument)
 
 
 def _what_to_read(argument: Any) -> None:
@@ -151,7 +163,7 @@ def _counting_arguments(argument: Any) -> None:
         'count_by',
         options_list=['--count-by'],
         arg_group='Counting',
-        arg_type=get_enum_type(['hour', 'day', 'study']),
+        arg_type=get_enum_type(BUCKETS),
         help='Count the events instead of listing them, all that the start, the end and the filters leave: one '
         'row for each hour or day (UTC), or for each study, for which memory grows with their number. The '
         'table has a bar for each row.',
@@ -165,7 +177,8 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--action'],
         arg_group=group,
         nargs='+',
-        arg_type=get_enum_type(['Create', 'Update', 'Delete']),
+        action=_Extend,
+        arg_type=get_enum_type(ACTIONS),
         help='Only these actions. Filters count after reading and never cut short what is read.',
     )
     argument(
@@ -173,7 +186,8 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--state'],
         arg_group=group,
         nargs='+',
-        arg_type=get_enum_type(['Current', 'Replaced', 'Deleted']),
+        action=_Extend,
+        arg_type=get_enum_type(STATES),
         help='Only events whose instance is in one of these states now.',
     )
     argument(
@@ -181,6 +195,7 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--study-instance-uid'],
         arg_group=group,
         nargs='+',
+        action=_Extend,
         help='Only these studies, by Study Instance UID.',
     )
     argument(
@@ -188,6 +203,7 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--series-instance-uid'],
         arg_group=group,
         nargs='+',
+        action=_Extend,
         help='Only these series, by Series Instance UID.',
     )
     argument(
@@ -195,6 +211,7 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--sop-instance-uid'],
         arg_group=group,
         nargs='+',
+        action=_Extend,
         help='Only these instances, by SOP Instance UID.',
     )
     argument(
@@ -202,13 +219,12 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--partition-name'],
         arg_group=group,
         nargs='+',
+        action=_Extend,
         help='Only these data partitions.',
     )
 
 
-def _where_to(argument: Any) -> None:
-    from azext_dicomtoken._options import CONCURRENCY, MAX_ITEMS, SETTLE
-
+def _limit_arguments(argument: Any) -> None:
     argument(
         'max_items',
         options_list=['--max-items'],
@@ -222,6 +238,9 @@ def _where_to(argument: Any) -> None:
         arg_group='Pagination',
         help='Go on where an earlier list was cut. The command with the token was printed then.',
     )
+
+
+def _output_arguments(argument: Any) -> None:
     group = 'Streaming'
     argument(
         'stream',
@@ -278,8 +297,6 @@ def _where_to(argument: Any) -> None:
 
 
 def _following_arguments(argument: Any) -> None:
-    from azext_dicomtoken._options import POLL_INTERVAL
-
     group = 'Following'
     argument(
         'follow',
@@ -301,6 +318,18 @@ def _following_arguments(argument: Any) -> None:
         action='store_true',
         help='End when what was the newest event at the start has been reached.',
     )
+
+
+class _Extend(argparse.Action):
+    """Values of an option that takes several, typed at once or one by one, in the letter case of its choices.
+
+    argparse's own `extend` takes the place of the action by which az restores that letter case.
+    """
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        choices = {str(choice).lower(): choice for choice in self.choices or ()}
+        earlier = getattr(namespace, self.dest, None) or []
+        setattr(namespace, self.dest, [*earlier, *(choices.get(value.lower(), value) for value in values)])
 
 
 def _service_arguments(argument: Any) -> None:
@@ -365,3 +394,11 @@ def _output_file_arguments(context: Any) -> None:
     context.argument(
         'overwrite', options_list=['--overwrite'], action='store_true', help='Replace a file that exists already.'
     )
+
+
+_LOADERS = {
+    'dicom token issue': _token_issue,
+    'dicom token show-claims': _token_show_claims,
+    'dicom check-access': _check_access,
+    'dicom changefeed': _changefeed,
+}

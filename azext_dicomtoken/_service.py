@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from azure.cli.core.azclierror import (
     AzureResponseError,
@@ -19,6 +18,7 @@ from azure.cli.core.azclierror import (
 )
 
 from azext_dicomtoken._clouds import DicomCloud, dicom_cloud
+from azext_dicomtoken._invocation import Invocation, is_typed
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class AudienceUnknown(RequiredArgumentMissingError):
 
 
 def resolve_service(
-    cli_ctx: Any,
+    invocation: Invocation,
     *,
     service_url: str | None = None,
     workspace_name: str | None = None,
@@ -63,13 +63,13 @@ def resolve_service(
     _refuse_odd_resource(resource)
     names = _names(workspace_name, dicom_service_name)
     _refuse_contradictions(service_url, resource_group_name, names=names)
-    cloud = dicom_cloud(cli_ctx.cloud.name)
+    cloud = dicom_cloud(invocation.cli_ctx.cloud.name)
     if names and resource_group_name:
-        return _from_arm(cli_ctx, cloud, names, resource_group_name=str(resource_group_name), resource=resource)
+        return _from_arm(invocation, cloud, names, resource_group_name=str(resource_group_name), resource=resource)
     url = None
     if names and (url_required or cloud.suffix):
         url = _url_from_names(cloud, *names)
-    elif service_url and (url_required or _typed(service_url)) and not names:
+    elif service_url and (url_required or is_typed(service_url)) and not names:
         url = _url_from_text(cloud, service_url, resource)
     elif url_required:
         raise RequiredArgumentMissingError(
@@ -79,7 +79,7 @@ def resolve_service(
                 'or a default: az config set defaults.dicom_service_url=URL',
             ],
         )
-    return Service(url, resource or cloud.audience or _refuse_unknown_audience(cli_ctx), names=names)
+    return Service(url, resource or cloud.audience or _refuse_unknown_audience(cloud), names=names)
 
 
 def _refuse_unverified_connections() -> None:
@@ -122,20 +122,15 @@ def _names(workspace_name: str | None, dicom_service_name: str | None) -> tuple[
 def _refuse_contradictions(
     service_url: str | None, resource_group_name: str | None, *, names: tuple[str, str] | None
 ) -> None:
-    if names and _typed(service_url):
+    if names and is_typed(service_url):
         raise MutuallyExclusiveArgumentError(
             '--service-url and the names of a service do not go together.', recommendation='Give one of them.'
         )
-    if not names and _typed(resource_group_name):
+    if not names and is_typed(resource_group_name):
         raise RequiredArgumentMissingError(
             '--resource-group says nothing without the names of a service.',
             recommendation='Add --workspace-name and --dicom-service-name, or leave it out.',
         )
-
-
-def _typed(value: str | None) -> bool:
-    """Whether a person gave the value with this command; az marks what comes from its configuration."""
-    return bool(value) and not getattr(value, 'is_default', False)
 
 
 def _url_from_names(cloud: DicomCloud, workspace_name: str, dicom_service_name: str) -> str:
@@ -153,24 +148,24 @@ def _url_from_text(cloud: DicomCloud, service_url: str, resource: str | None) ->
     from azext_dicomtoken._hosts import is_own_audience, parse_service_url, refuse_untrusted
 
     origin = parse_service_url(service_url)
-    refuse_untrusted(origin, cloud, own_server=_typed(service_url) and is_own_audience(resource))
+    refuse_untrusted(origin, cloud, own_server=is_typed(service_url) and is_own_audience(resource))
     return str(origin)
 
 
 def _from_arm(
-    cli_ctx: Any, cloud: DicomCloud, names: tuple[str, str], *, resource_group_name: str, resource: str | None
+    invocation: Invocation, cloud: DicomCloud, names: tuple[str, str], *, resource_group_name: str, resource: str | None
 ) -> Service:
     from azext_dicomtoken._arm import read_service
     from azext_dicomtoken._hosts import parse_service_url
 
-    found = read_service(cli_ctx, *names, resource_group_name=resource_group_name)
+    found = read_service(invocation, *names, resource_group_name=resource_group_name)
     origin = parse_service_url(found.url)
     if not (origin.is_under(cloud.suffix) or cloud.suffix is None and origin.is_plain_https()):
         raise AzureResponseError(
             'Azure Resource Manager named a host that is no DICOM service of the active cloud.',
             recommendation='Check the active cloud: az cloud show --query name',
         )
-    audience = resource or _choose(found.audiences, cloud.audience) or _refuse_unknown_audience(cli_ctx)
+    audience = resource or _choose(found.audiences, cloud.audience) or _refuse_unknown_audience(cloud)
     return Service(str(origin), audience, found.resource_id, names)
 
 
@@ -181,9 +176,9 @@ def _choose(audiences: list[str], known: str | None) -> str | None:
     return next((audience for audience in audiences if audience.rstrip('/') == known), audiences[0])
 
 
-def _refuse_unknown_audience(cli_ctx: Any) -> str:
+def _refuse_unknown_audience(cloud: DicomCloud) -> str:
     raise AudienceUnknown(
-        f'The audience of the DICOM service in the cloud {cli_ctx.cloud.name} is not known.',
+        f'The audience of the DICOM service in the cloud {cloud.name} is not known.',
         recommendation=[
             'Name it with --resource, or let Azure Resource Manager say it:',
             '--resource-group together with --workspace-name and --dicom-service-name.',

@@ -1,12 +1,12 @@
-"""What values and combinations are refused before anything is sent.
+"""What values and combinations are refused before anything is sent: one entry a command, and what they share.
 
-One function a command: az runs either a command's validator or those of its arguments, never both. What names a
-service is judged in `_service`.
+az runs either a command's validator or those of its arguments, never both. What names a service is judged in
+`_service`, the options of the change feed in `changefeed/options.py`.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Any
 
 from azure.cli.core.azclierror import (
@@ -15,118 +15,164 @@ from azure.cli.core.azclierror import (
     RequiredArgumentMissingError,
 )
 
+from azext_dicomtoken._invocation import Invocation
+
+SERVICE_OPTIONS = ('service_url', 'workspace_name', 'dicom_service_name', 'resource_group_name', 'resource', 'tenant')
+_SPELLINGS = {
+    'resource_group_name': ('--resource-group', '-g'),
+    'token_format': ('--format',),
+    'tenant': ('--tenant', '-t'),
+    'start_time': ('--start-time', '--since'),
+    'end_time': ('--end-time', '--until'),
+    'follow': ('--follow', '-f'),
+}
+
 
 def validate_token_issue(cmd: Any, namespace: Any) -> None:
     from azext_dicomtoken._formats import FORMATS
 
-    _refuse_empties(namespace, 'output_file', 'min_validity', 'variable_name')
+    given = _given(cmd, namespace, 'output_file', 'overwrite', 'min_validity', 'variable_name', 'token_format')
+    given.refuse_empty()
+    given.require_one({'overwrite': ('output_file',)})
     namespace.token_format = str(namespace.token_format)
-    if namespace.min_validity is not None:
-        namespace.min_validity = parse_duration(namespace.min_validity, '--min-validity')
+    if given['min_validity'] is not None:
+        namespace.min_validity = seconds_of(given['min_validity'], '--min-validity')
     _check_variable_name(namespace, wanted=FORMATS[namespace.token_format].sets_variables)
-    check_overwrite(namespace)
-    if namespace.output_file:
-        refuse_az_output(cmd, '--output-file')
+    if given['output_file']:
+        given.refuse_az_output('--output-file')
     elif namespace.token_format != 'json':
-        refuse_az_output(cmd, f'--format {namespace.token_format}')
+        given.refuse_az_output(f'--format {namespace.token_format}')
 
 
-def validate_token_show_claims(namespace: Any) -> None:
-    _refuse_empties(namespace, 'token_file')
-    if namespace.token_file and namespace.tenant:
+def validate_token_show_claims(cmd: Any, namespace: Any) -> None:
+    given = _given(cmd, namespace, 'token_file')
+    given.refuse_empty()
+    if given['token_file'] and given['tenant']:
         raise MutuallyExclusiveArgumentError(
             '--token-file and --tenant do not go together.',
             recommendation='A token that is already there has its tenant.',
         )
 
 
-def validate_check_access(namespace: Any) -> None:
-    _refuse_empties(namespace)
+def validate_check_access(cmd: Any, namespace: Any) -> None:
+    _given(cmd, namespace).refuse_empty()
 
 
 def validate_changefeed(cmd: Any, namespace: Any) -> None:
-    """Only what az's own options have to do with it; the rest is `_options`' affair."""
-    if namespace.output_file:
-        refuse_az_output(cmd, '--output-file')
-    elif (namespace.stream or namespace.follow) and cmd.cli_ctx.invocation.data.get('output') not in ('json', 'tsv'):
-        refuse_other_output_format(cmd, '--stream' if namespace.stream else '--follow')
+    from azext_dicomtoken.changefeed.options import checked
+
+    namespace.options = checked(vars(namespace), Invocation(cmd.cli_ctx))
 
 
-def parse_duration(text: str, option: str) -> float:
+class Given(dict[str, Any]):
+    """The values of a command's options by name, and the refusals that all commands share."""
+
+    def __init__(self, values: Mapping[str, Any], invocation: Invocation) -> None:
+        super().__init__(values)
+        self._invocation = invocation
+
+    def spelled(self, name: str) -> str:
+        """An option as a person typed it."""
+        return option_name(name, self._invocation)
+
+    def refuse_empty(self) -> None:
+        """An empty value is a variable that a script forgot to set, and must not pass for an option not given."""
+        for name, value in self.items():
+            if value == '' or isinstance(value, list) and '' in value:
+                raise InvalidArgumentValueError(
+                    f'The value of {self.spelled(name)} is empty.', recommendation='Give it a value, or leave it out.'
+                )
+
+    def refuse_out_of_bounds(self, bounds: Mapping[str, tuple[int, int]]) -> None:
+        """Refuse numbers outside of their bounds, both of which are allowed."""
+        for name, (lowest, highest) in bounds.items():
+            if self[name] is not None and not lowest <= self[name] <= highest:
+                raise InvalidArgumentValueError(
+                    f'The value of {self.spelled(name)} is out of bounds.',
+                    recommendation=f'It takes a whole number from {lowest} to {highest}.',
+                )
+
+    def refuse_together(self, exclusive: Mapping[str, tuple[str, ...]]) -> None:
+        """Refuse an option together with one of those that exclude it."""
+        for name, others in exclusive.items():
+            for other in others:
+                if self._has(name) and self._has(other):
+                    raise MutuallyExclusiveArgumentError(
+                        f'{self.spelled(name)} and {self.spelled(other)} do not go together.',
+                        recommendation='Leave one of them out.',
+                    )
+
+    def require_one(self, needed: Mapping[str, tuple[str, ...]]) -> None:
+        """Refuse an option without one of those that it needs."""
+        for name, others in needed.items():
+            if self._has(name) and not any(map(self._has, others)):
+                named = ' or '.join(map(self.spelled, others))
+                raise RequiredArgumentMissingError(
+                    f'{self.spelled(name)} requires {named}.', recommendation=f'Add {named}, or leave it out.'
+                )
+
+    def refuse_az_output(self, option: str) -> None:
+        """Refuse what az would do to a result where the command writes by itself and there is none."""
+        if self._invocation.has_query:
+            raise MutuallyExclusiveArgumentError(
+                f'--query has nothing to work on with {option}.',
+                recommendation=f'Leave out either --query or {option}.',
+            )
+        if self._invocation.typed_output is not None:
+            self.refuse_output_format(option)
+
+    def refuse_output_format(self, option: str) -> None:
+        raise MutuallyExclusiveArgumentError(
+            f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
+        )
+
+    def _has(self, name: str) -> bool:
+        """Whether the option was given; a number may be 0."""
+        value = self.get(name)
+        return value is not None and value is not False and value != []
+
+
+def option_name(name: str, invocation: Invocation) -> str:
+    """The spelling of an option that a person typed, or its first one."""
+    return invocation.spelled(*_SPELLINGS.get(name, ('--' + name.replace('_', '-'),)))
+
+
+def seconds_of(text: str, option: str, *, lowest: float = 0, highest: float = float('inf')) -> float:
     """Seconds of a duration like `90s`, `15m`, `1h30m`, `1.5d` or `1w`, in the reader's grammar."""
-    from dicomfeed import times  # most runs have no duration to read
+    from dicomfeed.times import parse_duration  # most runs have no duration to read
 
     try:
-        return times.parse_duration(text)
+        seconds = parse_duration(text)
     except ValueError:
         raise InvalidArgumentValueError(
             f'The value of {option} is not a duration.',
             recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.',
         ) from None
-
-
-def spelled(name: str) -> str:
-    """An option as it is typed, without the hyphens before it."""
-    return {'resource_group_name': 'resource-group'}.get(name, name.replace('_', '-'))
-
-
-def refuse_empty(name: str, value: Any) -> None:
-    """An empty value is a variable that a script forgot to set, and must not pass for an option that was not given."""
-    if value == '' or isinstance(value, list) and '' in value:
+    if not lowest <= seconds <= highest:
         raise InvalidArgumentValueError(
-            f'The value of --{spelled(name)} is empty.', recommendation='Give it a value, or leave it out.'
+            f'The value of {option} is out of bounds.',
+            recommendation=f'It takes {lowest:g} to {highest:g} seconds, such as 60s or 5m.',
         )
+    return seconds
 
 
-def check_overwrite(namespace: Any) -> None:
-    if namespace.overwrite and not namespace.output_file:
-        raise RequiredArgumentMissingError(
-            '--overwrite says nothing without --output-file.',
-            recommendation='Add --output-file, or leave --overwrite out.',
-        )
-
-
-def refuse_az_output(cmd: Any, option: str) -> None:
-    """Refuse what az would do to a result where the command writes by itself and there is none.
-
-    An `-o` is seen only by its difference from the configured one.
-    """
-    invocation = cmd.cli_ctx.invocation.data
-    if invocation.get('query_active'):
-        raise MutuallyExclusiveArgumentError(
-            f'--query has nothing to work on with {option}.', recommendation=f'Leave out either --query or {option}.'
-        )
-    refuse_other_output_format(cmd, option)
-
-
-def refuse_other_output_format(cmd: Any, option: str) -> None:
-    configured = cmd.cli_ctx.config.get('core', 'output', fallback='json')
-    if cmd.cli_ctx.invocation.data.get('output') not in (None, configured):
-        raise MutuallyExclusiveArgumentError(
-            f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
-        )
-
-
-def _refuse_empties(namespace: Any, *names: str) -> None:
-    for name in (
-        'service_url',
-        'workspace_name',
-        'dicom_service_name',
-        'resource_group_name',
-        'resource',
-        'tenant',
-        *names,
-    ):
-        refuse_empty(name, getattr(namespace, name))
+def _given(cmd: Any, namespace: Any, *names: str) -> Given:
+    values = {name: getattr(namespace, name, None) for name in (*SERVICE_OPTIONS, *names)}
+    return Given(values, Invocation(cmd.cli_ctx))
 
 
 def _check_variable_name(namespace: Any, *, wanted: bool) -> None:
+    import re
+
     if namespace.variable_name is None:
         return
     if not wanted:
+        from azext_dicomtoken._formats import FORMATS
+
+        fitting = [name for name, entry in FORMATS.items() if entry.sets_variables]
         raise MutuallyExclusiveArgumentError(
             f'--variable-name says nothing with --format {namespace.token_format}.',
-            recommendation='It goes with env, env-no-export, fish, powershell and windows-cmd.',
+            recommendation=f'It goes with {", ".join(fitting[:-1])} and {fitting[-1]}.',
         )
     if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]*', namespace.variable_name):
         raise InvalidArgumentValueError(

@@ -1,119 +1,56 @@
-"""Which commands there are: names to bodies, table forms, and the one exception handler.
+"""Which commands there are: names to command functions, validators, tables, and the one exception handler.
 
-A body is named `module#function` and imported when its command runs. What a command takes is in `_params`,
-what it says of itself in `_help`.
+A command function is named `module#function` and imported when its command is asked for. What a command takes is in
+`_params`, what it says of itself in `_help`, how its result looks as a table in `_format`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NoReturn
 
+from azext_dicomtoken import _format, _validators
 
-def load_command_table(loader: Any, _args: Any) -> None:
+
+def load_command_table(loader: Any, arguments: Any) -> None:
+    from azext_dicomtoken._invocation import keep_arguments
+
+    keep_arguments(loader.cli_ctx, arguments)
     _token_commands(loader)
-    _changefeed_command(loader)
-    _check_access_command(loader)
+    _dicom_commands(loader)
 
 
 def _token_commands(loader: Any) -> None:
-    from azext_dicomtoken._validators import validate_token_issue, validate_token_show_claims
-
     with loader.command_group('dicom token', exception_handler=raise_az_error) as group:
         group.custom_command(
             'issue',
-            'tokens#issue',
-            validator=validate_token_issue,
+            'token#issue',
+            validator=_validators.validate_token_issue,
             sensitive_info=group.sensitive(sensitive_keys=['accessToken']),
         )
         group.custom_command(
             'show-claims',
-            'tokens#show_claims',
-            validator=validate_token_show_claims,
-            transform=_for_terminals(loader),
-            table_transformer=claims_table,
+            'token#show_claims',
+            validator=_validators.validate_token_show_claims,
+            transform=_format.for_terminals(loader),
+            table_transformer=_format.claims_table,
         )
 
 
-def _changefeed_command(loader: Any) -> None:
-    from azext_dicomtoken._validators import validate_changefeed
-
+def _dicom_commands(loader: Any) -> None:
     with loader.command_group('dicom', exception_handler=raise_az_error) as group:
         group.custom_command(
             'changefeed',
-            'changefeed#changefeed',
-            validator=validate_changefeed,
-            transform=_for_terminals(loader),
-            table_transformer=changefeed_table,
+            'changefeed.command#changefeed',
+            validator=_validators.validate_changefeed,
+            transform=_format.for_terminals(loader),
+            table_transformer=_format.changefeed_table,
         )
-
-
-def _check_access_command(loader: Any) -> None:
-    from azext_dicomtoken._validators import validate_check_access
-
-    with loader.command_group('dicom', exception_handler=raise_az_error) as group:
         group.custom_command(
-            'check-access', 'access#check_access', validator=validate_check_access, table_transformer=access_table
+            'check-access',
+            'check_access#check_access',
+            validator=_validators.validate_check_access,
+            table_transformer=_format.access_table,
         )
-
-
-def _for_terminals(loader: Any) -> Callable[[Any], Any]:
-    def transform(result: Any) -> Any:
-        from azext_dicomtoken._output import escape_on_terminal
-
-        return escape_on_terminal(result, loader.cli_ctx.invocation.data.get('output'))
-
-    return transform
-
-
-def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """One row a step; what fixes a failure is printed below the table."""
-    from textwrap import shorten
-
-    return [
-        {'Step': row['step'], 'Verdict': row['verdict'], 'Detail': shorten(row['detail'], 160, placeholder=' …')}
-        for row in rows
-    ]
-
-
-def changefeed_table(result: Any) -> list[dict[str, str]]:
-    """One row an event, whatever letter case the service gave the names; or one row a count, with a bar."""
-    from azext_dicomtoken._output import escape_controls
-
-    if isinstance(result, list) and result and 'firstTimestamp' in result[0]:
-        from azext_dicomtoken._bars import counts_table
-
-        return counts_table(result)
-    from dicomfeed.events import field
-
-    columns = {
-        'Sequence': 'sequence',
-        'Timestamp': 'timestamp',
-        'Action': 'action',
-        'State': 'state',
-        'Study': 'studyInstanceUid',
-        'Series': 'seriesInstanceUid',
-        'Instance': 'sopInstanceUid',
-    }
-    events = result if isinstance(result, list) else [result]
-    return [
-        {title: escape_controls(str(field(event, name) or '')) for title, name in columns.items()} for event in events
-    ]
-
-
-def claims_table(claims: dict[str, Any]) -> list[dict[str, str]]:
-    """One row a fact, because a token's facts do not fit beside each other on a terminal."""
-    from azext_dicomtoken._output import escape_controls
-
-    return [
-        {'Claim': name, 'Value': escape_controls(_cell(value))}
-        for name, value in claims.items()
-        if name != 'claims' and value not in (None, [])
-    ]
-
-
-def _cell(value: Any) -> str:
-    return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def raise_az_error(error: Exception) -> NoReturn:

@@ -11,10 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from azext_dicomtoken.changefeed import vocabulary
+from dicomfeed.counts import BY_DAY, BY_HOUR, BY_STUDY
+from dicomfeed.filters import Filters
+from dicomfeed.gaps import SETTLE_SECONDS
+from dicomfeed.times import parse_duration
+from dicomfeed.transport import CONNECTIONS
 from tests.az.identity_endpoint import IdentityEndpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-SKIN = sorted((ROOT / 'azext_dicomtoken').rglob('*.py'))
+CLI_LAYER = sorted((ROOT / 'azext_dicomtoken').rglob('*.py'))
 READER = sorted((ROOT / 'dicomfeed').rglob('*.py'))
 
 
@@ -41,14 +47,14 @@ def test_only_the_transport_of_the_reader_knows_http() -> None:
     assert [name for name, modules in knowing.items() if modules] == ['transport.py']
 
 
-@pytest.mark.parametrize('path', SKIN, ids=lambda path: path.stem)
-def test_skin_imports_what_az_ships(path: Path) -> None:
+@pytest.mark.parametrize('path', CLI_LAYER, ids=lambda path: path.stem)
+def test_cli_layer_imports_what_az_ships(path: Path) -> None:
     foreign = tops(imported_by(path)) - set(sys.stdlib_module_names)
     assert foreign <= {'argcomplete', 'azure', 'knack', 'azext_dicomtoken', 'dicomfeed', 'requests'}
 
 
 def test_only_the_login_touches_the_profile() -> None:
-    assert [path.name for path in SKIN if 'azure.cli.core._profile' in imported_by(path)] == ['_login.py']
+    assert [path.name for path in CLI_LAYER if 'azure.cli.core._profile' in imported_by(path)] == ['_login.py']
 
 
 def loaded_by(*arguments: str, environment: dict[str, str]) -> set[str]:
@@ -81,8 +87,19 @@ def test_issue_loads_only_what_az_and_its_login_load(identity: IdentityEndpoint)
     assert {name.partition('.')[0] for name in more} == {'azext_dicomtoken'}
 
 
-def test_help_loads_neither_the_login_nor_the_reader(identity: IdentityEndpoint) -> None:
-    command = ('dicom', 'token', 'issue', '-h')
-    loaded_by(*command, environment=identity.environment)  # az writes its index of commands
-    loaded = loaded_by(*command, environment=identity.environment)
-    assert not loaded & {'msal', 'requests', 'dicomfeed', 'azext_dicomtoken._login'}
+@pytest.mark.parametrize(
+    'command', [('token', 'issue'), ('token', 'show-claims'), ('check-access',), ('changefeed',)], ids=' '.join
+)
+def test_help_loads_neither_the_login_nor_the_reader(command: tuple[str, ...], identity: IdentityEndpoint) -> None:
+    words = ('dicom', *command, '-h')
+    loaded_by(*words, environment=identity.environment)  # az writes its index of commands
+    loaded = loaded_by(*words, environment=identity.environment)
+    assert not loaded & {'msal', 'requests', 'azext_dicomtoken._login'}
+    assert [name for name in loaded if name.partition('.')[0] == 'dicomfeed'] == []
+
+
+def test_vocabulary_is_that_of_the_reader() -> None:
+    assert vocabulary.FILTERS == Filters._fields
+    assert vocabulary.BUCKETS == (BY_HOUR, BY_DAY, BY_STUDY)
+    assert parse_duration(vocabulary.SETTLE) == SETTLE_SECONDS
+    assert vocabulary.CONCURRENCY == CONNECTIONS

@@ -11,6 +11,7 @@ import pytest
 from azure.cli.core import azclierror
 from knack.validators import DefaultStr
 
+from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._service import AudienceUnknown, Service, resolve_service
 
 AUDIENCE = 'https://dicom.healthcareapis.azure.com'
@@ -39,7 +40,7 @@ Resolve = Callable[..., Service]
 @pytest.fixture
 def resolve() -> Resolve:
     def run(*, cloud: str = 'AzureCloud', **options: Any) -> Service:
-        return resolve_service(FakeCli(cloud), **options)
+        return resolve_service(Invocation(FakeCli(cloud)), **options)
 
     return run
 

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from azext_dicomtoken._options import Options
-from azext_dicomtoken._reading import Reading
+from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._service import Service
 from azext_dicomtoken._signals import Interruption
-from azext_dicomtoken._stream import stream
+from azext_dicomtoken.changefeed.options import Options
+from azext_dicomtoken.changefeed.session import Session
+from azext_dicomtoken.changefeed.stream import stream
 from dicomfeed.delivery import Summary
 from dicomfeed.errors import RequestError, ServiceTrouble
 from dicomfeed.filters import Filters
@@ -219,9 +220,9 @@ class _Mortal(Interruption):
 def _run_once(world: World, folder: Path, name: str) -> None:
     """One run of `az dicom changefeed --checkpoint … --output-file …`, which may be killed."""
     options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
-    cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}))
-    reading = Reading(
-        SimpleNamespace(cli_ctx=cli_ctx),
+    cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}), data={})
+    session = Session(
+        Invocation(cli_ctx),
         options,
         Service(URL, 'audience'),
         login=None,
@@ -231,7 +232,7 @@ def _run_once(world: World, folder: Path, name: str) -> None:
         summary=Summary(),
     )  # type: ignore
     try:
-        stream(reading, _Mortal(world))
+        stream(session, _Mortal(world))
     except Killed:
         world.is_dead = False
     except (RequestError, ServiceTrouble):

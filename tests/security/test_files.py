@@ -27,7 +27,7 @@ WRITERS = {
     'feed again': ((*FEED, '--output-file', 'out', '--overwrite'), {'out'}),
     'compressed feed': ((*FEED, '--output-file', 'out.gz'), {'out.gz'}),
     'all files': ((*FEED, *FILES), {'out', 'check', 'check.lock', 'summary'}),
-    'list with a checkpoint': ((*FEED, '--checkpoint', 'check'), {'check', 'check.lock'}),
+    'stream with a checkpoint': ((*FEED, '--stream', '--checkpoint', 'check'), {'check', 'check.lock'}),
 }
 
 

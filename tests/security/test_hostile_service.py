@@ -13,6 +13,7 @@ from azure.cli.core.azclierror import AzCLIError
 
 from azext_dicomtoken._arm import _get as ask_resource_manager
 from azext_dicomtoken._arm import _service_of as service_of
+from dicomfeed.transport import HttpTransport
 from tests.az.conftest import Az, Outcome
 from tests.az.identity_endpoint import IdentityEndpoint
 from tests.security.conftest import TOKEN, Answer, holds, hostile, own_server
@@ -133,7 +134,9 @@ def test_resource_manager_can_at_worst_end_the_command(
     hostile_answer: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with hostile(hostile_answer) as (url, requests), pytest.raises(AzCLIError) as caught:
-        service_of(ask_resource_manager(f'{url}/subscriptions/s', TOKEN), 'id')
+        service_of(
+            ask_resource_manager(HttpTransport(largest_answer_bytes=2**20), f'{url}/subscriptions/s', TOKEN), 'id'
+        )
     assert caught.value.recommendations and not holds(str(caught.value), TOKEN)
     assert len(requests) == 1 and not set(capsys.readouterr().err) & CONTROLS
 

@@ -16,15 +16,15 @@ from azure.cli.core.azclierror import AzCLIError, AzureResponseError, InvalidArg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from azext_dicomtoken._advice import Access, unauthorized
 from azext_dicomtoken._arm import ArmService, _service_of
 from azext_dicomtoken._claims import NotAToken, decode_unverified, describe
 from azext_dicomtoken._clouds import dicom_cloud
-from azext_dicomtoken._diagnosis import Access, unauthorized
+from azext_dicomtoken._format import changefeed_table, claims_table
 from azext_dicomtoken._hosts import parse_service_url, refuse_untrusted
-from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._service import Service
-from azext_dicomtoken._validators import parse_duration
-from azext_dicomtoken.commands import changefeed_table, claims_table
+from azext_dicomtoken._validators import seconds_of
+from azext_dicomtoken.changefeed.resume import NextToken
 from dicomfeed.errors import Unauthorized
 from dicomfeed.queries import TimeSlice
 from tests.az.test_claims import a_token
@@ -199,7 +199,7 @@ def test_answer_of_arm_is_texts_or_refused(body: Any) -> None:
 @given(st.text() | st.from_regex(r'([0-9]{0,12}\.?[0-9]{0,12}[smhdwyW]?){1,6}', fullmatch=True))
 def test_duration_is_seconds_or_refused(text: str) -> None:
     try:
-        seconds = parse_duration(text, '--settle')
+        seconds = seconds_of(text, '--settle')
     except InvalidArgumentValueError:
         return
     assert 0 <= seconds < 1e16 and text.strip().isascii()

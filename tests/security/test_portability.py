@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.az.test_imports import READER, SKIN
+from tests.az.test_imports import CLI_LAYER, READER
 
 POSIX_MODULES = {'fcntl', 'grp', 'pty', 'pwd', 'resource', 'syslog', 'termios', 'tty'}
 POSIX_NAMES = {
@@ -32,7 +32,7 @@ BESIDE = {
 PATHS = {'_output.py': {'/dev/', '/proc/'}}
 """Files that know special paths, as patterns which no Windows path fits."""
 
-FILES = pytest.mark.parametrize('path', [*SKIN, *READER], ids=lambda path: path.stem)
+FILES = pytest.mark.parametrize('path', [*CLI_LAYER, *READER], ids=lambda path: path.stem)
 
 
 @FILES

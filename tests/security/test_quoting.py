@@ -12,7 +12,7 @@ import pytest
 
 from azext_dicomtoken._formats import FORMATS
 from azext_dicomtoken._output import write_stdout
-from azext_dicomtoken._paging import command_line
+from azext_dicomtoken.changefeed.resume import command_line
 from tests.az.test_imports import ROOT
 from tests.docs.commands import command_lines
 from tests.security.conftest import TOKEN

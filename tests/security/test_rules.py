@@ -26,7 +26,7 @@ SERVICE = {
     ],
     'a default counts as given, not as typed': [
         'security/test_which_service.py::test_configured_server_of_ones_own_gets_no_token',
-        'az/test_tokens.py::test_configured_defaults_count_as_given_and_not_as_typed',
+        'az/test_token.py::test_configured_defaults_count_as_given_and_not_as_typed',
     ],
     'an empty value is no value': ['security/test_empty_values.py::test_empty_value_is_refused'],
     'a token goes to hosts of the active cloud alone, by https': [
@@ -61,7 +61,7 @@ FILES = {
     ],
     'an existing file is refused': [
         'e2e/test_output_file.py::test_existing_file_is_refused_before_anything_is_sent',
-        'az/test_tokens.py::test_issue_overwrites_only_when_told',
+        'az/test_token.py::test_issue_overwrites_only_when_told',
     ],
     'a link is replaced, never followed': [
         'security/test_files.py::test_link_is_refused_or_replaced_and_never_followed',
@@ -86,7 +86,7 @@ EVERYWHERE = {
         'security/test_hostile_service.py::test_answer_ends_the_command_with_a_clear_error',
         'security/test_hostile_service.py::test_answer_ends_reading_at_once',
         'security/test_hostile_service.py::test_resource_manager_can_at_worst_end_the_command',
-        'az/test_changefeed_options.py::test_options_that_contradict_each_other_are_refused',
+        'az/changefeed/test_options.py::test_options_that_contradict_each_other_are_refused',
     ],
     'its message holds no token, UID or text of the service': [
         'security/test_secrets.py::test_reading_says_no_token_and_its_telemetry_nothing_of_a_patient',
@@ -96,12 +96,12 @@ EVERYWHERE = {
         'az/test_output.py::test_service_words_are_printed_escaped',
         'security/test_hostile_service.py::test_table_shows_a_terminal_no_escapes',
         'security/test_parsers.py::test_table_of_events_is_printable_whatever_they_hold',
-        'az/test_tokens.py::test_show_claims_table_escapes_what_a_token_says',
+        'az/test_token.py::test_show_claims_table_escapes_what_a_token_says',
     ],
     'exit codes': ['docs/test_exit_codes.py::test_exit_code_is_that_of_the_readme'],
     'no token in a message or with --debug': [
         'security/test_secrets.py::test_command_says_no_token',
-        'az/test_tokens.py::test_debug_log_holds_no_token',
+        'az/test_token.py::test_debug_log_holds_no_token',
     ],
     'no token in log files of az': ['e2e/test_secrets.py::test_nothing_that_az_keeps_holds_a_token_but_its_caches'],
     'no token in telemetry': ['security/test_secrets.py::test_command_says_no_token'],

@@ -22,7 +22,7 @@ from dicomfeed.times import Clock
 from dicomfeed.transport import HttpTransport
 from tests.az.conftest import Az
 from tests.az.identity_endpoint import IdentityEndpoint
-from tests.az.test_imports import READER, SKIN, imported_by
+from tests.az.test_imports import CLI_LAYER, READER, imported_by
 from tests.docs.commands import options
 from tests.security.conftest import TOKEN, holds, hostile, own_server
 from tests.security.test_hostile_service import ANSWERS, feed_with
@@ -177,7 +177,7 @@ def test_value_that_holds_a_token_does_not_show_it() -> None:
     assert not holds(f'{issued!r} {issued} {[issued]}', TOKEN)
 
 
-@pytest.mark.parametrize('path', [*SKIN, *READER], ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [*CLI_LAYER, *READER], ids=lambda path: path.stem)
 def test_product_starts_no_process_and_sets_no_variable(path: Path) -> None:
     """What is in a child's arguments or environment, others may see."""
     tree = ast.parse(path.read_text('utf-8'))

@@ -2,8 +2,8 @@
 
 One place for `changefeed`, which comes upon it, and `check-access`, which looks for it. Works from what is at hand: the
 service that was meant, the claims of the token that was sent, the challenge that came back. Every function gives lines
-of advice; a line that is a command has nothing else on it. az prints advice, and keeps it out of its telemetry: object
-IDs and addresses belong here, and never into the message of an error.
+of advice, of which those to paste are of the type `Command`. az prints advice, and keeps it out of its telemetry:
+object IDs and addresses belong here, and never into the message of an error.
 """
 
 from __future__ import annotations
@@ -15,18 +15,29 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from azext_dicomtoken._arm import LIST_SERVICES, dicom_resource_id
+from azext_dicomtoken._arm import dicom_resource_id
 from azext_dicomtoken._claims import principal_type
 from azext_dicomtoken._clouds import cloud_of_host
 from azext_dicomtoken._service import Service
 from dicomfeed.errors import Forbidden, HostUnreachable, TlsFailed, Unauthorized
 
 LookUp = Callable[..., Any]
+Advice = list[str]
+"""Lines of text and of `Command`."""
 
 _TENANT = re.compile(
     r'authorization_uri="https://[^/"\s]+/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[/"]', re.IGNORECASE
 )
 _AUDIENCE = re.compile(r'resource_id="([A-Za-z0-9:/._-]{1,200})"')
+
+
+class Command(str):
+    """A line of advice to paste into a shell."""
+
+    __slots__ = ()
+
+
+LIST_SERVICES = Command('az resource list --resource-type Microsoft.HealthcareApis/workspaces/dicomservices -o table')
 
 
 @dataclass(frozen=True)
@@ -40,27 +51,27 @@ class Access:
     def tenant(self) -> str | None:
         return self._id('tid')
 
-    def login_command(self, tenant: str | None = None) -> str:
+    def login_command(self, tenant: str | None = None) -> Command:
         """How this caller signs in again, in that tenant or in the same; az asks a service principal for its secret."""
         kind = principal_type(self.unverified_claims)
         if kind == 'managedIdentity':
-            return 'az login --identity'
+            return Command('az login --identity')
         tenant = tenant or self.tenant
         application = self._id('appid') or self._id('azp')
-        return (
+        return Command(
             'az login'
             + (f' --service-principal --username {application}' if kind == 'servicePrincipal' and application else '')
             + (f' --tenant {tenant}' if tenant else '')
         )
 
-    def role_command(self) -> str | None:
+    def role_command(self) -> Command | None:
         """How somebody who may assign roles lets this caller read; None for a server outside of Azure."""
         scope = self.scope()
         if scope is None:
             return None
         object_id = self._id('oid') or '"$(az dicom token show-claims --query objectId -o tsv)"'
         kind = 'User' if principal_type(self.unverified_claims) in ('user', None) else 'ServicePrincipal'
-        return (
+        return Command(
             f'az role assignment create --assignee-object-id {object_id} --assignee-principal-type {kind} '
             f'--role "DICOM Data Reader" --scope {scope}'
         )
@@ -83,13 +94,13 @@ class Access:
         return text if re.fullmatch('[0-9A-Fa-f-]{36}', text) else None
 
 
-def unauthorized(error: Unauthorized, access: Access) -> list[str]:
+def unauthorized(error: Unauthorized, access: Access) -> Advice:
     """401: another audience or tenant than the service wants, by its challenge; else nothing but to sign in again."""
     given, wanted = access.unverified_claims.get('aud'), _wanted_audience(error)
     if given and wanted and str(given).rstrip('/') != wanted.rstrip('/'):
         return [
             f'The token is for {given}, but the service takes tokens for {wanted}. Leave --resource out, or try:',
-            f'az dicom check-access --service-url {_origin(error.url)} --resource {wanted}',
+            Command(f'az dicom check-access --service-url {_origin(error.url)} --resource {wanted}'),
         ]
     tenant = _TENANT.search(error.challenge or '')
     if tenant and access.tenant and tenant[1].lower() != access.tenant.lower():
@@ -105,7 +116,7 @@ def unauthorized(error: Unauthorized, access: Access) -> list[str]:
     ]
 
 
-def forbidden(_error: Forbidden, access: Access) -> list[str]:
+def forbidden(_error: Forbidden, access: Access) -> Advice:
     """403: no role, one that is too fresh, or a network that the service does not answer."""
     command = access.role_command()
     if command is None:
@@ -123,14 +134,14 @@ def forbidden(_error: Forbidden, access: Access) -> list[str]:
     ]
 
 
-def unreachable(error: HostUnreachable, access: Access, *, look_up: LookUp = socket.getaddrinfo) -> list[str]:
+def unreachable(error: HostUnreachable, access: Access, *, look_up: LookUp = socket.getaddrinfo) -> Advice:
     """No connection: a proxy, an unknown name, a private endpoint, or a firewall."""
     host, proxy = _host(error.url), proxy_of(error.url)
     if proxy:
         return [
             f'The proxy {proxy} is in force, and looks the name up itself. It does not know {host}, does not '
             'allow it, or does not answer. Is the name right? Where the host can be reached without the proxy:',
-            f'export NO_PROXY="$NO_PROXY,{host}"',
+            Command(f'export NO_PROXY="$NO_PROXY,{host}"'),
         ]
     addresses = addresses_of(host, look_up=look_up)
     if not addresses:
@@ -152,21 +163,35 @@ def unreachable(error: HostUnreachable, access: Access, *, look_up: LookUp = soc
     ]
 
 
-def untrusted(_error: TlsFailed | None = None, _access: Access | None = None) -> list[str]:
+def untrusted(_error: TlsFailed | None = None, _access: Access | None = None) -> Advice:
     """TLS that cannot be trusted, with the service or with the sign-in."""
     return [
         'A proxy or a server with a certificate authority of its own is in between, which REQUESTS_CA_BUNDLE has '
         'to name:',
-        'export REQUESTS_CA_BUNDLE=/path/to/authority.pem',
+        Command('export REQUESTS_CA_BUNDLE=/path/to/authority.pem'),
     ]
 
 
-def signed_out(tenant: str | None) -> list[str]:
+def signed_out(tenant: str | None) -> Advice:
     """az has no account at all."""
     return [
         'There is no sign-in, or it is kept in another folder (AZURE_CONFIG_DIR). Sign in:',
-        'az login' + (f' --tenant {tenant}' if tenant else ''),
+        Command('az login' + (f' --tenant {tenant}' if tenant else '')),
     ]
+
+
+def of_core(error: Exception, *, tenant: str | None) -> Advice:
+    """The advice that an error of az carries, core's own included, whose commands are lines like any other."""
+    if "'az login'" in str(error):  # Please run 'az login' to setup account.
+        return signed_out(tenant)
+    lines = [line for text in getattr(error, 'recommendations', ()) for line in _lines(text)]
+    return [line for line in lines if line not in ('', 'az logout')]
+
+
+def _lines(text: str) -> Advice:
+    if isinstance(text, Command):
+        return [text]
+    return [Command(line) if line.startswith('az ') else line for line in text.splitlines()]
 
 
 def proxy_of(url: str) -> str | None:
@@ -194,14 +219,14 @@ def _wanted_audience(error: Unauthorized) -> str | None:
     return match[1] if match else cloud.audience if cloud else None
 
 
-def _public_access(access: Access) -> list[str]:
+def _public_access(access: Access) -> Advice:
     scope = access.scope()
     return (
         []
         if scope is None
         else [
             'Whether the service is open to public networks:',
-            f'az resource show --ids {scope} --query properties.publicNetworkAccess',
+            Command(f'az resource show --ids {scope} --query properties.publicNetworkAccess'),
         ]
     )
 

@@ -10,9 +10,10 @@ from typing import BinaryIO
 
 from knack.log import get_logger
 
-from azext_dicomtoken._options import Options
 from azext_dicomtoken._output import is_stream, open_stream
-from azext_dicomtoken._reading import Reading
+from azext_dicomtoken.changefeed.options import Options
+from azext_dicomtoken.changefeed.readings import BySequence
+from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question, load_checkpoint, lock_checkpoint
 from dicomfeed.delivery import open_output
 from dicomfeed.errors import OutputError, OutputExists
@@ -21,20 +22,24 @@ from dicomfeed.sinks import Sink, StreamSink
 logger = get_logger(__name__)
 
 
-def question_of(reading: Reading) -> Question:
-    """What a checkpoint of this run is made for."""
-    return Question(str(reading.service.url), reading.filters.as_dict(), reading.options.include_metadata)
-
-
 @contextmanager
-def held_checkpoint(reading: Reading) -> Iterator[Checkpoint | None]:
+def held_checkpoint(session: Session) -> Iterator[Checkpoint | None]:
     """The checkpoint as it stands, None where there is none yet; nobody else works with it inside this context."""
-    path = reading.options.checkpoint
+    path = session.options.checkpoint
     if not path:
         yield None
         return
     with lock_checkpoint(path):
-        yield load_checkpoint(path, question_of(reading))
+        yield load_checkpoint(path, _question_of(session))
+
+
+def writer_of(reading: BySequence, checkpoint: Checkpoint | None) -> CheckpointWriter | None:
+    """What keeps the checkpoint of a run up to date, None for a run without one; begins a new one where it begins."""
+    path = reading.session.options.checkpoint
+    if not path:
+        return None
+    begun = Checkpoint(_question_of(reading.session), sequence=reading.began_after, since=reading.since)
+    return CheckpointWriter(path, checkpoint or begun)
 
 
 def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
@@ -80,3 +85,8 @@ def _stream_sink(path: str, stack: ExitStack) -> Sink:
 def _close_quietly(stream: BinaryIO) -> None:
     with suppress(OSError):  # what could not be written has been said when it was to be written
         stream.close()
+
+
+def _question_of(session: Session) -> Question:
+    """What a checkpoint of this run is made for."""
+    return Question(str(session.service.url), session.filters.as_dict(), session.options.include_metadata)

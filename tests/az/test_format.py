@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from azext_dicomtoken._bars import counts_table
+from azext_dicomtoken._format import counts_table
 
 
 def rows(*events: int) -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from azure.cli.core.azclierror import AzCLIError
 
-from azext_dicomtoken import _diagnosis
-from azext_dicomtoken._diagnosis import Access
+from azext_dicomtoken import _advice
+from azext_dicomtoken._advice import Access
 from azext_dicomtoken._errors import explained
 from azext_dicomtoken._service import Service
 from dicomfeed.errors import Forbidden, HostUnreachable, Unauthorized
@@ -79,13 +79,13 @@ def test_scope_is_as_much_as_is_known(service: Service | None, scope: str | None
 )
 def test_token_of_another_tenant_is_told_by_the_challenge(claims: dict[str, Any], command: str) -> None:
     challenge = f'Bearer authorization_uri="https://login.microsoftonline.com/{OTHER_TENANT}", resource_id="{AUDIENCE}"'
-    advice = _diagnosis.unauthorized(unauthorized(challenge), access(claims))
+    advice = _advice.unauthorized(unauthorized(challenge), access(claims))
     assert OTHER_TENANT in advice[0] and advice[1] == command
 
 
 @pytest.mark.parametrize('challenge', [None, 'Bearer', f'Bearer resource_id="{AUDIENCE}/", realm="x"'])
 def test_token_for_another_audience_is_told_with_and_without_a_challenge(challenge: str | None) -> None:
-    advice = _diagnosis.unauthorized(unauthorized(challenge), access({**USER, 'aud': 'https://graph.microsoft.com'}))
+    advice = _advice.unauthorized(unauthorized(challenge), access({**USER, 'aud': 'https://graph.microsoft.com'}))
     assert 'The token is for https://graph.microsoft.com' in advice[0]
     assert advice[1].startswith(f'az dicom check-access --service-url {URL} --resource {AUDIENCE}')
 
@@ -101,16 +101,16 @@ def test_token_for_another_audience_is_told_with_and_without_a_challenge(challen
     ids=['none', 'equal', 'odd', 'any tenant'],
 )
 def test_token_that_looks_right_is_renewed_by_signing_in(challenge: str | None) -> None:
-    assert _diagnosis.unauthorized(unauthorized(challenge), access())[1:] == [f'az login --tenant {TENANT}']
+    assert _advice.unauthorized(unauthorized(challenge), access())[1:] == [f'az login --tenant {TENANT}']
 
 
 def test_refused_role_mentions_the_five_minutes_and_the_private_network() -> None:
-    advice = ' '.join(_diagnosis.forbidden(Forbidden('', status=403, url=URL), access()))
+    advice = ' '.join(_advice.forbidden(Forbidden('', status=403, url=URL), access()))
     assert 'five minutes' in advice and 'private endpoint' in advice
 
 
 def test_refusal_of_ones_own_server_names_no_role_of_azure() -> None:
-    advice = _diagnosis.forbidden(Forbidden('', status=403, url=URL), access(url='https://dicom.hospital.example'))
+    advice = _advice.forbidden(Forbidden('', status=403, url=URL), access(url='https://dicom.hospital.example'))
     assert 'az role' not in ' '.join(advice)
 
 
@@ -129,14 +129,14 @@ def test_host_that_is_not_reached_is_looked_up(address: str | None, words: str) 
             raise socket.gaierror
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, '', (address, 0))]
 
-    advice = _diagnosis.unreachable(HostUnreachable('', url=URL), access(), look_up=look_up)
+    advice = _advice.unreachable(HostUnreachable('', url=URL), access(), look_up=look_up)
     assert words in advice[0] and advice[-1].startswith('az resource ')
 
 
 @pytest.mark.parametrize('proxy', ['http://user:secret@proxy.example:3128', 'user:secret@proxy.example:3128'])
 def test_proxy_is_named_without_its_password(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('https_proxy', proxy)
-    advice = ' '.join(_diagnosis.unreachable(HostUnreachable('', url=URL), access()))
+    advice = ' '.join(_advice.unreachable(HostUnreachable('', url=URL), access()))
     assert 'The proxy proxy.example:3128 is in force' in advice and 'secret' not in advice
 
 

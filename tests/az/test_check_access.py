@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_dicomtoken.access import STEPS
+from azext_dicomtoken.check_access import STEPS
 from tests.az.conftest import Az, Outcome
 from tests.az.identity_endpoint import IdentityEndpoint
 from tests.emulator.cloud import PRIVATE_AUDIENCE, Emulator
@@ -44,7 +44,7 @@ def check(az: Az) -> Check:
 
 def failed_at(step: str, outcome: Outcome) -> dict[str, str]:
     """The row of the step that failed; before it all passed, after it nothing was tried."""
-    number = STEPS.index(step)
+    number = list(STEPS).index(step)
     verdicts = ['passed'] * number + ['failed'] + ['skipped'] * (len(STEPS) - number - 1)
     assert outcome.code == 1 and [row['verdict'] for row in outcome.result] == verdicts
     row: dict[str, str] = outcome.result[number]
@@ -56,7 +56,7 @@ def failed_at(step: str, outcome: Outcome) -> dict[str, str]:
 def test_all_is_well(check: Check, cloud: Emulator) -> None:
     outcome = check()
     rows = {row['step']: row['detail'] for row in outcome.result if row['verdict'] == 'passed'}
-    assert outcome.code == 0 and tuple(rows) == STEPS and outcome.stderr == ''
+    assert outcome.code == 0 and tuple(rows) == tuple(STEPS) and outcome.stderr == ''
     assert READER_APPLICATION.object_ids[HOME_TENANT.id] in rows['token'] and '59 minutes left' in rows['token']
     assert f'through the proxy 127.0.0.1:{cloud.port}' in rows['host']
     assert f'sequence {cloud.service.store.events()[-1].sequence}' in rows['feed']

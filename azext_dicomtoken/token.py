@@ -1,4 +1,4 @@
-"""Bodies of `az dicom token issue` and `az dicom token show-claims`."""
+"""`az dicom token issue` and `az dicom token show-claims`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from azext_dicomtoken._formats import DEFAULT_VARIABLE_NAME, FORMATS
+from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._service import AudienceUnknown, resolve_service
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def issue(
     overwrite: bool = False,
 ) -> dict[str, Any] | None:
     service = resolve_service(
-        cmd.cli_ctx,
+        Invocation(cmd.cli_ctx),
         service_url=service_url,
         workspace_name=workspace_name,
         dicom_service_name=dicom_service_name,
@@ -64,7 +65,7 @@ def show_claims(
 
     try:
         audience: str | None = resolve_service(
-            cmd.cli_ctx,
+            Invocation(cmd.cli_ctx),
             service_url=service_url,
             workspace_name=workspace_name,
             dicom_service_name=dicom_service_name,
@@ -83,7 +84,7 @@ def show_claims(
 def _login(cmd: Any, audience: str, tenant: str | None) -> Login:
     from azext_dicomtoken._login import Login  # az reads this module for -h too, which needs no Profile
 
-    return Login(cmd.cli_ctx, audience=audience, subscription=cmd.cli_ctx.data.get('subscription_id'), tenant=tenant)
+    return Login(cmd.cli_ctx, audience=audience, subscription=Invocation(cmd.cli_ctx).subscription, tenant=tenant)
 
 
 def _warn_when_short(issued: IssuedToken, min_validity_seconds: float) -> None:

@@ -1,0 +1,233 @@
+"""What a user asked of `az dicom changefeed`: the options as they were typed, and what they mean.
+
+Owned: values and combinations that are refused, before anything is sent or written. Not owned: how options are spelled
+and explained (`_params`), their choices and defaults (`vocabulary.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
+
+from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._validators import SERVICE_OPTIONS, Given, seconds_of
+from azext_dicomtoken.changefeed.resume import NextToken
+from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
+
+LAST_SEQUENCE = 2**63 - 1
+
+_STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
+_STREAMS = ('stream', 'output_file', 'follow')
+_ALONE = (*_STARTS, 'end_time', 'max_items', *_STREAMS, 'checkpoint', 'summary_file')
+_NAMES = (
+    *SERVICE_OPTIONS,
+    *_ALONE,
+    *('latest', 'sequence', *FILTERS, 'include_metadata', 'count_by', 'overwrite', 'concurrency', 'settle'),
+    *('poll_interval', 'until_latest'),
+)
+
+_BOUNDS = {
+    'after_sequence': (0, LAST_SEQUENCE),
+    'sequence': (1, LAST_SEQUENCE),
+    'tail': (1, 1_000_000),
+    'max_items': (1, 1_000_000),
+    'concurrency': (1, 32),
+}
+# An option, and those that do not go together with it.
+_EXCLUSIVE = {
+    'latest': (*_ALONE, 'sequence'),
+    'sequence': (*_ALONE, 'latest', *FILTERS),
+    **{start: tuple(other for other in _STARTS if other != start) for start in _STARTS},
+    'end_time': ('follow', 'checkpoint', 'after_sequence', 'tail', 'next_token'),
+    'checkpoint': ('tail', 'next_token'),
+    'max_items': ('tail', *_STREAMS),
+    'follow': ('next_token',),
+    'stream': ('output_file',),
+    'count_by': (
+        *_STREAMS,
+        *('latest', 'sequence', 'tail', 'next_token', 'max_items', 'checkpoint', 'include_metadata'),
+    ),
+}
+# An option, and those of which it needs one.
+_NEEDED = {
+    'checkpoint': _STREAMS,
+    'until_latest': ('follow',),
+    'poll_interval': ('follow',),
+    'overwrite': ('output_file', 'summary_file'),
+    'summary_file': _STREAMS,
+}
+
+
+@dataclass(frozen=True)
+class Options:  # pylint: disable=too-many-instance-attributes    # one for each option
+    """What the options mean, checked; None, False or empty where one was not given.
+
+    :ivar typed: the options that a person typed, by name, as they were typed.
+    :ivar service: those that name the service, for `resolve_service`.
+    :ivar start: first tick of a window, or where a stream with a checkpoint or --follow begins.
+    :ivar end: the tick after the last one of a window.
+    """
+
+    typed: Mapping[str, Any] = field(default_factory=dict)
+    service: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str | None = None
+    start: int | None = None
+    end: int | None = None
+    after_sequence: int | None = None
+    tail: int | None = None
+    latest: bool = False
+    sequence: int | None = None
+    token: NextToken | None = None
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    include_metadata: bool = False
+    count_by: str | None = None
+    max_items: int = MAX_ITEMS
+    stream: bool = False
+    output_file: str | None = None
+    overwrite: bool = False
+    summary_file: str | None = None
+    checkpoint: str | None = None
+    concurrency: int = CONCURRENCY
+    settle_seconds: float = 60.0
+    follow: bool = False
+    poll_interval_seconds: float = 10.0
+    until_latest: bool = False
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether events are written as they come, and not returned."""
+        return self.stream or self.follow or bool(self.output_file)
+
+    @property
+    def ends_by_signal(self) -> bool:
+        """Whether a signal is the ordinary end."""
+        return self.follow and not self.until_latest
+
+    @property
+    def is_window(self) -> bool:
+        """Whether a window of time is asked for; with a checkpoint or --follow a time is only where to begin."""
+        if self.checkpoint or self.follow:
+            return False
+        return self.start is not None or self.end is not None or bool(self.token and self.token.end is not None)
+
+
+def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
+    """The options as the parser gave them, or an error of az's that says what to change."""
+    given = Given({name: values.get(name) for name in _NAMES}, invocation)
+    given.refuse_empty()
+    given.refuse_out_of_bounds(_BOUNDS)
+    given.refuse_together(_EXCLUSIVE)
+    given.require_one(_NEEDED)
+    _refuse_other_forms(given, invocation)
+    start, end = _window(given)
+    for name in UID_FILTERS:
+        _check_uids(given[name] or (), given.spelled(name))
+    _check_files(given)
+    return Options(
+        typed={
+            name: value
+            for name, value in given.items()
+            if value is not None and not getattr(value, 'is_default', False)
+        },
+        service={name: given[name] for name in SERVICE_OPTIONS if name != 'tenant'},
+        tenant=given['tenant'],
+        start=start,
+        end=end,
+        after_sequence=given['after_sequence'],
+        tail=given['tail'],
+        latest=bool(given['latest']),
+        sequence=given['sequence'],
+        token=NextToken.decoded(given['next_token']) if given['next_token'] else None,
+        filters={name: tuple(given[name] or ()) for name in FILTERS},
+        include_metadata=bool(given['include_metadata']),
+        count_by=given['count_by'] and str(given['count_by']),
+        max_items=given['max_items'] or MAX_ITEMS,
+        stream=bool(given['stream']),
+        output_file=given['output_file'],
+        overwrite=bool(given['overwrite']),
+        summary_file=given['summary_file'],
+        checkpoint=given['checkpoint'],
+        concurrency=given['concurrency'] or CONCURRENCY,
+        settle_seconds=seconds_of(given['settle'] or SETTLE, '--settle', lowest=0, highest=3_600),
+        follow=bool(given['follow']),
+        poll_interval_seconds=seconds_of(
+            given['poll_interval'] or POLL_INTERVAL, '--poll-interval', lowest=1, highest=86_400
+        ),
+        until_latest=bool(given['until_latest']),
+    )
+
+
+def _refuse_other_forms(given: Given, invocation: Invocation) -> None:
+    """Refuse an output format or a query that has nothing to work on."""
+    if given['output_file']:
+        given.refuse_az_output('--output-file')
+    elif (given['stream'] or given['follow']) and invocation.typed_output not in (None, 'json', 'tsv'):
+        given.refuse_output_format('--stream' if given['stream'] else '--follow')
+
+
+def _window(given: Given) -> tuple[int | None, int | None]:
+    from dicomfeed.times import Clock
+
+    now = Clock().now()
+    start, end = (_ticks_of(given[name], given.spelled(name), now) for name in ('start_time', 'end_time'))
+    if end is not None and end <= (start or 0):
+        raise InvalidArgumentValueError(
+            'The window of time is empty: it ends before it begins.',
+            recommendation='Give an --end-time that is later than --start-time.',
+        )
+    return start, end
+
+
+def _ticks_of(text: str | None, option: str, now: int) -> int | None:
+    from dicomfeed.times import parse_time
+
+    if text is None:
+        return None
+    try:
+        return parse_time(text, now=now)
+    except ValueError:
+        raise InvalidArgumentValueError(
+            f'The value of {option} is not a time.',
+            recommendation='Write it like 2026-01-31T09:30:00Z, 2026-01-31, now, or an age like 90s, 15m, 2h, 3d, 1w.',
+        ) from None
+
+
+def _check_uids(uids: Iterable[str], option: str) -> None:
+    import re
+
+    if not all(re.fullmatch(r'[0-9.]{1,64}', uid) for uid in uids):
+        raise InvalidArgumentValueError(
+            f'A value of {option} is not a UID.',
+            recommendation='A UID is made of digits and dots, at most 64 of them.',
+        )
+
+
+def _check_files(given: Given) -> None:
+    paths = {
+        name: os.path.realpath(path) for name in ('output_file', 'summary_file', 'checkpoint') if (path := given[name])
+    }
+    if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
+        raise InvalidArgumentValueError(
+            "The value of --output-file is the name of the checkpoint's lock.", recommendation='Give it another name.'
+        )
+    names = list(paths)
+    for position, name in enumerate(names):
+        for other in names[:position]:
+            if paths[name] == paths[other]:
+                raise MutuallyExclusiveArgumentError(
+                    f'{given.spelled(other)} and {given.spelled(name)} name one file.',
+                    recommendation='Give each a file of its own.',
+                )
+        if os.path.isdir(paths[name]):
+            raise InvalidArgumentValueError(
+                f'The value of {given.spelled(name)} is a folder.', recommendation='Name a file in it.'
+            )
+        if not os.path.isdir(os.path.dirname(paths[name])):
+            raise InvalidArgumentValueError(
+                f'The folder of {given.spelled(name)} does not exist.',
+                recommendation='Make it first, or name a file in another one.',
+            )

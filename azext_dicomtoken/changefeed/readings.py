@@ -1,0 +1,234 @@
+"""What one run reads: everything from a sequence number on, a window of time, or the newest events.
+
+Owned: where a reading begins, how far it got, how another one continues. Lists, counts and streams share them. Not
+owned: where the events go (`results.py`, `stream.py`). How far a run got is one value, the last event that was handled;
+who handles the events knows it and hands it in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+
+from knack.log import get_logger
+
+from azext_dicomtoken.changefeed.resume import NextToken
+from azext_dicomtoken.changefeed.session import Session
+from dicomfeed.checkpoint import Checkpoint
+from dicomfeed.events import LAST_SEQUENCE, Event
+from dicomfeed.prefetch import InlinePool, Pool
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT
+from dicomfeed.sequences import AtGap, SequenceReader
+from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.times import LAST_TICK, format_timestamp
+from dicomfeed.windows import WindowReader
+
+logger = get_logger(__name__)
+
+
+class Reading(ABC):
+    """One way of reading.
+
+    :param at_most: how many events will be taken; the reading then asks for no more than it has to, one page after the
+        other. None: for all of them, and ahead.
+    """
+
+    def __init__(self, session: Session, *, at_most: int | None = None) -> None:
+        self.session = session
+        self._at_most = at_most
+
+    @property
+    def wanted(self) -> Callable[[Event], bool] | None:
+        """Which events count at all, beside the filters; None: all of them."""
+        return None
+
+    @abstractmethod
+    def batches(self) -> Iterator[list[Event]]:
+        """What is read. Before the first batch everything that can be refused has been."""
+
+    @abstractmethod
+    def fraction(self, reached: Event | None) -> float:
+        """How much of the whole has been handled, 0 to 1."""
+
+    @abstractmethod
+    def position(self, reached: Event | None) -> NextToken | None:
+        """Where another run continues; None where it has to begin like this one."""
+
+    @abstractmethod
+    def conclude(self, reached: Event | None) -> None:
+        """Complete the summary, and say what is not complete."""
+
+    def passing(self, events: Iterable[Event]) -> list[Event]:
+        """Those of the events that count and pass the filters."""
+        counting = events if self.wanted is None else filter(self.wanted, events)
+        return self.session.filters.passing(counting)
+
+    @property
+    def _pool(self) -> Pool:
+        return self.session.pool if self._at_most is None else InlinePool()
+
+    def _page_size(self, largest: int) -> int:
+        """A page is no larger than what is taken; with filters nobody knows how much has to be read for that."""
+        if self._at_most is None or not self.session.filters.is_empty:
+            return largest
+        return min(largest, self._at_most)
+
+
+class BySequence(Reading):
+    """Everything from a sequence number on, or for ever."""
+
+    def __init__(self, session: Session, *, checkpoint: Checkpoint | None = None, at_most: int | None = None) -> None:
+        super().__init__(session, at_most=at_most)
+        cursor, last, self.since = (
+            (checkpoint.sequence, checkpoint.last, checkpoint.since)
+            if checkpoint is not None
+            else (self._first_cursor(), None, session.options.start)
+        )
+        self.began_after = cursor
+        self._through = 0
+        self._reader = SequenceReader(
+            session.feed,
+            cursor=cursor,
+            last=last,
+            pool=self._pool,
+            settle_seconds=session.options.settle_seconds,
+            width=self._page_size(SEQUENCE_LIMIT),
+        )
+
+    @property
+    def wanted(self) -> Callable[[Event], bool] | None:
+        since = self.since
+        return None if since is None else lambda event: event.ticks >= since
+
+    def batches(self) -> Iterator[list[Event]]:
+        options, reader = self.session.options, self._reader
+        newest = self.session.feed.newest()
+        reader.verify(newest)
+        self._through = newest.sequence if newest else 0
+        if options.follow:
+            return reader.follow(
+                poll_interval_seconds=options.poll_interval_seconds,
+                until=self._through if options.until_latest else None,
+            )
+        return reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
+
+    def fraction(self, reached: Event | None) -> float:
+        return (self._handled_through(reached) - self.began_after) / max(1, self._through - self.began_after)
+
+    def position(self, reached: Event | None) -> NextToken | None:
+        return NextToken(self._handled_through(reached), reached.ticks if reached else 0)
+
+    def conclude(self, reached: Event | None) -> None:
+        reader, summary = self._reader, self.session.summary
+        summary.gaps = reader.gaps
+        before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
+        summary.complete_through = min(self._handled_through(reached), before_gap)
+        if reader.complete_through is not None:
+            logger.warning(
+                'Complete through sequence number %d: above it, events may still appear that belong '
+                'between those delivered.',
+                reader.complete_through,
+            )
+
+    def _handled_through(self, reached: Event | None) -> int:
+        return self.began_after if reached is None else reached.sequence
+
+    def _first_cursor(self) -> int:
+        session, options = self.session, self.session.options
+        feed, settle = session.feed, options.settle_seconds
+        if options.after_sequence is not None:
+            return options.after_sequence
+        if options.token:
+            return options.token.sequence
+        if options.start is not None:
+            return sequence_before(feed, options.start, settle_seconds=settle)
+        if options.tail:
+            return sequence_before_tail(
+                feed, options.tail, filters=session.filters, pool=session.pool, settle_seconds=settle
+            )
+        return sequence_now(feed, pool=session.pool, settle_seconds=settle) if options.follow else 0
+
+
+class ByTime(Reading):
+    """A window of time."""
+
+    def __init__(self, session: Session, *, at_most: int | None = None) -> None:
+        super().__init__(session, at_most=at_most)
+        token = session.options.token
+        self._start, self._after = (token.ticks, token.sequence) if token else (session.options.start or 0, 0)
+        self._end = self._window_end()
+        self._reader = WindowReader(
+            session.feed,
+            start=self._start,
+            end=self._end,
+            pool=self._pool,
+            settle_seconds=session.options.settle_seconds,
+        )
+
+    @property
+    def wanted(self) -> Callable[[Event], bool] | None:
+        if not self._after:
+            return None
+        return lambda event: (event.ticks, event.sequence) > (self._start, self._after)
+
+    def batches(self) -> Iterator[list[Event]]:
+        if self._at_most is None:
+            return self._reader.read()
+        return self._reader.read_slowly(self._start, limit=self._page_size(TIME_LIMIT))
+
+    def fraction(self, reached: Event | None) -> float:
+        ticks = self._start if reached is None else reached.ticks
+        return (ticks - self._start) / max(1, self._end - self._start)
+
+    def position(self, reached: Event | None) -> NextToken | None:
+        if reached is None:
+            return NextToken(self._after, self._start, self._end)
+        return NextToken(reached.sequence, reached.ticks, self._end)
+
+    def conclude(self, reached: Event | None) -> None:
+        settled = self._reader.settled_through
+        if settled is not None:
+            self.session.summary.settled_through = format_timestamp(settled)
+
+    def _window_end(self) -> int:
+        """As given, else now, or just after the newest event where that is later."""
+        options, client = self.session.options, self.session.client
+        if options.token and options.token.end is not None:
+            return options.token.end
+        if options.end is not None:
+            return options.end
+        newest = client.latest(by_time=True)
+        return min(LAST_TICK, max(client.clock.now(), newest.ticks + 1 if newest else 0))
+
+
+class Newest(Reading):
+    """The newest events that pass the filters, and no more."""
+
+    def batches(self) -> Iterator[list[Event]]:
+        session, options = self.session, self.session.options
+        yield newest_events(
+            session.feed,
+            options.tail or 1,
+            filters=session.filters,
+            pool=session.pool,
+            settle_seconds=options.settle_seconds,
+        )
+
+    def fraction(self, reached: Event | None) -> float:
+        return 1.0
+
+    def position(self, reached: Event | None) -> NextToken | None:
+        return None
+
+    def conclude(self, reached: Event | None) -> None:
+        """Nothing is left out: it is what was asked for."""
+
+
+def reading_of(session: Session, *, checkpoint: Checkpoint | None = None, at_most: int | None = None) -> Reading:
+    """The reading that the options ask for."""
+    options = session.options
+    if options.is_window:
+        return ByTime(session, at_most=at_most)
+    if (options.tail or options.latest) and not options.follow:
+        return Newest(session)
+    return BySequence(session, checkpoint=checkpoint, at_most=at_most)

@@ -1,0 +1,140 @@
+"""How to continue after a run: the token for `--next-token`, and the command to paste. The only place that says so.
+
+A token holds a timestamp and a sequence number, so it works inside a group of equal timestamps; and the end of the
+window, because `--until` may be an age.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from azure.cli.core.azclierror import InvalidArgumentValueError
+
+from azext_dicomtoken._validators import option_name
+
+if TYPE_CHECKING:
+    from azext_dicomtoken._invocation import Invocation
+    from azext_dicomtoken.changefeed.options import Options
+
+_STARTS = ('start_time', 'end_time', 'after_sequence', 'next_token', 'tail')
+_FILES = ('output_file', 'overwrite', 'summary_file')
+
+
+class NextToken(NamedTuple):
+    """Continue after this event.
+
+    :ivar sequence: its sequence number.
+    :ivar ticks: its timestamp.
+    :ivar end: end of the window, for the order of time; None: the order of sequence numbers.
+    """
+
+    sequence: int
+    ticks: int
+    end: int | None = None
+
+    def encoded(self) -> str:
+        import base64
+        import json
+
+        content = [1, self.sequence, self.ticks, self.end]
+        return base64.urlsafe_b64encode(json.dumps(content, separators=(',', ':')).encode()).decode().rstrip('=')
+
+    @classmethod
+    def decoded(cls, text: str) -> NextToken:
+        """The token in a text.
+
+        :raises InvalidArgumentValueError: for a text that is not one.
+        """
+        import base64
+        import json
+
+        try:
+            version, *fields = json.loads(base64.urlsafe_b64decode(text + '=' * (-len(text) % 4)))
+            token = cls(*fields)
+            if version != 1 or len(fields) != 3 or not token.is_within_bounds():
+                raise ValueError
+        except (ValueError, TypeError, RecursionError):
+            raise InvalidArgumentValueError(
+                'The value of --next-token is not one that this command printed.',
+                recommendation='Copy the whole of it, or begin anew without it.',
+            ) from None
+        return token
+
+    def is_within_bounds(self) -> bool:
+        """Whether these can be a sequence number and times."""
+        from dicomfeed.events import LAST_SEQUENCE
+        from dicomfeed.times import LAST_TICK
+
+        limits = (LAST_SEQUENCE, LAST_TICK, LAST_TICK)
+        numbers = (self.sequence, self.ticks, 0 if self.end is None else self.end)
+        return all(
+            isinstance(number, int) and 0 <= number <= last for number, last in zip(numbers, limits, strict=True)
+        )
+
+
+def say_list_was_cut(invocation: Invocation, options: Options, token: NextToken) -> None:
+    """Say it on standard error whatever --only-show-errors says: a cut list that is read as complete is wrong."""
+    _say(
+        f'There are more events than the {options.max_items} listed. Go on with:',
+        _command_line(invocation, options, [('--next-token', token.encoded())], without=_STARTS),
+    )
+
+
+def say_stream_ended(what_happened: str, invocation: Invocation, options: Options, position: NextToken | None) -> None:
+    """Say how a stream that ended early is continued.
+
+    :param position: the event that it ended after; None where the same start has to be typed again.
+    """
+    if options.checkpoint:
+        summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
+        _say(f'{what_happened} Run the same command again{summary} to go on.')
+        return
+    start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
+    where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
+    command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *_FILES))
+    _say(f'{what_happened} Go on with:', command)
+
+
+def command_line(options: Iterable[tuple[str, Any]], *, windows: bool = os.name == 'nt') -> str:
+    """The command with these options, quoted for the platform's shell; False and None are left out."""
+    words = ['az', 'dicom', 'changefeed']
+    for option, value in options:
+        if value is True:
+            words.append(option)
+        elif isinstance(value, (list, tuple)):
+            words += [option, *map(str, value)] if value else []
+        elif value is not None and value is not False:
+            words += [option, str(value)]
+    if windows:
+        import subprocess
+
+        return subprocess.list2cmdline(words)
+    import shlex
+
+    return shlex.join(words)
+
+
+def _start_after(position: NextToken) -> tuple[str, Any]:
+    if position.end is None:
+        return ('--after-sequence', position.sequence)
+    return ('--next-token', position.encoded())
+
+
+def _command_line(
+    invocation: Invocation, options: Options, more: list[tuple[str, Any]], *, without: tuple[str, ...]
+) -> str:
+    """The command as it was typed, for the same identity and form, with other options in the place of some."""
+    kept = _typed(invocation, options, only=[name for name in options.typed if name not in without])
+    az = [('--subscription', invocation.typed_subscription), ('-o', invocation.typed_output)]
+    return command_line([*kept, *more, *az])
+
+
+def _typed(invocation: Invocation, options: Options, *, only: Iterable[str]) -> list[tuple[str, Any]]:
+    return [(option_name(name, invocation), options.typed[name]) for name in only if name in options.typed]
+
+
+def _say(*lines: str) -> None:
+    print('\n'.join(lines), file=sys.stderr)

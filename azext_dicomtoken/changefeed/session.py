@@ -1,0 +1,98 @@
+"""What every way of reading the feed needs: the service, the sign-in, the client, and who hears of trouble."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from knack.log import get_logger
+
+from azext_dicomtoken._advice import Access
+from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._login import Login
+from azext_dicomtoken._service import Service, resolve_service
+from azext_dicomtoken.changefeed.options import Options
+from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
+from dicomfeed.delivery import Summary
+from dicomfeed.errors import ConnectionFailed, ServiceError
+from dicomfeed.feed import Feed
+from dicomfeed.filters import Filters
+from dicomfeed.prefetch import ThreadPool
+
+logger = get_logger(__name__)
+
+_SECONDS_BETWEEN_REPORTS = 5.0
+_DECODING = 2  # threads more than requests, so that none waits for a page with metadata to be decoded
+
+
+@dataclass(frozen=True)
+class Session:  # pylint: disable=too-many-instance-attributes    # what one run is made of
+    """One run of the command."""
+
+    invocation: Invocation
+    options: Options
+    service: Service
+    login: Login
+    feed: Feed
+    pool: ThreadPool
+    filters: Filters
+    summary: Summary
+
+    @property
+    def client(self) -> FeedClient:
+        return self.feed.client
+
+    def access(self) -> Access:
+        """Who asks which service, for what is said when that fails."""
+        return Access(self.service, self.login.unverified_claims())
+
+
+def open_session(invocation: Invocation, options: Options) -> Session:
+    """Put together what a run needs. Nothing has been sent after it, but to Azure Resource Manager when named."""
+    service = resolve_service(invocation, **options.service)
+    assert service.url is not None
+    login = Login(
+        invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=options.tenant
+    )
+    summary = Summary()
+    trouble = Trouble(summary)
+    client = FeedClient(
+        service.url,
+        login,
+        transport=invocation.transport(connections=options.concurrency),
+        patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
+        on_retry=trouble.retrying,
+    )
+    feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
+    pool = ThreadPool(options.concurrency + (_DECODING if options.include_metadata else 0))
+    return Session(invocation, options, service, login, feed, pool, Filters(**options.filters), summary)
+
+
+@dataclass
+class Trouble:
+    """Says on standard error why there is nothing for a while: once in a few seconds, whatever the workers meet."""
+
+    summary: Summary
+    _last_report: float = field(default=float('-inf'))
+
+    def retrying(self, retry: Retry) -> None:
+        self.summary.retries += 1
+        if time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
+            return
+        self._last_report = time.monotonic()
+        logger.warning('%s Trying again in about %d s.', _reason(retry), math.ceil(retry.pause_seconds))
+
+    def poisoned(self, sequence: int) -> None:
+        self.summary.unreadable.append(sequence)
+        logger.warning('The metadata of event %d cannot be read; it comes without.', sequence)
+
+
+def _reason(retry: Retry) -> str:
+    """The reader's own words: what the service said could be anything, and logs are kept."""
+    error = retry.reason
+    if isinstance(error, ConnectionFailed) and error.through_proxy:
+        return f'{error} (through the proxy)'
+    if isinstance(error, ServiceError) and error.request_id:
+        return f'{error} (request {error.request_id[:80]!r})'
+    return str(error)

@@ -1,0 +1,15 @@
+"""The names, choices and defaults of the change feed's options, where both the parser and the command find them.
+
+It imports nothing, because az loads it for -h. Those that the reader has too are compared with it by a test.
+"""
+
+ACTIONS = ('Create', 'Update', 'Delete')
+STATES = ('Current', 'Replaced', 'Deleted')
+BUCKETS = ('hour', 'day', 'study')
+UID_FILTERS = ('study_instance_uid', 'series_instance_uid', 'sop_instance_uid')
+FILTERS = ('action', 'state', *UID_FILTERS, 'partition_name')
+
+MAX_ITEMS = 100
+CONCURRENCY = 8
+POLL_INTERVAL = '10s'
+SETTLE = '60s'
