@@ -1,0 +1,62 @@
+"""Runs of `az dicom changefeed` in virtual time: az's objects as far as a run looks at them, and no sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from azext_dicomtoken._invocation import Invocation, keep_arguments
+from azext_dicomtoken._service import Service
+from azext_dicomtoken.changefeed.options import checked
+from azext_dicomtoken.changefeed.session import Session
+from dicomfeed.delivery import Summary
+from dicomfeed.filters import Filters
+from dicomfeed.prefetch import InlinePool
+from tests.feed.world import URL, World
+
+OpenSession = Callable[..., Session]
+
+
+class FakeCli:
+    """As much of az as a run asks: the format of its output and what was typed."""
+
+    only_show_errors = True
+
+    def __init__(self, *arguments: str, output: str = 'json') -> None:
+        self.data: dict[str, Any] = {}
+        self.invocation = SimpleNamespace(data={'output': output})
+        keep_arguments(self, arguments)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def cli() -> FakeCli:
+    return FakeCli()
+
+
+@pytest.fixture
+def open_session(world: World, cli: FakeCli) -> OpenSession:
+    """A run with these options, as typed, in the world."""
+
+    def opened(*, filters: dict[str, tuple[str, ...]] | None = None, **options: Any) -> Session:
+        invocation = Invocation(cli)
+        typed = {name: list(values) for name, values in (filters or {}).items()}
+        return Session(
+            invocation,
+            checked({**typed, **options}, invocation),
+            Service(URL, 'audience'),
+            login=None,  # type: ignore[arg-type]
+            feed=world.feed(include_metadata=bool(options.get('include_metadata'))),
+            pool=InlinePool(5),
+            filters=Filters(**filters or {}),
+            summary=Summary(),
+        )
+
+    return opened

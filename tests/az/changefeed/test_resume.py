@@ -1,0 +1,105 @@
+"""How a run that ended continues: in one place, for lists and streams."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from knack.validators import DefaultStr
+
+from azext_dicomtoken.changefeed.resume import NextToken, command_line, say_list_was_cut, say_stream_ended
+from azext_dicomtoken.changefeed.session import Session
+from tests.az.changefeed.conftest import FakeCli, OpenSession
+
+BY_SEQUENCE = NextToken(7, 12)
+BY_TIME = NextToken(7, 12, 99)
+SEQUENCES = st.integers(0, 2**63 - 1)
+TICKS = st.integers(0, 3_155_378_975_999_999_999)
+
+
+@given(SEQUENCES, TICKS, st.none() | TICKS)
+def test_token_says_what_it_was_made_of(sequence: int, ticks: int, end: int | None) -> None:
+    token = NextToken(sequence, ticks, end)
+    assert NextToken.decoded(token.encoded()) == token
+
+
+def ended(session: Session, position: NextToken | None) -> None:
+    say_stream_ended('Interrupted.', session.invocation, session.options, position)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The words of the command that standard error names."""
+    return shlex.split(capsys.readouterr().err.splitlines()[1])[3:]
+
+
+@pytest.mark.parametrize(
+    ('options', 'position', 'start'),
+    [
+        ({'stream': True, 'after_sequence': 2}, BY_SEQUENCE, ['--after-sequence', '7']),
+        ({'follow': True, 'tail': 2}, BY_SEQUENCE, ['--after-sequence', '7']),
+        ({'stream': True, 'start_time': '1d', 'end_time': 'now'}, BY_TIME, ['--next-token', BY_TIME.encoded()]),
+        ({'stream': True, 'tail': 2}, None, ['--tail', '2']),
+    ],
+    ids=['by sequence', 'follow', 'by time', 'tail'],
+)
+def test_stream_continues_after_its_position(
+    options: Any, position: NextToken | None, start: list[str], open_session: OpenSession, capsys: Any
+) -> None:
+    ended(open_session(**options), position)
+    words = said(capsys)
+    assert [word for word in words if word not in ('--stream', '--follow')] == start
+
+
+@pytest.mark.parametrize('position', [BY_SEQUENCE, BY_TIME], ids=['by sequence', 'by time'])
+def test_list_continues_with_its_token(position: NextToken, open_session: OpenSession, capsys: Any) -> None:
+    session = open_session(max_items=3)
+    say_list_was_cut(session.invocation, session.options, position)
+    assert said(capsys) == ['--max-items', '3', '--next-token', position.encoded()]
+
+
+def test_file_continues_in_another_file(open_session: OpenSession, capsys: Any, tmp_path: Any) -> None:
+    path = str(tmp_path / 'feed')
+    ended(open_session(output_file=path, overwrite=True), BY_SEQUENCE)
+    assert said(capsys) == ['--after-sequence', '7', '--output-file', 'ANOTHER_FILE']
+
+
+@pytest.mark.parametrize(
+    ('summary', 'sentence'),
+    [
+        ({}, 'Interrupted. Run the same command again to go on.\n'),
+        (
+            {'summary_file': 'x'},
+            'Interrupted. Run the same command again, with --overwrite for the summary, to go on.\n',
+        ),
+    ],
+    ids=['alone', 'with a summary'],
+)
+def test_checkpoint_continues_with_the_same_command(
+    summary: Any, sentence: str, open_session: OpenSession, capsys: Any, tmp_path: Any
+) -> None:
+    session = open_session(stream=True, checkpoint=str(tmp_path / 'checkpoint'), **summary)
+    ended(session, BY_SEQUENCE)
+    assert capsys.readouterr().err == sentence
+
+
+def test_command_has_what_was_typed_and_nothing_that_was_configured(
+    open_session: OpenSession, cli: FakeCli, capsys: Any
+) -> None:
+    cli.data.update(subscription_id=DefaultStr('configured'), dicom_arguments=('-o', 'tsv'))
+    cli.invocation.data['output'] = 'tsv'
+    session = open_session(
+        stream=True, service_url=DefaultStr('https://x'), filters={'action': ('Create', 'Delete')}, settle='30s'
+    )
+    ended(session, BY_SEQUENCE)
+    assert sorted(said(capsys)) == sorted(
+        ['--action', 'Create', 'Delete', '--stream', '--settle', '30s', '--after-sequence', '7', '-o', 'tsv']
+    )
+
+
+def test_command_is_quoted_for_the_shell_of_the_platform() -> None:
+    options = [('--partition-name', ['a b', "c'd"]), ('--stream', True), ('--follow', False), ('--tail', None)]
+    assert shlex.split(command_line(options, windows=False))[3:] == ['--partition-name', 'a b', "c'd", '--stream']
+    assert command_line(options, windows=True).endswith('--partition-name "a b" c\'d --stream')
