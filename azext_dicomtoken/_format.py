@@ -1,29 +1,91 @@
-"""How results look as a table: one function for each command, and the one row that all of them escape.
+"""How results look: as a table, one function for each command; and what of them is escaped in which format.
 
-az imports this file for the commands' names, so it loads nothing until a table is printed.
+az imports this file for the commands' names, so it loads nothing until a result is printed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azext_dicomtoken._stdout import Escape, Stdout
 
 _GAP = 2
 _TITLE_PADDING = 2  # tabulate, which az prints tables with, makes a column so much wider than its title
 _SHORTEST_BAR = 8
 _LONGEST_BAR = 60
+_SPACES = str.maketrans('\t\r\n', '   ')
 _GIVE_WAY = (('First', 'Last'), ('Created', 'Updated', 'Deleted'))
 
 
-def for_terminals(loader: Any) -> Callable[[Any], Any]:
-    """Escape what az prints bare to a terminal."""
+def printed(obj: Any, formatter: Any, *, output: str, stdout: Stdout) -> tuple[str, Escape]:
+    """What az prints of a result in an output format, and how characters are escaped that are not to be printed.
 
-    def transform(result: Any) -> Any:
-        from azext_dicomtoken._output import escape_on_terminal
+    :param obj: knack's item, which holds the result and its table.
+    """
+    from copy import copy
 
-        return escape_on_terminal(result, loader.cli_ctx.invocation.data.get('output'))
+    from azext_dicomtoken import _json, _output
+    from azext_dicomtoken._stdout import backslash
 
-    return transform
+    obj = copy(obj)
+    if output in ('json', 'jsonc'):
+        obj.result = _json.hold_numbers(obj.result)
+        text = _json.restore_numbers(formatter(obj))
+        return (_output.escape_json_controls(text) if stdout.is_terminal else text), _json.escape
+    if output == 'tsv':
+        obj.result = spaced_rows(obj.result)
+    if output in ('yaml', 'yamlc'):
+        obj.result = _json.hold_numbers(obj.result)
+        text, fits = formatter(obj), _fits(stdout)
+        if not fits(text):
+            text = _quoted_yaml(obj.result, fits)
+        return _json.restore_numbers(_output.escape_json_controls(text) if stdout.is_terminal else text), backslash
+    if stdout.is_terminal:
+        obj.result = _output.map_texts(_output.escape_controls, obj.result)
+    return formatter(obj), backslash
+
+
+def spaced_rows(result: Any) -> Any:
+    """The rows of a result with spaces for what would end a column or a row; a text alone is one's own to lay out."""
+    return result if isinstance(result, str) else spaced(result)
+
+
+def spaced(value: Any) -> Any:
+    """The value with a space for each TAB, CR and LF in its texts."""
+    from azext_dicomtoken._output import map_texts
+
+    return map_texts(lambda text: text.translate(_SPACES), value)
+
+
+def _fits(stdout: Stdout) -> Callable[[str], bool]:
+    """Whether a text can be printed as it is: in the encoding, and to a terminal."""
+    from azext_dicomtoken._output import escape_json_controls
+
+    def fits(text: str) -> bool:
+        try:
+            text.encode(stdout.encoding)
+        except UnicodeEncodeError:
+            return False
+        return not stdout.is_terminal or escape_json_controls(text) == text
+
+    return fits
+
+
+def _quoted_yaml(result: Any, fits: Callable[[str], bool]) -> str:
+    """As knack does it, with double quotes around what does not fit: only there YAML has escapes."""
+    import yaml  # type: ignore[import-untyped]
+
+    class Dumper(yaml.SafeDumper):  # pylint: disable=too-many-ancestors
+        """knack's, with representers of its own."""
+
+    def represent(dumper: Any, text: str) -> Any:
+        return dumper.represent_scalar('tag:yaml.org,2002:str', text, style=None if fits(text) else '"')
+
+    Dumper.add_representer(str, represent)
+    Dumper.add_multi_representer(dict, yaml.SafeDumper.represent_dict)
+    return str(yaml.dump(result, Dumper=Dumper, default_flow_style=False, allow_unicode=True))
 
 
 def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
