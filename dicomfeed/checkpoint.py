@@ -46,11 +46,13 @@ class Question:
 
     :ivar service_url: scheme and host of the service.
     :ivar filters: wanted values by property.
+    :ivar form: what tells one form of line from another; empty for the service's own.
     """
 
     service_url: str
     filters: dict[str, list[str]] = field(default_factory=dict)
     include_metadata: bool = False
+    form: str = ''
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         'service': question.service_url,
         'filters': question.filters,
         'includeMetadata': question.include_metadata,
+        'form': question.form,
         'since': None if checkpoint.since is None else format_timestamp(checkpoint.since),
         'sequence': checkpoint.sequence,
         'last': None
@@ -183,7 +186,7 @@ def _decoded(data: bytes) -> Checkpoint:
 def _from_content(content: dict[str, Any]) -> Checkpoint:
     last, output = content['last'], content['output']
     return Checkpoint(
-        question=Question(content['service'], content['filters'], content['includeMetadata']),
+        question=Question(content['service'], content['filters'], content['includeMetadata'], content.get('form', '')),
         sequence=min(int(content['sequence']), LAST_SEQUENCE),
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
         since=None if content['since'] is None else parse_time(content['since'], now=0),
@@ -203,6 +206,8 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made with other filters.')
     if made_for.include_metadata != asked.include_metadata:
         raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
+    if made_for.form != asked.form:
+        raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
 
 
 def _sha256(data: bytes) -> str:

@@ -63,6 +63,7 @@ OTHERS = {
     'fewer values': replace(QUESTION, filters={'action': ['create']}),
     'another filter': replace(QUESTION, filters={'state': ['create', 'delete']}),
     'metadata': replace(QUESTION, include_metadata=False),
+    'form of line': replace(QUESTION, form='tsv'),
 }
 
 
