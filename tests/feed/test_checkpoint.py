@@ -114,6 +114,7 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'service',
         'filters',
         'includeMetadata',
+        'form',
         'since',
         'sequence',
         'last',
