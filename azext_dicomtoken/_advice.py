@@ -42,10 +42,14 @@ LIST_SERVICES = Command('az resource list --resource-type Microsoft.HealthcareAp
 
 @dataclass(frozen=True)
 class Access:
-    """Who asks which service, as far as it is known."""
+    """Who asks which service, as far as it is known.
+
+    :ivar check_command: checks the access to it.
+    """
 
     service: Service | None = None
     unverified_claims: dict[str, Any] = field(default_factory=dict)
+    check_command: str = 'az dicom check-access'
 
     @property
     def tenant(self) -> str | None:

@@ -17,7 +17,7 @@ from azext_dicomtoken import _advice
 from azext_dicomtoken._advice import LIST_SERVICES, Access
 from dicomfeed import errors
 
-CHECK_ACCESS = 'Step by step, for the same service: az dicom check-access'
+CHECK_ACCESS = f'Step by step, for the same service: {Access.check_command}'
 
 
 @contextmanager
@@ -45,7 +45,9 @@ def _from_feed_error(error: errors.FeedError, access: Access) -> AzCLIError:
 
         print_service_words(error.text, error.request_id)
     kind, advice = next(row for cls in type(error).__mro__ if (row := _ROWS.get(cls)))
-    return kind(str(error), recommendation=[*advice(error, access), CHECK_ACCESS] if callable(advice) else list(advice))
+    lines = [*advice(error, access), CHECK_ACCESS] if callable(advice) else list(advice)
+    check = CHECK_ACCESS.replace(Access.check_command, access.check_command)
+    return kind(str(error), recommendation=[check if line == CHECK_ACCESS else line for line in lines])
 
 
 def _from_sign_in(error: Exception) -> Exception:

@@ -14,7 +14,20 @@ if TYPE_CHECKING:
 _GAP = 2
 _TITLE_PADDING = 2  # tabulate, which az prints tables with, makes a column so much wider than its title
 _SHORTEST_BAR = 8
+_SHORTEST_UID = 9
 _LONGEST_BAR = 60
+_UID_LENGTH = 64
+_SHORTEST_UID = 9
+_EVENT_COLUMNS = {
+    'Sequence': 'sequence',
+    'Timestamp': 'timestamp',
+    'Action': 'action',
+    'State': 'state',
+    'Study': 'studyInstanceUid',
+    'Instance': 'sopInstanceUid',
+}
+_UIDS = ('Study', 'Instance')
+_FIXED_WIDTHS = {'Sequence': 10, 'Timestamp': 20, 'Action': 6, 'State': 8}
 _SPACES = str.maketrans('\t\r\n', '   ')
 _GIVE_WAY = (('First', 'Last'), ('Created', 'Updated', 'Deleted'))
 
@@ -98,26 +111,83 @@ def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def changefeed_table(result: Any) -> list[dict[str, str]]:
-    """One row an event, whatever letter case the service gave the names; or one row a count, with a bar."""
+def changefeed_table(result: Any, *, columns: int | None = None) -> list[dict[str, str]]:
+    """One row an event, or one row a count, with a bar.
+
+    :param columns: width of the terminal, which UIDs are shortened to; None for complete ones.
+    """
     if isinstance(result, list) and result and 'firstTimestamp' in result[0]:
-        return counts_table(result)
+        return counts_table(result, columns=columns)
+    rows = [_event_row(event) for event in (result if isinstance(result, list) else [result])]
+    if columns is None or not rows:
+        return rows
+    taken = sum(_column_width(rows, title) + _GAP for title in rows[0] if title not in _UIDS)
+    width = _uid_width(columns - taken)
+    return [{title: _shortened(text, width) if title in _UIDS else text for title, text in row.items()} for row in rows]
+
+
+def changefeed_table_for(loader: Any) -> Callable[[Any], list[dict[str, str]]]:
+    """The table of a result, as wide as the terminal that it is printed to."""
+
+    def table(result: Any) -> list[dict[str, str]]:
+        from azext_dicomtoken._invocation import Invocation
+
+        return changefeed_table(result, columns=Invocation(loader.cli_ctx).terminal_columns)
+
+    return table
+
+
+class FixedTable:
+    """The table of events row by row: columns of fixed widths, because nobody knows the rows that are still to come.
+
+    :param columns: width of the terminal, which UIDs are shortened to; None for complete ones.
+    """
+
+    def __init__(self, *, columns: int | None = None) -> None:
+        taken = sum(width + _GAP for width in _FIXED_WIDTHS.values())
+        self._uid_width = _UID_LENGTH if columns is None else _uid_width(columns - taken)
+        self._widths = {**_FIXED_WIDTHS, **dict.fromkeys(_UIDS, self._uid_width)}
+
+    @property
+    def header(self) -> str:
+        return self._line({title: title for title in self._widths})
+
+    def row(self, event: Any) -> str:
+        cells = _event_row(event)
+        return self._line({**cells, **{title: _shortened(cells[title], self._uid_width) for title in _UIDS}})
+
+    def _line(self, cells: dict[str, str]) -> str:
+        return (' ' * _GAP).join(cells[title].ljust(width) for title, width in self._widths.items()).rstrip()
+
+
+def _event_row(event: Any) -> dict[str, str]:
+    """What a table shows of an event, whatever letter case the service gave the names."""
     from azext_dicomtoken._output import escape_controls
     from dicomfeed.events import field
 
-    columns = {
-        'Sequence': 'sequence',
-        'Timestamp': 'timestamp',
-        'Action': 'action',
-        'State': 'state',
-        'Study': 'studyInstanceUid',
-        'Series': 'seriesInstanceUid',
-        'Instance': 'sopInstanceUid',
-    }
-    events = result if isinstance(result, list) else [result]
-    return [
-        {title: escape_controls(str(field(event, name) or '')) for title, name in columns.items()} for event in events
-    ]
+    cells = {title: escape_controls(str(field(event, name) or '')) for title, name in _EVENT_COLUMNS.items()}
+    return {**cells, 'Timestamp': _to_the_second(cells['Timestamp'])}
+
+
+def _to_the_second(timestamp: str) -> str:
+    from dicomfeed.times import utc_text
+
+    try:
+        return f'{utc_text(timestamp)[: len("2026-01-31T09:30:00")]}Z'
+    except ValueError:
+        return timestamp
+
+
+def _uid_width(left: int) -> int:
+    return max(_SHORTEST_UID, (left - _GAP * (len(_UIDS) - 1)) // len(_UIDS))
+
+
+def _shortened(uid: str, width: int) -> str:
+    """Without its middle, as both ends tell studies apart."""
+    if len(uid) <= width:
+        return uid
+    end = (width - 1) // 2
+    return f'{uid[: width - 1 - end]}…{uid[-end:]}'
 
 
 def claims_table(claims: dict[str, Any]) -> list[dict[str, str]]:
@@ -163,7 +233,11 @@ def _title(name: str) -> str:
 
 def _width(table: list[dict[str, str]]) -> int:
     """Columns that the table takes before the bar."""
-    return sum(max(len(title) + _TITLE_PADDING, *(len(row[title]) for row in table)) + _GAP for title in table[0])
+    return sum(_column_width(table, title) + _GAP for title in table[0])
+
+
+def _column_width(table: list[dict[str, str]], title: str) -> int:
+    return max(len(title) + _TITLE_PADDING, *(len(row[title]) for row in table))
 
 
 def _bar(events: int, most: int, longest: int) -> str:

@@ -80,6 +80,13 @@ class Invocation:
 
         return Stdout(self.out_file)
 
+    @property
+    def terminal_columns(self) -> int | None:
+        """Width of the terminal that data goes to; None where it goes elsewhere."""
+        import shutil
+
+        return shutil.get_terminal_size().columns if self.stdout.is_terminal else None
+
     def inform(self, *lines: str) -> None:
         """Say how a run went, on standard error, unless only errors are shown; no warning, so not by the logger."""
         from azext_dicomtoken._output import say
@@ -98,13 +105,13 @@ class Invocation:
 
     @property
     def typed_query(self) -> str | None:
-        """The text of --query."""
-        words = self._arguments
-        for word, following in zip(words, [*words[1:], ''], strict=True):
+        """The text of --query; of two, the last one counts."""
+        typed = None
+        for position, word in enumerate(self._arguments):
             name, equals, value = word.partition('=')
             if _abbreviates(name, '--query', shortest='--q'):
-                return value if equals else following
-        return None
+                typed = value if equals else ''.join(self._arguments[position + 1 : position + 2])
+        return typed
 
     def query(self) -> Callable[[Any], Any]:
         """What --query makes of one result.

@@ -16,6 +16,7 @@ from azure.cli.core.azclierror import (
 )
 
 from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._output import is_standard_output
 
 SERVICE_OPTIONS = ('service_url', 'workspace_name', 'dicom_service_name', 'resource_group_name', 'resource', 'tenant')
 _SPELLINGS = {
@@ -38,7 +39,9 @@ def validate_token_issue(cmd: Any, namespace: Any) -> None:
     if given['min_validity'] is not None:
         namespace.min_validity = seconds_of(given['min_validity'], '--min-validity')
     _check_variable_name(namespace, wanted=FORMATS[namespace.token_format].sets_variables)
-    if given['output_file']:
+    if given['output_file'] and is_standard_output(given['output_file']):
+        namespace.output_file = None
+    if namespace.output_file:
         given.refuse_az_output('--output-file')
     elif namespace.token_format != 'json':
         given.refuse_az_output(f'--format {namespace.token_format}')
@@ -121,9 +124,11 @@ class Given(dict[str, Any]):
         if self._invocation.typed_output is not None:
             self.refuse_output_format(option)
 
-    def refuse_output_format(self, option: str) -> None:
+    def refuse_output_format(self, option: str, *, output: str = '') -> None:
+        """Refuse an output format, or all of them, with an option."""
         raise MutuallyExclusiveArgumentError(
-            f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
+            f'-o{" " * bool(output)}{output} has no effect with {option}.',
+            recommendation=f'Leave out either -o or {option}.',
         )
 
     def _has(self, name: str) -> bool:

@@ -60,7 +60,7 @@ def _dicom_commands(loader: Any) -> None:
             'changefeed',
             'changefeed.command#changefeed',
             validator=_validators.validate_changefeed,
-            table_transformer=_format.changefeed_table,
+            table_transformer=_format.changefeed_table_for(loader),
         )
         group.custom_command(
             'check-access',

@@ -126,8 +126,9 @@ class Delivery:
         counting = events if self._wanted is None else filter(self._wanted, events)
         delivered = self._filters.passing(counting)
         if delivered:
+            lines = self._lines_of(delivered)
             self._is_sink_intact = False
-            self._sink.write(self._lines_of(delivered))
+            self._sink.write(lines)
             self._is_sink_intact = True
         if events:
             self.reached = events[-1]

@@ -14,6 +14,7 @@ from typing import Any
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
 
 from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._output import is_standard_output
 from azext_dicomtoken._validators import SERVICE_OPTIONS, Given, seconds_of
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
@@ -21,6 +22,7 @@ from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITE
 LAST_SEQUENCE = 2**63 - 1
 
 _STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
+_PLACES = ('start_time', 'after_sequence', 'tail', 'checkpoint')
 _STREAMS = ('stream', 'output_file', 'follow')
 _ALONE = (*_STARTS, 'end_time', 'max_items', *_STREAMS, 'checkpoint', 'summary_file')
 _NAMES = (
@@ -61,6 +63,15 @@ _NEEDED = {
     'summary_file': _STREAMS,
 }
 
+_COMPRESSED = 'Use a name that ends in .gz, or --stream and a program that compresses what it reads.'
+_COLUMNAR = 'Write .jsonl or .jsonl.gz and convert that: DuckDB, pandas and Spark read JSON Lines.'
+# What a name promises, and what to use instead.
+_OTHER_FORMS = {
+    '.csv': 'Write .jsonl and convert that, or choose columns with --query and -o tsv and write .tsv.',
+    **dict.fromkeys(('.parquet', '.avro', '.orc', '.arrow', '.feather', '.xlsx'), _COLUMNAR),
+    **dict.fromkeys(('.zst', '.bz2', '.xz', '.zip', '.7z', '.lz4', '.br', '.tgz'), _COMPRESSED),
+}
+
 
 @dataclass(frozen=True)
 class Options:  # pylint: disable=too-many-instance-attributes    # one for each option
@@ -70,6 +81,8 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     :ivar service: those that name the service, for `resolve_service`.
     :ivar start: first tick of a window, or where a stream with a checkpoint or --follow begins.
     :ivar end: the tick after the last one of a window.
+    :ivar output_file: a file; None where its name is one of standard output.
+    :ivar form: tells the form of the lines from any other; empty for the service's own.
     """
 
     typed: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +109,12 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     follow: bool = False
     poll_interval_seconds: float = 10.0
     until_latest: bool = False
+    form: str = ''
+
+    @property
+    def writes_stdout(self) -> bool:
+        """Whether events are written to standard output as they come."""
+        return self.is_streaming and not self.output_file
 
     @property
     def is_streaming(self) -> bool:
@@ -122,7 +141,9 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     given.refuse_out_of_bounds(_BOUNDS)
     given.refuse_together(_EXCLUSIVE)
     given.require_one(_NEEDED)
-    _refuse_other_forms(given, invocation)
+    given.require_one({'until_latest': _PLACES})  # from now on, it would end at once
+    output_file = _output_file(given)
+    _refuse_other_forms(given, invocation, to_file=bool(output_file))
     start, end = _window(given)
     for name in UID_FILTERS:
         _check_uids(given[name] or (), given.spelled(name))
@@ -146,8 +167,8 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         include_metadata=bool(given['include_metadata']),
         count_by=given['count_by'] and str(given['count_by']),
         max_items=given['max_items'] or MAX_ITEMS,
-        stream=bool(given['stream']),
-        output_file=given['output_file'],
+        stream=bool(given['stream'] or (given['output_file'] and not output_file)),
+        output_file=output_file,
         overwrite=bool(given['overwrite']),
         summary_file=given['summary_file'],
         checkpoint=given['checkpoint'],
@@ -158,15 +179,42 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
             given['poll_interval'] or POLL_INTERVAL, '--poll-interval', lowest=1, highest=86_400
         ),
         until_latest=bool(given['until_latest']),
+        form=_form(invocation),
     )
 
 
-def _refuse_other_forms(given: Given, invocation: Invocation) -> None:
-    """Refuse an output format or a query that has nothing to work on."""
-    if given['output_file']:
-        given.refuse_az_output('--output-file')
-    elif (given['stream'] or given['follow']) and invocation.typed_output not in (None, 'json', 'tsv'):
-        given.refuse_output_format('--stream' if given['stream'] else '--follow')
+def _output_file(given: Given) -> str | None:
+    """The file to write; None without one, and for standard output under one of its names."""
+    path: str | None = given['output_file']
+    if path is None or not is_standard_output(path):
+        return path
+    # A checkpoint needs to know how much of the output stands; `-` is the same as --stream, which needs nothing.
+    return path if given['checkpoint'] and path != '-' else None
+
+
+def _refuse_other_forms(given: Given, invocation: Invocation, *, to_file: bool) -> None:
+    """Refuse a typed output format that lines do not have."""
+    mode = next((name for name in ('output_file', 'stream', 'follow') if given[name]), None)
+    output = invocation.typed_output
+    if mode is None or output in (None, 'json', 'tsv'):
+        return
+    if output != 'table' or to_file:
+        given.refuse_output_format(given.spelled(mode), output=output)
+    if invocation.has_query:
+        raise MutuallyExclusiveArgumentError(
+            f'-o table and --query do not go together with {given.spelled(mode)}.',
+            recommendation='Use -o tsv, or leave out one of them.',
+        )
+
+
+def _form(invocation: Invocation) -> str:
+    """A digest, as a query can hold what is nobody else's business."""
+    words = [word for word in (invocation.typed_output, invocation.typed_query) if word and word != 'json']
+    if not words:
+        return ''
+    import hashlib
+
+    return hashlib.sha256('\n'.join(words).encode('utf-8', 'surrogateescape')).hexdigest()
 
 
 def _window(given: Given) -> tuple[int | None, int | None]:
@@ -177,7 +225,7 @@ def _window(given: Given) -> tuple[int | None, int | None]:
     if end is not None and end <= (start or 0):
         raise InvalidArgumentValueError(
             'The window of time is empty: it ends before it begins.',
-            recommendation='Give an --end-time that is later than --start-time.',
+            recommendation=f'Give {given.spelled("end_time")} a time that is later than the start.',
         )
     return start, end
 
@@ -207,8 +255,16 @@ def _check_uids(uids: Iterable[str], option: str) -> None:
 
 
 def _check_files(given: Given) -> None:
+    for name in ('summary_file', 'checkpoint'):
+        if given[name] == '-':
+            raise InvalidArgumentValueError(
+                f'{given.spelled(name)} cannot be standard output.', recommendation='Name a file.'
+            )
+    _check_ending(given['output_file'] or '')
     paths = {
-        name: os.path.realpath(path) for name in ('output_file', 'summary_file', 'checkpoint') if (path := given[name])
+        name: os.path.realpath(path)
+        for name in ('output_file', 'summary_file', 'checkpoint')
+        if (path := given[name]) and not (name == 'output_file' and is_standard_output(path))
     }
     if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
         raise InvalidArgumentValueError(
@@ -231,3 +287,13 @@ def _check_files(given: Given) -> None:
                 f'The folder of {given.spelled(name)} does not exist.',
                 recommendation='Make it first, or name a file in another one.',
             )
+
+
+def _check_ending(output_file: str) -> None:
+    """Refuse a name that promises another form than that of the file."""
+    ending = os.path.splitext(output_file)[1].lower()
+    if ending in _OTHER_FORMS:
+        raise InvalidArgumentValueError(
+            f'--output-file writes JSON Lines, and a file that ends in {ending} is something else.',
+            recommendation=_OTHER_FORMS[ending],
+        )

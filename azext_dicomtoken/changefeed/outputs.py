@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from knack.log import get_logger
 
 from azext_dicomtoken._output import is_stream, open_stream
+from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import BySequence
 from azext_dicomtoken.changefeed.session import Session
@@ -56,7 +56,7 @@ def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
             raise OutputExists()
 
 
-def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:
+def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitStack, *, stdout: Stdout) -> Sink:
     """Where the lines go; closed with the stack. The checkpoint names a file before its first byte."""
     path = options.output_file
     if path and is_stream(path):
@@ -64,8 +64,7 @@ def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitSt
     if not path:
         if writer is not None:
             writer.save(None)
-        sys.stdout.flush()
-        return StreamSink(sys.stdout.buffer)
+        return StreamSink(cast(BinaryIO, stdout))
     sink, is_begun_anew = open_output(path, overwrite=options.overwrite, writer=writer)
     stack.callback(sink.close)
     if is_begun_anew:
@@ -89,4 +88,5 @@ def _close_quietly(stream: BinaryIO) -> None:
 
 def _question_of(session: Session) -> Question:
     """What a checkpoint of this run is made for."""
-    return Question(str(session.service.url), session.filters.as_dict(), session.options.include_metadata)
+    options = session.options
+    return Question(str(session.service.url), session.filters.as_dict(), options.include_metadata, options.form)

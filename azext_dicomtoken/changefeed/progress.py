@@ -1,11 +1,14 @@
-"""A progress bar on standard error, where a person watches and az's settings allow one."""
+"""What a person sees who watches a run: a progress bar on standard error, and that it waits for events."""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
+
+from azext_dicomtoken._output import say
 
 _SECONDS_BETWEEN_UPDATES = 0.2
 
@@ -14,10 +17,10 @@ class Progress:
     """az's own bar. az does not look at --only-show-errors or core.disable_progress_bar for a bar; this does."""
 
     def __init__(self, cli_ctx: Any, *, wanted: bool) -> None:
+        self._is_watched = sys.stderr is not None and sys.stderr.isatty() and not cli_ctx.only_show_errors
         shown = (
             wanted
-            and sys.stderr.isatty()
-            and not cli_ctx.only_show_errors
+            and self._is_watched
             and not cli_ctx.config.getboolean('core', 'disable_progress_bar', fallback=False)
         )
         self._hook = cli_ctx.get_progress_controller(det=True) if shown else None
@@ -29,8 +32,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._hook is not None and self._hook.reporter.value is not None:
-            sys.stderr.write('\r' + ' ' * 90 + '\r')
+        self._clear()
 
     def show(self, message: str, fraction: float) -> None:
         """Draw the bar, a few times a second at the most; `fraction` is 0 to 1."""
@@ -38,3 +40,14 @@ class Progress:
             return
         self._last_update = time.monotonic()
         self._hook.add(message=message, value=max(0.0, min(1.0, fraction)), total_val=1.0)
+
+    def say_once(self, message: str) -> None:
+        """Say something to a person who watches, in the place of the bar."""
+        if self._is_watched:
+            self._clear()
+            say(message)
+
+    def _clear(self) -> None:
+        if self._hook is not None and self._hook.reporter.value is not None:
+            with suppress(OSError):
+                sys.stderr.write('\r' + ' ' * 90 + '\r')

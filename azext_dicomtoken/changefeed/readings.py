@@ -10,8 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 
-from knack.log import get_logger
-
+from azext_dicomtoken._output import say
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint
@@ -23,8 +22,6 @@ from dicomfeed.starts import newest_events, sequence_before, sequence_before_tai
 from dicomfeed.times import LAST_TICK, format_timestamp
 from dicomfeed.windows import WindowReader
 
-logger = get_logger(__name__)
-
 
 class Reading(ABC):
     """One way of reading.
@@ -35,6 +32,8 @@ class Reading(ABC):
 
     def __init__(self, session: Session, *, at_most: int | None = None) -> None:
         self.session = session
+        self.is_cut = False
+        """Whether there is more than was taken."""
         self._at_most = at_most
 
     @property
@@ -123,11 +122,10 @@ class BySequence(Reading):
         summary.gaps = reader.gaps
         before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
         summary.complete_through = min(self._handled_through(reached), before_gap)
-        if reader.complete_through is not None:
-            logger.warning(
-                'Complete through sequence number %d: above it, events may still appear that belong '
-                'between those delivered.',
-                reader.complete_through,
+        if before_gap < self._handled_through(reached) and not self.session.options.checkpoint:
+            say(
+                f'Complete through sequence number {before_gap}: above it, events may still appear that belong '
+                'between those delivered.'
             )
 
     def _handled_through(self, reached: Event | None) -> int:
@@ -187,8 +185,14 @@ class ByTime(Reading):
 
     def conclude(self, reached: Event | None) -> None:
         settled = self._reader.settled_through
-        if settled is not None:
-            self.session.summary.settled_through = format_timestamp(settled)
+        if settled is None:
+            return
+        self.session.summary.settled_through = format_timestamp(settled)
+        if not self.is_cut or (reached is not None and reached.ticks >= settled):
+            say(
+                f'Settled through {format_timestamp(settled)}: after that time, events may still appear that belong '
+                'into the window.'
+            )
 
     def _window_end(self) -> int:
         """As given, else now, or just after the newest event where that is later."""

@@ -11,14 +11,17 @@ from knack.log import get_logger
 from azext_dicomtoken._advice import Access
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
+from azext_dicomtoken._output import say
 from azext_dicomtoken._service import Service, resolve_service
 from azext_dicomtoken.changefeed.options import Options
+from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
 from dicomfeed.errors import ConnectionFailed, ServiceError
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
+from dicomfeed.times import Clock
 
 logger = get_logger(__name__)
 
@@ -45,7 +48,8 @@ class Session:  # pylint: disable=too-many-instance-attributes    # what one run
 
     def access(self) -> Access:
         """Who asks which service, for what is said when that fails."""
-        return Access(self.service, self.login.unverified_claims())
+        check = service_command(self.invocation, self.options, 'check-access')
+        return Access(self.service, self.login.unverified_claims(), check_command=check)
 
 
 def open_session(invocation: Invocation, options: Options) -> Session:
@@ -60,6 +64,7 @@ def open_session(invocation: Invocation, options: Options) -> Session:
     client = FeedClient(
         service.url,
         login,
+        clock=Clock(sleep=invocation.stdout.sleep) if options.writes_stdout else None,
         transport=invocation.transport(connections=options.concurrency),
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
@@ -85,7 +90,7 @@ class Trouble:
 
     def poisoned(self, sequence: int) -> None:
         self.summary.unreadable.append(sequence)
-        logger.warning('The metadata of event %d cannot be read; it comes without.', sequence)
+        say(f'The metadata of event {sequence} cannot be read; it comes without.')
 
 
 def _reason(retry: Retry) -> str:

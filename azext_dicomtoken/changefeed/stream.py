@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
-from knack.log import get_logger
-
-from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._signals import Interrupted, Interruption
+from azext_dicomtoken.changefeed.lines import LineError, Lines
 from azext_dicomtoken.changefeed.outputs import held_checkpoint, opened_sink, refuse_unfit_files, writer_of
 from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.readings import BySequence, Reading, reading_of
-from azext_dicomtoken.changefeed.resume import say_stream_ended
+from azext_dicomtoken.changefeed.resume import say_start_was_ignored, say_stream_ended
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import CheckpointWriter
-from dicomfeed.delivery import Delivery
+from dicomfeed.delivery import Delivery, Summary
 from dicomfeed.errors import CheckpointError, OutputError, RequestError, ServiceError
 from dicomfeed.events import Event
-
-logger = get_logger(__name__)
 
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.
@@ -31,9 +26,13 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 def stream(session: Session, interruption: Interruption) -> None:
     """Deliver what was asked for. Raises Interrupted where a signal ended it, after saying how to continue."""
     options = session.options
+    if not options.output_file:
+        session.invocation.stdout.require_open()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(session))
+        if checkpoint is not None:
+            say_start_was_ignored(session.invocation, options, checkpoint.sequence)
         refuse_unfit_files(options, checkpoint)
         progress = stack.enter_context(Progress(session.invocation.cli_ctx, wanted=bool(options.output_file)))
         reading = reading_of(session, checkpoint=checkpoint)
@@ -48,6 +47,8 @@ def stream(session: Session, interruption: Interruption) -> None:
             if session.summary.events_read:
                 run.say_how_to_continue('The reading ended early.')
             raise
+        finally:
+            run.say_what_query_does()
 
 
 class _Run:
@@ -58,6 +59,9 @@ class _Run:
         self._session = reading.session
         self._writer = writer
         self._delivery: Delivery | None = None
+        options, invocation = reading.session.options, reading.session.invocation
+        self._lines = Lines(invocation, stdout=None if options.output_file else invocation.stdout)
+        self._is_waiting = False
 
     @property
     def reached(self) -> Event | None:
@@ -67,7 +71,7 @@ class _Run:
         """Read to the end, whatever that is."""
         session, reading = self._session, self._reading
         batches = reading.batches()
-        sink = opened_sink(session.options, self._writer, stack)
+        sink = opened_sink(session.options, self._writer, stack, stdout=session.invocation.stdout)
         self._delivery = Delivery(
             sink,
             filters=session.filters,
@@ -75,14 +79,38 @@ class _Run:
             clock=session.client.clock,
             wanted=reading.wanted,
             checkpoint=self._writer,
-            lines_of=_lines_of(session.invocation),
+            lines_of=self._lines.of if self._lines.are_own else None,
             uninterrupted=interruption.held_back,
-            on_batch=lambda events: progress.show(
-                f'{session.summary.events} events ', reading.fraction(events[-1] if events else self.reached)
-            ),
+            on_batch=lambda events: self._show(progress, events),
         )
         with self._summed_up():
-            self._delivery.run(batches)
+            self._run(batches)
+
+    def _run(self, batches: Iterator[list[Event]]) -> None:
+        """Deliver; where --query fails on an event, what comes before it in its batch as well."""
+        assert self._delivery is not None
+        last = _Last(batches)
+        try:
+            self._delivery.run(last)
+        except LineError as error:
+            self._delivery.run([last.batch[: last.batch.index(error.event)]])
+            raise
+
+    def _show(self, progress: Progress, events: list[Event]) -> None:
+        session = self._session
+        fraction = self._reading.fraction(events[-1] if events else self.reached)
+        progress.show(f'{_plural(session.summary.events, "event", "events")} ', fraction)
+        if not events and session.options.follow and not self._is_waiting:
+            self._is_waiting = True
+            progress.say_once('Waiting for new events. Press Ctrl-C to end.')
+
+    def say_what_query_does(self) -> None:
+        """Say what --query is applied to, where it came to nothing for every event."""
+        if self._lines.has_queried and not self._lines.has_result:
+            self._session.invocation.inform(
+                'No event had a result: where events are written as they come, --query applies to each event, not to '
+                'a list of them. Example: --query "[sequence,action]"'
+            )
 
     def say_how_to_continue(self, what_happened: str) -> None:
         session = self._session
@@ -106,27 +134,17 @@ class _Run:
                 _report(session)
 
 
-def _lines_of(invocation: Invocation) -> Callable[[list[Event]], list[bytes]] | None:
-    """How events become lines where it is not the service's own bytes: --query, -o tsv."""
-    if not invocation.has_query and invocation.output != 'tsv':
-        return None
-    import json
+class _Last:
+    """Hands batches on and keeps the last one."""
 
-    from knack.util import CommandResultItem
+    def __init__(self, batches: Iterator[list[Event]]) -> None:
+        self._batches = batches
+        self.batch: list[Event] = []
 
-    queried = invocation.query()
-    to_tsv = invocation.cli_ctx.output.get_formatter('tsv')
-
-    def lines_of(events: list[Event]) -> list[bytes]:
-        return [line_of(queried(event.decode())).encode('utf-8', 'surrogatepass') for event in events]
-
-    def line_of(result: Any) -> str:
-        if invocation.output == 'tsv':
-            # as the one row of a result, or a list would be a row for each element
-            return str(to_tsv(CommandResultItem([result]))).rstrip('\n').replace('\n', ' ')
-        return json.dumps(result, ensure_ascii=False, separators=(',', ':'))
-
-    return lines_of
+    def __iter__(self) -> Iterator[list[Event]]:
+        for batch in self._batches:
+            self.batch = batch
+            yield batch
 
 
 def _report(session: Session) -> None:
@@ -135,22 +153,28 @@ def _report(session: Session) -> None:
 
     options, summary = session.options, session.summary
     if options.output_file:
-        complete = summary.complete_through
-        logger.warning(
-            '%d events%s%s, %d gaps, %d retries, %.1f seconds, %.0f events a second.',
-            summary.events,
-            '' if summary.first_sequence is None else f', sequence {summary.first_sequence} to {summary.last_sequence}',
-            f', complete through {complete}'
-            if complete is not None
-            else f', settled through {summary.settled_through}'
-            if summary.settled_through
-            else '',
-            summary.gaps,
-            summary.retries,
-            summary.seconds,
-            summary.events / max(summary.seconds, 0.001),
-        )
+        session.invocation.inform(in_words(summary, options.output_file))
     if options.summary_file:
         from azext_dicomtoken._output import write_private_file
 
         write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n', overwrite=True)
+
+
+def in_words(summary: Summary, path: str) -> str:
+    """How many events are where, how far that is complete, and what was out of the ordinary."""
+    complete = '' if summary.complete_through is None else f'; complete through {summary.complete_through}'
+    extraordinary = [
+        _plural(number, *words)
+        for number, words in (
+            (summary.gaps, ('gap', 'gaps')),
+            (summary.retries, ('retry', 'retries')),
+            (len(summary.unreadable), ('event without metadata', 'events without metadata')),
+        )
+        if number
+    ]
+    more = f' {", ".join(extraordinary)}.' if extraordinary else ''
+    return f'{_plural(summary.events, "event", "events")} written to {path}{complete}.{more}'
+
+
+def _plural(number: int, one: str, many: str) -> str:
+    return f'{number:,} {one if number == 1 else many}'

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.outputs import held_checkpoint, opened_sink, refuse_unfit_files
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Output, Question, load_checkpoint, save_checkpoint
@@ -15,6 +17,8 @@ from dicomfeed.errors import CheckpointLocked, CheckpointMismatch, OutputError, 
 from dicomfeed.sinks import StreamSink
 from tests.az.changefeed.conftest import OpenSession
 from tests.feed.world import URL
+
+STDOUT = Stdout(io.StringIO())
 
 
 @pytest.fixture(autouse=True)
@@ -69,19 +73,19 @@ def test_checkpoint_names_a_file_before_its_first_byte(folder: Path) -> None:
     question = Question('https://x')
     writer = CheckpointWriter('checkpoint', Checkpoint(question))
     with ExitStack() as stack:
-        opened_sink(Options(output_file='new', checkpoint='checkpoint'), writer, stack)
+        opened_sink(Options(output_file='new', checkpoint='checkpoint'), writer, stack, stdout=STDOUT)
         saved = load_checkpoint('checkpoint', question)
     assert saved is not None and saved.output == Output.empty(str(folder / 'new'))
 
 
 def test_output_goes_to_standard_output_without_a_file() -> None:
     with ExitStack() as stack:
-        assert isinstance(opened_sink(Options(stream=True), None, stack), StreamSink)
+        assert isinstance(opened_sink(Options(stream=True), None, stack, stdout=STDOUT), StreamSink)
 
 
 def test_device_that_cannot_be_opened_is_an_error(folder: Path) -> None:
     (folder / 'pipe').symlink_to('/dev/full')
     with ExitStack() as stack, pytest.raises(OutputError):
-        sink = opened_sink(Options(output_file='pipe'), None, stack)
+        sink = opened_sink(Options(output_file='pipe'), None, stack, stdout=STDOUT)
         sink.write([b'{}'])
         sink.commit()

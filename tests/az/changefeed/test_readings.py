@@ -103,7 +103,7 @@ def test_reading_by_sequence_concludes_at_the_event_that_was_handled(open_sessio
 
 
 def test_open_gap_is_said_where_it_is_passed(
-    open_session: OpenSession, world: World, caplog: pytest.LogCaptureFixture
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.create_now(2)
     world.writer()
@@ -113,7 +113,7 @@ def test_open_gap_is_said_where_it_is_passed(
     events = [event for batch in reading.batches() for event in batch]
     reading.conclude(events[-1])
     assert [event.sequence for event in events] == [1, 2, 4, 5]
-    assert session.summary.complete_through == 2 and 'Complete through sequence number 2' in caplog.text
+    assert session.summary.complete_through == 2 and 'Complete through sequence number 2' in capsys.readouterr().err
 
 
 def test_window_that_is_not_settled_says_through_where_it_is(open_session: OpenSession, world: World) -> None:
