@@ -172,10 +172,15 @@ def _explained() -> Iterator[None]:
     except BrokenPipeError:
         return
     except OSError as error:
-        raise FileOperationError(
-            f'Standard output could not be written: {error.strerror}.',
-            recommendation='Check where it leads and the free space there.',
-        ) from error
+        raise not_written(error) from error
+
+
+def not_written(error: OSError) -> FileOperationError:
+    """az's error for one of the system's."""
+    return FileOperationError(
+        f'Standard output could not be written: {error.strerror}.',
+        recommendation='Check where it leads and the free space there.',
+    )
 
 
 class _Fitting:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from azext_dicomtoken._signals import Interrupted, Interruption
+from azext_dicomtoken._stdout import not_written
 from azext_dicomtoken.changefeed.lines import LineError, Lines
 from azext_dicomtoken.changefeed.outputs import held_checkpoint, opened_sink, refuse_unfit_files, writer_of
 from azext_dicomtoken.changefeed.progress import Progress
@@ -46,6 +47,10 @@ def stream(session: Session, interruption: Interruption) -> None:
         except (RequestError, ServiceError):
             if session.summary.events_read:
                 run.say_how_to_continue('The reading ended early.')
+            raise
+        except OutputError as error:
+            if options.writes_stdout and isinstance(error.__cause__, OSError):
+                raise not_written(error.__cause__) from error
             raise
         finally:
             run.say_what_query_does()
