@@ -94,7 +94,8 @@ def encoded(text: str, encoding: str, *, escape: Escape) -> bytes:
     try:
         return text.encode(encoding)
     except UnicodeEncodeError:
-        return ''.join(map(_Fitting(encoding, escape), text)).encode(encoding)
+        fitting = (character if _holds(encoding, character) else escape(character) for character in text)
+        return ''.join(fitting).encode(encoding)
 
 
 def backslash(characters: str) -> str:
@@ -183,19 +184,12 @@ def not_written(error: OSError) -> FileOperationError:
     )
 
 
-class _Fitting:
-    """A character as it is, or escaped where the encoding does not hold it."""
-
-    def __init__(self, encoding: str, escape: Escape) -> None:
-        self._encoding = encoding
-        self._escape = escape
-
-    def __call__(self, character: str) -> str:
-        try:
-            character.encode(self._encoding)
-            return character
-        except UnicodeEncodeError:
-            return self._escape(character)
+def _holds(encoding: str, character: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write_whole(stream: Any, data: bytes) -> None:

@@ -34,9 +34,8 @@ class Lines:
         self._query = invocation.query() if invocation.has_query else None
         self._is_terminal = stdout is not None and stdout.is_terminal
         self._encoding = 'utf-8' if stdout is None else stdout.encoding
-        self._invocation = invocation
         self._header: bytes | None = None
-        self._line_of = self._chosen(invocation.typed_output)
+        self._line_of = self._chosen(invocation.typed_output, columns=invocation.terminal_columns)
 
     @property
     def are_own(self) -> bool:
@@ -46,7 +45,7 @@ class Lines:
     def of(self, events: list[Event]) -> list[bytes]:
         """One line for each event, and the header of a table before the first.
 
-        :raises InvalidArgumentValueError: where --query fails on an event, as a LineError.
+        :raises LineError: where --query fails on an event.
         """
         assert self._line_of is not None
         lines = [] if self._header is None else [self._header]
@@ -55,14 +54,14 @@ class Lines:
             lines.append(self._line_of(event))
         return lines
 
-    def _chosen(self, output: str | None) -> LineOf | None:
+    def _chosen(self, output: str | None, *, columns: int | None) -> LineOf | None:
         """A configured output format counts for what az prints, and never for lines."""
         if output == 'tsv':
             return self._tsv
         if output == 'table':
             from azext_dicomtoken._format import FixedTable
 
-            table = FixedTable(columns=self._invocation.terminal_columns)
+            table = FixedTable(columns=columns)
             self._header = table.header.encode()
             return lambda event: self._text(table.row(event.decode_properties()))
         if self._query is not None:
@@ -91,13 +90,13 @@ class Lines:
 
     def _result(self, event: Event) -> Any:
         assert self._query is not None
-        self.has_queried = True
         try:
             result = self._query(_json.loads(event.line))
         # JMESPath's own errors are ValueErrors; a function on a value that it did not expect fails as Python does:
         # floor of 1e400 is an OverflowError
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             raise LineError(event, error) from None
+        self.has_queried = True
         self.has_result = self.has_result or result is not None
         return result
 

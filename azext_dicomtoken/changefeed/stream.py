@@ -94,11 +94,11 @@ class _Run:
     def _run(self, batches: Iterator[list[Event]]) -> None:
         """Deliver; where --query fails on an event, what comes before it in its batch as well."""
         assert self._delivery is not None
-        last = _Last(batches)
+        last: list[Event] = []
         try:
-            self._delivery.run(last)
+            self._delivery.run(_kept(batches, last))
         except LineError as error:
-            self._delivery.run([last.batch[: last.batch.index(error.event)]])
+            self._delivery.run([last[: last.index(error.event)]])
             raise
 
     def _show(self, progress: Progress, events: list[Event]) -> None:
@@ -139,17 +139,11 @@ class _Run:
                 _report(session)
 
 
-class _Last:
-    """Hands batches on and keeps the last one."""
-
-    def __init__(self, batches: Iterator[list[Event]]) -> None:
-        self._batches = batches
-        self.batch: list[Event] = []
-
-    def __iter__(self) -> Iterator[list[Event]]:
-        for batch in self._batches:
-            self.batch = batch
-            yield batch
+def _kept(batches: Iterator[list[Event]], last: list[Event]) -> Iterator[list[Event]]:
+    """The batches, of which `last` always holds the one that was handed out last."""
+    for batch in batches:
+        last[:] = batch
+        yield batch
 
 
 def _report(session: Session) -> None:

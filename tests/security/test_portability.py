@@ -27,6 +27,7 @@ POSIX_NAMES = {
 }
 BESIDE = {
     'files.py': ({'fcntl', 'os.pread'}, ('import msvcrt', "hasattr(os, 'pread')")),
+    '_stdout.py': ({'select.poll'}, ("os.name == 'nt'", 'time.sleep(seconds)')),
 }
 """Files where the Windows way stands beside it: what they may name, and the words of that way."""
 PATHS = {'_output.py': {'/dev/', '/proc/'}}

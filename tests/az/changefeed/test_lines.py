@@ -136,3 +136,10 @@ def test_query_knows_whether_it_had_a_result() -> None:
         assert (lines.has_queried, lines.has_result) == (False, False)
         lines.of([event()])
         assert (lines.has_queried, lines.has_result) == (True, has_result)
+
+
+def test_query_that_failed_is_not_one_without_a_result() -> None:
+    lines = Lines(Invocation(FakeCli(query='length(nothing)')), stdout=None)
+    with pytest.raises(LineError):
+        lines.of([event()])
+    assert not lines.has_queried
