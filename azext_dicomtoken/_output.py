@@ -52,8 +52,10 @@ def keep_messages_apart() -> None:
 def _give_up_messages() -> None:
     try:
         sys.stderr.flush()
-    except (OSError, ValueError):
+    except OSError:
         _lead_nowhere(2)
+    except ValueError:  # closed: nothing will be flushed
+        return
 
 
 def _lead_nowhere(descriptor: int) -> None:
