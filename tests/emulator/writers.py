@@ -47,12 +47,16 @@ class Writer:
         self.ticks = self._clock() if ticks is None else ticks
         return self.ticks
 
-    def take_sequence(self) -> tuple[int, ...]:
-        """Take one sequence number for each instance; they are a gap until `commit`."""
+    def take_sequence(self, count: int | None = None) -> tuple[int, ...]:
+        """Take sequence numbers for the next `count` instances (None: for all that have none); returns all so far.
+
+        They are a gap until `commit`. A statement takes them row by row, so those of other writers may fall between
+        (contract 11.6).
+        """
         if self.ticks is None:
             self.take_clock()
-        if not self.sequences:
-            self.sequences = self._tables.take_sequences(len(self.instances))
+        missing = len(self.instances) - len(self.sequences)
+        self.sequences += self._tables.take_sequences(missing if count is None else min(count, missing))
         return self.sequences
 
     def commit(self) -> tuple[int, ...]:
