@@ -1,4 +1,7 @@
-"""A shell whose az is signed in, in a cloud with a feed that is large enough for every example."""
+"""A shell whose az is signed in, in a cloud with a feed that is large enough for every example.
+
+The feed ends now, because examples say `--since 2h`; `tests/emulator/tests/test_sample.py` holds what they find there.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pytest
 
 from tests.e2e.logins import LOGINS
 from tests.e2e.machine import Machine
+from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 from tests.emulator.sample import sample_feed
@@ -26,7 +30,7 @@ _TIMEOUT_SECONDS = 60
 @pytest.fixture(scope='session')
 def emulator() -> Iterator[Emulator]:
     with Emulator() as running:
-        running.service.store.load(sample_feed(3000))
+        running.service.store.load(sample_feed(3000, end_ticks=ticks.now()))
         yield running
 
 

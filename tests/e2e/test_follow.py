@@ -19,7 +19,7 @@ from tests.e2e.feed_writers import writing
 from tests.e2e.logins import SignIn
 from tests.e2e.machine import Machine
 from tests.e2e.processes import changefeed, wait_until
-from tests.emulator import ticks, trouble
+from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
 from tests.emulator.sample import sample_feed
@@ -50,8 +50,7 @@ FAULTS = [
 def service(emulator: Emulator) -> DicomService:
     """Of every 20 requests one fails, and once in a while a token is refused, though never twice in a row."""
     service = emulator.add_service('contoso', 'followed')
-    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE
-    service.store.load(sample_feed(OLDER_EVENTS, end_ticks=an_hour_ago, metadata=False))
+    service.store.load(sample_feed(OLDER_EVENTS, metadata=False))
     turn = count(1)
     service.trouble.when(lambda request: next(turn) % 97 == 0, trouble.expired_token())
     service.trouble.every(20, FAULTS, seed=1)

@@ -19,7 +19,7 @@ import pytest
 from tests.e2e.logins import SignIn
 from tests.e2e.machine import Done, Machine
 from tests.e2e.processes import changefeed, wait_until
-from tests.emulator import ticks, trouble
+from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
 from tests.emulator.sample import sample_feed
@@ -32,8 +32,7 @@ BOTH = (*FILE, '--checkpoint', 'checkpoint')
 @pytest.fixture(scope='module')
 def filed(emulator: Emulator) -> DicomService:
     service = emulator.add_service('contoso', 'filed')
-    an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE  # no gap is open any more
-    service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
+    service.store.load(sample_feed(EVENTS, metadata=False))
     return service
 
 

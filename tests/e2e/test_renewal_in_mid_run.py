@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.logins import LOGINS, SignIn
 from tests.e2e.processes import Az, changefeed, wait_until
-from tests.emulator import ticks, trouble
+from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
 from tests.emulator.identities import READER_USER
@@ -26,8 +26,7 @@ kinds = pytest.mark.parametrize('kind', ['secret', 'user'])
 def emulator() -> Iterator[Emulator]:
     """A cloud of this file's own: sign-ins are lost here for good."""
     with Emulator() as running:
-        an_hour_ago = ticks.now() - 60 * ticks.PER_MINUTE
-        running.service.store.load(sample_feed(EVENTS, end_ticks=an_hour_ago, metadata=False))
+        running.service.store.load(sample_feed(EVENTS, metadata=False))
         yield running
 
 
