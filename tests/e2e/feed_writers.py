@@ -17,7 +17,10 @@ _BURNED = (1, 1, 3, 120, 10_000)  # a retry, a roll-back, a page, a failover
 
 @contextmanager
 def writing(store: FeedStore, *, writers: int, latest_commit_seconds: float, seed: int) -> Iterator[None]:
-    """Writers write as long as the context lasts; each ends its transaction within `latest_commit_seconds`."""
+    """Writers write as long as the context lasts; each ends its transaction after at most `latest_commit_seconds`.
+
+    One that could not, because the machine is busy, rolls back after twice that time.
+    """
     end = threading.Event()
     threads = [
         threading.Thread(
@@ -45,8 +48,9 @@ def _write(store: FeedStore, chance: random.Random, latest_commit_seconds: float
             store.burn(chance.choice(_BURNED))
             continue
         writer = _begun(store, chance, own)
+        begun = time.monotonic()
         _spend(chance, latest_commit_seconds, writer)
-        if chance.random() < 0.15:
+        if chance.random() < 0.15 or time.monotonic() > begun + 2 * latest_commit_seconds:
             writer.roll_back()
         elif writer.commit() and writer.action == 'Create':
             own += writer.instances

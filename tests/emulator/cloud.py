@@ -112,9 +112,13 @@ class Emulator:
 
     def stop(self) -> None:
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    @property
+    def is_serving(self) -> bool:
+        return self._thread.is_alive()
 
     def __enter__(self) -> Emulator:
         return self.start()

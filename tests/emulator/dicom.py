@@ -71,7 +71,8 @@ class DicomService:
 
     `verify` gives the claims of a good token; for a bad one it raises an exception with the attributes `description`
     and `claims_challenge` (JSON text or None). Without `verify` the service runs with its security off.
-    `role_assignments` maps object ids to names of roles. `latency_seconds` goes by before an answer over ASGI.
+    `role_assignments` maps object ids to names of roles. `latency_seconds` goes by, in `sleep`, before an answer
+    over ASGI.
     How entries are spelled is set at the store (`FeedStore.shape`), which keeps them as text.
     """
 
@@ -90,6 +91,7 @@ class DicomService:
         self.store = store or FeedStore()
         self.trouble = Trouble()
         self.latency_seconds = latency_seconds
+        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.role_assignments = dict(role_assignments or {})
         self.host = host
         self._verify = verify
@@ -139,7 +141,7 @@ class DicomService:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI face. Only `http` scopes are served."""
         if self.latency_seconds:
-            await asyncio.sleep(self.latency_seconds)
+            await self.sleep(self.latency_seconds)
         released = self.trouble.released
         try:
             response = self.answer(_request(scope))
