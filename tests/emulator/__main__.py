@@ -1,6 +1,7 @@
 """`python -m tests.emulator`: the emulated cloud for a person at a shell, or for a script.
 
-Owns the command line and what is printed; the cloud itself is `cloud.py`.
+Owned: the command line and what is printed.
+Not owned: the cloud (`cloud.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Owned: what the made-up hospital does. Its days are counted back from the end of
 weekday and the hour, the end is the afternoon of a Thursday there. So the same arguments give the same feed at any end,
 and what a test or an example finds in it, it finds every day. Every name and UID is invented; UIDs stand under the root
 that pydicom gives away.
-Not owned: states, which follow from the events (`bulk_load.py`).
+Not owned: states, which follow from the events (`writers.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from tests.emulator import ticks
-from tests.emulator.bulk_load import Row
 from tests.emulator.event_json import CREATE, DEFAULT_PARTITION, DELETE, UPDATE, Instance
+from tests.emulator.writers import Row
 
 _ROOT = '1.2.826.0.1.3680043.8.498'
 _HOURS = (1, 1, 1, 1, 1, 2, 6, 20, 40, 50, 50, 45, 30, 40, 50, 45, 35, 20, 10, 6, 4, 3, 2, 1)
@@ -100,7 +100,7 @@ class _Step(NamedTuple):
 
 
 def sample_feed(count: int, *, seed: int = 1, end_ticks: int = AN_END, metadata: bool = True) -> Iterator[Row]:
-    """Exactly `count` events by ascending sequence, none stamped after `end_ticks`.
+    """Exactly `count` events by ascending sequence, none with a timestamp after `end_ticks`.
 
     The same arguments give the same events, and another end the same ones, moved. From 2000 events on there are a bulk
     delete of more than 200 instances under one timestamp, and a gap as wide as an identity cache. `metadata` adds about

@@ -13,9 +13,9 @@ from itertools import pairwise
 import pytest
 
 from tests.emulator import ticks
-from tests.emulator.bulk_load import Row
 from tests.emulator.sample import sample_feed
 from tests.emulator.store import FeedStore
+from tests.emulator.writers import Row
 
 END = 638_500_000_000_000_000
 MINUTE, HOUR = ticks.PER_MINUTE, 60 * ticks.PER_MINUTE

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.bulk_load import Row
 from tests.emulator.event_json import DEFAULT_PARTITION, Event, EventShape, Instance
 from tests.emulator.sample import sample_feed
 from tests.emulator.store import BlobFailure, FeedStore
-from tests.emulator.writers import Writer
+from tests.emulator.writers import Row, Writer
 
 SECOND = 10_000_000
 NOON = 638_500_000_000_000_000
