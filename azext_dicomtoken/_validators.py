@@ -113,18 +113,22 @@ class Given(dict[str, Any]):
 
     def refuse_az_output(self, option: str) -> None:
         """Refuse what az would do to a result where the command writes by itself and there is none."""
+        self.refuse_query(option)
+        self.refuse_output_format(option)
+
+    def refuse_query(self, option: str) -> None:
         if self._invocation.has_query:
             raise MutuallyExclusiveArgumentError(
                 f'--query has nothing to work on with {option}.',
                 recommendation=f'Leave out either --query or {option}.',
             )
-        if self._invocation.typed_output is not None:
-            self.refuse_output_format(option)
 
-    def refuse_output_format(self, option: str) -> None:
-        raise MutuallyExclusiveArgumentError(
-            f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
-        )
+    def refuse_output_format(self, option: str, *, but: tuple[str, ...] = ()) -> None:
+        """Refuse a typed `-o` with another format than those; a configured one is for what az prints itself."""
+        if self._invocation.typed_output not in (None, *but):
+            raise MutuallyExclusiveArgumentError(
+                f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
+            )
 
     def _has(self, name: str) -> bool:
         """Whether the option was given; a number may be 0."""

@@ -122,7 +122,7 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     given.refuse_out_of_bounds(_BOUNDS)
     given.refuse_together(_EXCLUSIVE)
     given.require_one(_NEEDED)
-    _refuse_other_forms(given, invocation)
+    _refuse_other_forms(given)
     start, end = _window(given)
     for name in UID_FILTERS:
         _check_uids(given[name] or (), given.spelled(name))
@@ -161,12 +161,13 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     )
 
 
-def _refuse_other_forms(given: Given, invocation: Invocation) -> None:
-    """Refuse an output format or a query that has nothing to work on."""
+def _refuse_other_forms(given: Given) -> None:
+    """Refuse an output format or a query that has nothing to work on. A line is JSON, so `-o json` is no other form."""
     if given['output_file']:
-        given.refuse_az_output('--output-file')
-    elif (given['stream'] or given['follow']) and invocation.typed_output not in (None, 'json', 'tsv'):
-        given.refuse_output_format('--stream' if given['stream'] else '--follow')
+        given.refuse_query('--output-file')
+        given.refuse_output_format('--output-file', but=('json',))
+    elif given['stream'] or given['follow']:
+        given.refuse_output_format('--stream' if given['stream'] else '--follow', but=('json', 'tsv'))
 
 
 def _window(given: Given) -> tuple[int | None, int | None]:

@@ -108,7 +108,8 @@ class _Run:
 
 def _lines_of(invocation: Invocation) -> Callable[[list[Event]], list[bytes]] | None:
     """How events become lines where it is not the service's own bytes: --query, -o tsv."""
-    if not invocation.has_query and invocation.output != 'tsv':
+    is_tsv = invocation.typed_output == 'tsv'  # a configured format is for what az prints itself
+    if not invocation.has_query and not is_tsv:
         return None
     import json
 
@@ -121,7 +122,7 @@ def _lines_of(invocation: Invocation) -> Callable[[list[Event]], list[bytes]] | 
         return [line_of(queried(event.decode())).encode('utf-8', 'surrogatepass') for event in events]
 
     def line_of(result: Any) -> str:
-        if invocation.output == 'tsv':
+        if is_tsv:
             # as the one row of a result, or a list would be a row for each element
             return str(to_tsv(CommandResultItem([result]))).rstrip('\n').replace('\n', ' ')
         return json.dumps(result, ensure_ascii=False, separators=(',', ':'))

@@ -170,6 +170,7 @@ FITTING = [
     '--checkpoint check --start-time 1d --stream',
     '--output-file feed.gz --overwrite --summary-file summary --checkpoint check',
     '--output-file /dev/null',
+    '--output-file feed -o json',
     '--stream -o tsv --query sequence',
     '--stream -o json',
     '--settle 0s',

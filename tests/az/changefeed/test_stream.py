@@ -113,9 +113,11 @@ def action(_cli: Any, event_data: dict[str, Any]) -> None:
     ('arguments', 'output', 'query', 'line'),
     [
         ((), 'json', None, None),
+        ((), 'tsv', None, None),
+        ((), 'tsv', action, b'"Cr\\n\xc3\xa9"'),
         (('-o', 'tsv'), 'tsv', action, b'Cr \xc3\xa9'),
     ],
-    ids=['as it came', 'query and typed tsv'],
+    ids=['as it came', 'configured tsv', 'query beside configured tsv', 'query and typed tsv'],
 )
 def test_line_is_what_was_typed(arguments: Any, output: str, query: Any, line: bytes | None) -> None:
     cli = FakeOutputs(*arguments, output=output, query=query)
