@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         FeedRestored,
         Forbidden,
         HostUnreachable,
+        HtmlResponse,
         MalformedResponse,
         NotFound,
         OutputError,
@@ -97,6 +98,7 @@ __all__ = [
     'Filters',
     'Forbidden',
     'HostUnreachable',
+    'HtmlResponse',
     'HttpTransport',
     'InlinePool',
     'MalformedResponse',
@@ -146,8 +148,8 @@ _MODULES = {
     'delivery': 'Delivery Summary open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
-        'FeedRestored Forbidden HostUnreachable MalformedResponse NotFound OutputError OutputExists Redirected '
-        'RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned Unauthorized'
+        'FeedRestored Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputError OutputExists '
+        'Redirected RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',

@@ -6,6 +6,7 @@
     │   │   ├── HostUnreachable     name look-up, refused, reset, time-out, proxy
     │   │   └── TlsFailed           the certificate was not trusted, or no TLS could be agreed on
     │   └── MalformedResponse       an answer that is not what the contract says: incomplete, not JSON, too deep
+    │       └── HtmlResponse        a page for people: a portal, a gateway or another service answered
     ├── ServiceError                the service answered with a status that is not a success
     │   ├── BadRequest              400 that names a parameter
     │   ├── Unauthorized            401, after one renewal of the token
@@ -56,7 +57,15 @@ class ConnectionFailed(RequestError):
 
 
 class HostUnreachable(ConnectionFailed):
-    """The host was not reached, or the connection broke."""
+    """The host was not reached, or the connection broke.
+
+    :ivar proxy_status: with what status a proxy refused to lead to the host, when it said so (407: it wants a user name
+        and a password; 403: it does not allow the host; 502, 504: it does not reach the host).
+    """
+
+    def __init__(self, message: str, *, url: str, through_proxy: bool = False, proxy_status: int | None = None) -> None:
+        super().__init__(message, url=url, through_proxy=through_proxy)
+        self.proxy_status = proxy_status
 
 
 class TlsFailed(ConnectionFailed):
@@ -65,6 +74,10 @@ class TlsFailed(ConnectionFailed):
 
 class MalformedResponse(RequestError):
     """A success that cannot be read: incomplete, not JSON, nested without end, not a list of events."""
+
+
+class HtmlResponse(MalformedResponse):
+    """A success with an HTML page: something between here and the service answered, or it is no DICOM service."""
 
 
 class ServiceError(FeedError):
