@@ -124,7 +124,17 @@ class HttpTransport:
             size += len(chunk)
             if size > self._largest_answer_bytes:
                 raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
+        if not size and response.status == 200:
+            _refuse_cut(response, url)
         return b''.join(chunks)
+
+
+def _refuse_cut(response: urllib3.BaseHTTPResponse, url: str) -> None:
+    """Tell an answer with nothing in it, which may mean an empty feed, from one that was cut before its first byte."""
+    if response.headers.get('Content-Encoding'):
+        raise MalformedResponse('The answer could not be unpacked.', url=url)
+    if not {'content-length', 'transfer-encoding'} & {name.lower() for name in response.headers}:
+        raise HostUnreachable('The connection broke.', url=url)
 
 
 class _Session:
