@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         RequestError,
         ServiceError,
         ServiceTrouble,
+        SignInUnavailable,
         TlsFailed,
         TooManyPoisoned,
         Unauthorized,
@@ -116,6 +117,7 @@ __all__ = [
     'SequenceReader',
     'ServiceError',
     'ServiceTrouble',
+    'SignInUnavailable',
     'StreamSink',
     'Summary',
     'ThreadPool',
@@ -149,7 +151,8 @@ _MODULES = {
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
         'FeedRestored Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputError OutputExists '
-        'Redirected RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned Unauthorized'
+        'Redirected RequestError ServiceError ServiceTrouble SignInUnavailable TlsFailed TooManyPoisoned '
+        'Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',

@@ -29,6 +29,7 @@ from dicomfeed.errors import (
     Redirected,
     ServiceError,
     ServiceTrouble,
+    SignInUnavailable,
     TlsFailed,
     Unauthorized,
 )
@@ -48,6 +49,8 @@ _PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query st
 _PROXY_REFUSALS = frozenset({403, 407})
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
+
+_MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 
 T = TypeVar('T')
 
@@ -115,6 +118,7 @@ class FeedClient:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'
         token = self._credential.token()
+        self._retries.note_token()
         answer = self._transport.get(url, parameters=parameters, token=token)
         self._retries.note_answer()
         if answer.status == 401:
@@ -148,8 +152,13 @@ class _Retries:
         self._on_retry = on_retry
         self._jitter = jitter
         self._gate = Gate(clock)
+        self._has_had_a_token = False
         self._has_answered = False
         self._has_given_a_page = False
+
+    def note_token(self) -> None:
+        """The sign-in service is one that gives tokens."""
+        self._has_had_a_token = True
 
     def note_answer(self) -> None:
         """The host is one that answers."""
@@ -167,7 +176,7 @@ class _Retries:
             self._gate.wait()
             try:
                 return ask()
-            except (ConnectionFailed, MalformedResponse, ServiceTrouble) as error:
+            except _MAY_PASS as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
                 left = inf if patience is None else began + patience - self._clock.monotonic()
@@ -183,6 +192,10 @@ class _Retries:
         A proxy that refuses has been told to. HTML from a host that has never given a page is a portal, or the wrong
         host; later it may be a gateway whose service is down.
         """
+        if isinstance(error, SignInUnavailable):
+            is_reached = error.is_reached or self._has_had_a_token
+            longest = ONE_SHOT_PATIENCE_SECONDS if is_reached else FIRST_ANSWER_PATIENCE_SECONDS
+            return None if seconds is None else min(seconds, longest)
         if isinstance(error, HostUnreachable) and error.proxy_status in _PROXY_REFUSALS:
             return 0.0
         if isinstance(error, HtmlResponse) and not self._has_given_a_page and seconds is not None:

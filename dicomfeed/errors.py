@@ -14,6 +14,7 @@
     │   ├── NotFound                404
     │   ├── Redirected              3xx; a redirect is never followed, because the token would go with it
     │   └── ServiceTrouble          408, 424, 429, 5xx and the 400 that is really transient
+    ├── SignInUnavailable           no token for now: the sign-in service is not reached, or in trouble
     ├── FeedRestored                the database went back in time: sequence numbers name other events now
     ├── TooManyPoisoned             more events than bearable have metadata that cannot be read
     ├── CheckpointError             the checkpoint cannot be used
@@ -133,6 +134,20 @@ class Redirected(ServiceError):
 
 class ServiceTrouble(ServiceError):
     """A status that may pass: 408, 424, 429, 5xx, and a 400 for a failure of the data store."""
+
+
+class SignInUnavailable(FeedError):
+    """A token cannot be had for now; what a `TokenSource` raises for what may pass.
+
+    No connection to the sign-in service, a time-out, 429, 5xx, an answer that is not JSON. A refusal is not one of
+    those: it does not come by waiting.
+
+    :ivar is_reached: whether the sign-in service has answered at all.
+    """
+
+    def __init__(self, message: str, *, is_reached: bool = False) -> None:
+        super().__init__(message)
+        self.is_reached = is_reached
 
 
 class FeedRestored(FeedError):

@@ -28,6 +28,7 @@ from dicomfeed.errors import (
     RequestError,
     ServiceError,
     ServiceTrouble,
+    SignInUnavailable,
     TlsFailed,
     Unauthorized,
 )
@@ -468,9 +469,15 @@ def test_gate_holds_back_every_worker(world: World) -> None:
 # Tokens
 
 
-def client_of(world: World, issuer: Issuer) -> FeedClient:
+def client_of(world: World, issuer: Issuer, *, patience_seconds: float | None = 300.0) -> FeedClient:
     return FeedClient(
-        URL, issuer, transport=world, clock=world.clock, jitter=lambda: 0.5, on_retry=world.retries.append
+        URL,
+        issuer,
+        transport=world,
+        clock=world.clock,
+        jitter=lambda: 0.5,
+        on_retry=world.retries.append,
+        patience_seconds=patience_seconds,
     )
 
 
@@ -581,6 +588,55 @@ def test_many_workers_share_one_renewal() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: ask(client), range(40))) == [[1, 2, 3]] * 40
     assert issuer.asked == [(None, False), (None, True)]
+
+
+# The sign-in service in trouble
+
+
+class Unavailable(Issuer):
+    """An issuer that is in trouble from one second to another."""
+
+    def __init__(self, world: World, begin: float, end: float, *, is_reached: bool = True) -> None:
+        super().__init__(world)
+        self._between = (begin, end)
+        self._is_reached = is_reached
+
+    def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> Issued:
+        self._world.pass_time(1.0)
+        if self._between[0] <= self._world.elapsed < self._between[1]:
+            raise SignInUnavailable('The sign-in service is in trouble.', is_reached=self._is_reached)
+        return super().get_token(claims=claims, force_refresh=force_refresh)
+
+
+def test_n2_trouble_at_the_first_token_is_waited_out(world: World) -> None:
+    assert ask(client_of(world, Unavailable(world, 0.0, 200.0))) == [1, 2, 3]
+    assert {type(retry.reason) for retry in world.retries} == {SignInUnavailable}
+
+
+@pytest.mark.parametrize(('is_reached', 'seconds'), [(True, 300.0), (False, 15.0)], ids=['trouble', 'never reached'])
+def test_n1_one_shot_run_gives_the_sign_in_up(world: World, is_reached: bool, seconds: float) -> None:
+    with pytest.raises(SignInUnavailable):
+        ask(client_of(world, Unavailable(world, 0.0, 9_999.0, is_reached=is_reached)))
+    assert world.elapsed == pytest.approx(seconds, abs=1.1)
+
+
+def test_n1_run_that_follows_never_gives_the_sign_in_up(world: World) -> None:
+    client = client_of(world, Unavailable(world, 0.0, 86_400.0, is_reached=False), patience_seconds=None)
+    assert ask(client) == [1, 2, 3]
+
+
+def test_n1_sign_in_that_gave_a_token_once_gets_five_minutes(world: World) -> None:
+    client = client_of(world, Unavailable(world, 100.0, 4_000.0, is_reached=False))
+    ask(client)
+    world.pass_time(3_800.0)
+    assert ask(client) == [1, 2, 3]
+
+
+def test_n1_renewal_after_a_401_is_waited_out(world: World) -> None:
+    world.service.trouble.when(lambda request: request.headers['authorization'].endswith('1'), trouble.expired_token())
+    client = client_of(world, Unavailable(world, 1.02, 100.0))
+    assert ask(client) == [1, 2, 3]
+    assert tokens_sent(world)[-1] == '2'
 
 
 # What no error says
