@@ -13,7 +13,7 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
 The files are in three layers, each of which knows only itself and those above it in this list:
 
     protocol    trust  errors  times  events  queries  credential  transport  client
-    reading     filters  gaps  metadata  feed  prefetch  sequences  starts  windows
+    reading     filters  gaps  metadata  prefetch  feed  sequences  starts  windows
     delivery    counts  files  checkpoint  sinks  delivery
 
 A name is loaded when it is first asked for, and with it what it needs: who imports one file loads no other for it.

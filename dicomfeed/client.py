@@ -86,6 +86,7 @@ class FeedClient:
         self.service_url = service_url.rstrip('/')
         self.clock = clock or Clock()
         self.patience_seconds = patience_seconds
+        self.on_retry = on_retry
         self._transport = transport
         self._credential = Credential(tokens, clock=self.clock)
         self._retries = _Retries(self.clock, on_retry=on_retry, jitter=jitter)
@@ -117,13 +118,14 @@ class FeedClient:
     def _ask(self, path: str, parameters: dict[str, str], read: Callable[[Answer], T]) -> T:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'
+        is_slow = parameters['includeMetadata'] == 'true'
         token = self._credential.token()
         self._retries.note_token()
-        answer = self._transport.get(url, parameters=parameters, token=token)
+        answer = self._transport.get(url, parameters=parameters, token=token, is_slow=is_slow)
         self._retries.note_answer()
         if answer.status == 401:
             self._credential.renew(token, claims=_challenged_claims(answer.headers.get('www-authenticate', '')))
-            answer = self._transport.get(url, parameters=parameters, token=self._credential.token())
+            answer = self._transport.get(url, parameters=parameters, token=self._credential.token(), is_slow=is_slow)
         if answer.status not in (200, 204):
             raise _service_error(answer, url)
         if _is_html(answer):

@@ -7,7 +7,7 @@ given a sequence number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from enum import Enum
 
@@ -16,7 +16,7 @@ from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
 from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, settle_margin
 from dicomfeed.prefetch import Pool, in_order
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, SequenceRange, TimeSlice
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 
 WIDE_PAGES = 10
@@ -71,14 +71,9 @@ class SequenceReader:
         early at an open gap with `AtGap.STOP`; then `open_gap` says which.
         """
         self.open_gap = None
-        with closing(self._parts(self.cursor, through, self._feed.page)) as parts:
-            for part in parts:
-                events = self._deliverable(part, at_gap)
-                if events:
-                    self._advance(events[-1])
-                    yield events
-                if self.open_gap is not None:
-                    return
+        for events in self._feed.completed(self._batches(through, at_gap), pool=self._pool):
+            self._advance(events[-1])
+            yield events
 
     def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
         """The events above the cursor, and then new ones as they come; an empty list after a round without any.
@@ -118,6 +113,16 @@ class SequenceReader:
         if not found or found[0].identity != self.last:
             raise FeedRestored('The event that was read last is not the one with its sequence number any more.')
 
+    def _batches(self, through: int, at_gap: AtGap) -> Generator[list[Event], None, None]:
+        """The events that can be delivered, without metadata: those are read of these alone."""
+        with closing(self._parts(self.cursor, through)) as parts:
+            for part in parts:
+                events = self._deliverable(part, at_gap)
+                if events:
+                    yield events
+                if self.open_gap is not None:
+                    return
+
     def _advance(self, event: Event) -> None:
         self.cursor = event.sequence
         self.last = event.identity
@@ -129,7 +134,7 @@ class SequenceReader:
         still_open = self._open(gaps)
         if still_open:
             first, last = still_open[0].first, still_open[-1].last
-            found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)
+            found, left = contents(self._scan(first - 1, last), above=still_open[-1].above)
             events = (
                 [event for event in events if event.sequence < first]
                 + found
@@ -159,21 +164,21 @@ class SequenceReader:
     def _watch_ahead(self, through: int) -> None:
         """Start the watch over every gap up to `through` now, not only when delivery reaches it."""
         after = max(self._watched_through, self.cursor)
-        for part in self._parts(after, through, self._feed.bare_page):
+        for part in self._parts(after, through):
             self._open(contents(part)[1])
         self._watched_through = max(self._watched_through, through)
 
-    def _parts(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[list[Stretch], None, None]:
+    def _parts(self, after: int, through: int) -> Generator[list[Stretch], None, None]:
         """Stretches that adjoin, in groups that each end with an event, so that every gap has one above it."""
         waiting: list[Stretch] = []
-        with closing(self._scan(after, through, read)) as stretches:
+        with closing(self._scan(after, through)) as stretches:
             for stretch in stretches:
                 waiting.append(stretch)
                 if stretch.events:
                     yield waiting
                     waiting = rest_after_events(stretch)
 
-    def _scan(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[Stretch, None, None]:
+    def _scan(self, after: int, through: int) -> Generator[Stretch, None, None]:
         """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order."""
         below: Event | None = None
         while after < through:
@@ -181,7 +186,7 @@ class SequenceReader:
             ranges = (
                 SequenceRange(start, min(self._width, through - start)) for start in range(after, through, self._width)
             )
-            with closing(in_order(ranges, read, pool=self._pool)) as pages:
+            with closing(in_order(ranges, self._feed.bare_page, pool=self._pool)) as pages:
                 for query, page in pages:
                     yield Stretch.of_page(query, page)
                     after = query.through

@@ -75,7 +75,10 @@ def newest_events(
             found = filters.passing(page.events) + found
             if len(found) >= count:
                 break
-    return found[-count:]
+    batches = (
+        found[-count:][start : start + SEQUENCE_LIMIT] for start in range(0, min(count, len(found)), SEQUENCE_LIMIT)
+    )
+    return [event for events in feed.completed(batches, pool=pool) for event in events]
 
 
 def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float) -> Generator[Page, None, None]:
@@ -87,7 +90,7 @@ def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float)
             SequenceRange(max(0, top - SEQUENCE_LIMIT), min(SEQUENCE_LIMIT, top))
             for top in range(upper, 0, -SEQUENCE_LIMIT)
         )
-        with closing(in_order(ranges, feed.page, pool=pool)) as pages:
+        with closing(in_order(ranges, feed.bare_page, pool=pool)) as pages:
             for query, page in pages:
                 yield page
                 upper = query.after

@@ -26,6 +26,8 @@ from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, T
 CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 120.0
+SLOW_TIMEOUT_SECONDS = 300.0
+"""For an answer with metadata: the service asks its blob store for about three minutes before it gives up."""
 LONGEST_ANSWER_SECONDS = 300.0
 LARGEST_ANSWER_BYTES = 128 * 2**20
 _CHUNK_BYTES = 2**18
@@ -43,8 +45,8 @@ class Answer(NamedTuple):
 class Transport(Protocol):
     """Whatever sends a request. Raises RequestError where no answer came."""
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
-        """Ask for `url` with that bearer token."""
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
+        """Ask for `url` with that bearer token; `is_slow`: for an answer with metadata, which takes longer."""
 
 
 class _Route(NamedTuple):
@@ -72,29 +74,33 @@ class HttpTransport:
         connections: int = CONNECTIONS,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        slow_timeout_seconds: float = SLOW_TIMEOUT_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
-        self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
+        self._connect_seconds = connect_timeout_seconds
+        self._read_seconds = read_timeout_seconds
+        self._extra_seconds = slow_timeout_seconds - read_timeout_seconds
         self._largest_answer_bytes = largest_answer_bytes
-        self._response_class = _responses_within(LONGEST_ANSWER_SECONDS, monotonic)
         self._turn = threading.Lock()  # else who gives a connection back takes it again before anyone who waits
         self._free: LifoQueue[_Session] = LifoQueue()  # the last one used is the likeliest to be alive
         for _ in range(connections):
-            self._free.put(_Session(self._response_class))
+            self._free.put(_Session(monotonic))
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
         if not re.fullmatch(_SENDABLE, token):  # http.client would say the token in its error
             raise RequestError('The token holds characters that no header may hold.', url=url)
         with self._turn:
             session = self._free.get()
         try:
-            return self._ask(session.route_to(url), url, parameters, token)
+            session.extra_seconds = self._extra_seconds if is_slow else 0.0
+            return self._ask(session, url, parameters, token)
         finally:
             self._free.put(session)
 
-    def _ask(self, route: _Route, url: str, parameters: Mapping[str, str], token: str) -> Answer:
+    def _ask(self, session: _Session, url: str, parameters: Mapping[str, str], token: str) -> Answer:
+        route = session.route_to(url)
         headers = {**self._headers, 'Authorization': Secret(f'Bearer {token}')}
         try:
             with route.pool.urlopen(
@@ -104,7 +110,7 @@ class HttpTransport:
                 redirect=False,
                 retries=False,
                 assert_same_host=False,
-                timeout=self._timeout,
+                timeout=urllib3.Timeout(connect=self._connect_seconds, read=self._read_seconds + session.extra_seconds),
                 preload_content=False,
             ) as response:
                 if response.status == 407:  # only a proxy says that, to a request in the clear
@@ -144,8 +150,10 @@ class _Session:
     do besides for every request (cookies, netrc, the CA file once more) costs as much as the request.
     """
 
-    def __init__(self, response_class: type[http.client.HTTPResponse]) -> None:
-        self._response_class = response_class
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.extra_seconds = 0.0
+        """How much longer than others the answer to the request in hand may take."""
+        self._response_class = _responses_within(lambda: LONGEST_ANSWER_SECONDS + self.extra_seconds, monotonic)
         self._session: requests.Session | None = None
         self._routes: dict[str, _Route] = {}
 
@@ -224,7 +232,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _responses_within(seconds: float, monotonic: Callable[[], float]) -> type[http.client.HTTPResponse]:
+def _responses_within(seconds: Callable[[], float], monotonic: Callable[[], float]) -> type[http.client.HTTPResponse]:
     """A `response_class` for http.client, whose answers end with TimeoutError when they take longer than that.
 
     A read time-out bounds the wait for the next bytes; a server that sends one now and then meets it for ever, in the
@@ -235,7 +243,7 @@ def _responses_within(seconds: float, monotonic: Callable[[], float]) -> type[ht
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
             super().__init__(sock, *args, **kwargs)
-            self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), monotonic() + seconds, monotonic))
+            self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), monotonic() + seconds(), monotonic))
 
     return Response
 

@@ -36,7 +36,7 @@ MUTANTS = (
         '1',
         'a prefetched page is taken as it is',
         'dicomfeed/sequences.py',
-        'found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)',
+        'found, left = contents(self._scan(first - 1, last), above=still_open[-1].above)',
         'found, left = [event for event in events if first <= event.sequence <= last], still_open',
     ),
     Mutant(

@@ -77,7 +77,7 @@ class Scripted:
         self._world = world
         self._script = list(script)
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
         self.asked += 1
         self._world.pass_time(1.0)
         line = self._script.pop(0) if len(self._script) > 1 else self._script[0]

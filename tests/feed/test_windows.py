@@ -120,7 +120,7 @@ def test_l6_cache_that_ignores_the_query_is_no_feed_without_end(ignored: str, ti
     answered = world.get
     first: dict[str, str] = {}
 
-    def get(url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool) -> Answer:
         first.update({name: value for name, value in parameters.items() if name not in first})
         return answered(url, parameters={**parameters, ignored: first.get(ignored, '200')}, token=token)
 
@@ -137,7 +137,7 @@ def test_l6_pages_that_come_again_end_the_walk_of_an_unsettled_end() -> None:
     world.create_now(500, ticks=after(0))
     answered = world.get
 
-    def get(url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool) -> Answer:
         return answered(url, parameters={**parameters, 'offset': '0'}, token=token)
 
     world.get = get  # type: ignore[method-assign]
