@@ -130,6 +130,7 @@ def open_reading(cmd: Any, options: Options) -> Reading:
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
     )
-    feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
+    filters = Filters(**options.filters)
+    feed = Feed(client, include_metadata=options.include_metadata, wanted=filters.passing, on_poisoned=trouble.poisoned)
     pool = ThreadPool(concurrency + (_DECODING if options.include_metadata else 0))
-    return Reading(cmd, options, service, login, feed, pool, Filters(**options.filters), summary)
+    return Reading(cmd, options, service, login, feed, pool, filters, summary)

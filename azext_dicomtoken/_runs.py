@@ -61,12 +61,13 @@ class Sequences(Run):
             if checkpoint is not None
             else (self._first_cursor(), None, options.start)
         )
+        self.wanted = None if since is None else lambda event: event.ticks >= since
+        feed = reading.feed if self.wanted is None else reading.feed.only(self.wanted)
         self.reader = SequenceReader(
-            reading.feed, cursor=cursor, last=last, pool=reading.pool, settle_seconds=options.settle_seconds
+            feed, cursor=cursor, last=last, pool=reading.pool, settle_seconds=options.settle_seconds
         )
         self._began_at = cursor
         self._through = 0
-        self.wanted = None if since is None else lambda event: event.ticks >= since
         if options.checkpoint:
             checkpoint = checkpoint or Checkpoint(question_of(reading), sequence=cursor, since=since)
             self.checkpoint = CheckpointWriter(options.checkpoint, checkpoint)
@@ -128,15 +129,15 @@ class Window(Run):
         super().__init__(reading, checkpoint)
         self._after = reading.options.window_start
         self._end = reading.window_end()
+        if reading.options.token:
+            self.wanted = lambda event: (event.ticks, event.sequence) > self._after
         self._reader = WindowReader(
-            reading.feed,
+            reading.feed if self.wanted is None else reading.feed.only(self.wanted),
             start=self._after[0],
             end=self._end,
             pool=reading.pool,
             settle_seconds=reading.options.settle_seconds,
         )
-        if reading.options.token:
-            self.wanted = lambda event: (event.ticks, event.sequence) > self._after
 
     def batches(self) -> Iterator[list[Event]]:
         return self._reader.read()

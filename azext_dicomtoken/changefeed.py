@@ -67,8 +67,8 @@ def _one_event(reading: Reading) -> dict[str, Any] | None:
     if reading.options.sequence is not None:
         return _numbered_event(reading, reading.options.sequence)
     if reading.filters.is_empty:
-        newest = reading.client.latest(include_metadata=reading.options.include_metadata)
-        return newest.decode() if newest else None
+        newest = reading.feed.newest()
+        return reading.feed.with_metadata([newest])[0].decode() if newest else None
     return next((event.decode() for event in _tail(reading, 1)), None)
 
 
@@ -160,8 +160,9 @@ def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
 
 def _by_time(reading: Reading, wanted: int, end: int) -> Iterator[Event]:
     reached = reading.options.window_start
+    feed = reading.feed.only(lambda event: (event.ticks, event.sequence) > reached)
     reader = WindowReader(
-        reading.feed, start=reached[0], end=end, pool=InlinePool(), settle_seconds=reading.options.settle_seconds
+        feed, start=reached[0], end=end, pool=InlinePool(), settle_seconds=reading.options.settle_seconds
     )
     limit = min(TIME_LIMIT, wanted) if reading.filters.is_empty else TIME_LIMIT
     for events in reader.read_slowly(reached[0], limit=limit):
