@@ -48,7 +48,12 @@ class WindowReader:
         """The end of what can't change any more, when that is before the end of the window."""
 
     def read(self) -> Iterator[list[Event]]:
-        """All events of the window, in lists, in order. After the last one `settled_through` is known."""
+        """All events of the window, in lists, in order. After the last one `settled_through` is known.
+
+        A window that begins at its end or after it, as one from the future up to now does, is empty; nothing is asked.
+        """
+        if self._start >= self._end:
+            return
         settled = self._settled_bound()
         if settled > self._start:
             yield from self._read_settled(self._start, settled)

@@ -143,3 +143,13 @@ def test_l6_pages_that_come_again_end_the_walk_of_an_unsettled_end() -> None:
     world.get = get  # type: ignore[method-assign]
     with pytest.raises(MalformedResponse):
         read(world, start=after(-9), end=after(9))
+
+
+@pytest.mark.parametrize('gap', [0, 1, 10**9])
+@pytest.mark.parametrize('slowly', [False, True])
+def test_l15_window_that_begins_at_its_end_or_later_is_empty(gap: int, slowly: bool) -> None:
+    world = World()
+    world.create_now(3)
+    reader = WindowReader(world.feed(), start=after(9) + gap, end=after(9), pool=InlinePool(4))
+    assert numbers(reader.read_slowly(after(9) + gap) if slowly else reader.read()) == []
+    assert (world.journal.requests, reader.settled_through) == ([], None)
