@@ -7,6 +7,7 @@ they are spelled and explained (`_params`).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -111,6 +112,14 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
         _check_files(options)
         return options
 
+    def count_ages_back_from(self, service_now: Callable[[], int]) -> None:
+        """Let ages and `now` mean the service's clock; it is asked for only where one was typed."""
+        from dicomfeed.times import LAST_TICK
+
+        names = ('--start-time', self.start_time), ('--end-time', self.end_time)
+        if any(_moment(text, name, LAST_TICK) != _moment(text, name, LAST_TICK - 1) for name, text in names):
+            _check_window(self, service_now())
+
     def typed(self, *without: str) -> list[tuple[str, Any]]:
         """The options that were given, as they are spelled, for a command to paste."""
         given = [(name, getattr(self, name)) for name in NAMES if name not in without]
@@ -214,7 +223,16 @@ def _require(given: set[str], name: str, others: list[str]) -> None:
 def _check_texts(options: Options) -> None:
     from dicomfeed.times import Clock
 
-    now = Clock().now()
+    _check_window(options, Clock().now())
+    if options.next_token:
+        options.token = NextToken.decoded(options.next_token)
+    options.poll_interval_seconds = _seconds(options.poll_interval or POLL_INTERVAL, '--poll-interval', 1, 86_400)
+    options.settle_seconds = _seconds(options.settle or SETTLE, '--settle', 0, 3_600)
+    for name in ('study_instance_uid', 'series_instance_uid', 'sop_instance_uid'):
+        _check_uids(getattr(options, name), f'--{spelled(name)}')
+
+
+def _check_window(options: Options, now: int) -> None:
     options.start = _moment(options.start_time, '--start-time', now)
     options.end = _moment(options.end_time, '--end-time', now)
     if options.end is not None and options.end <= (options.start or 0):
@@ -222,12 +240,6 @@ def _check_texts(options: Options) -> None:
             'The window of time is empty: it ends before it begins.',
             recommendation='Give an --end-time that is later than --start-time.',
         )
-    if options.next_token:
-        options.token = NextToken.decoded(options.next_token)
-    options.poll_interval_seconds = _seconds(options.poll_interval or POLL_INTERVAL, '--poll-interval', 1, 86_400)
-    options.settle_seconds = _seconds(options.settle or SETTLE, '--settle', 0, 3_600)
-    for name in ('study_instance_uid', 'series_instance_uid', 'sop_instance_uid'):
-        _check_uids(getattr(options, name), f'--{spelled(name)}')
 
 
 def _moment(text: str | None, option: str, now: int) -> int | None:

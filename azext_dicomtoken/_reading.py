@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,17 @@ class Trouble:
         logger.warning('The metadata of event %d cannot be read; it comes without.', sequence)
 
 
+def _say_clocks_differ(seconds_ahead: float) -> None:
+    """On standard error whatever --only-show-errors says: what is read is not what the local clock suggests."""
+    seconds = round(abs(seconds_ahead))
+    difference = f'{seconds // 3600} h {seconds // 60 % 60} min' if seconds >= 3600 else f'{seconds // 60} min'
+    print(
+        f"This machine's clock is {difference} {'ahead of' if seconds_ahead > 0 else 'behind'} the service's. "
+        "Ages count back from the service's clock.",
+        file=sys.stderr,
+    )
+
+
 def _reason(retry: Retry) -> str:
     """The reader's own words: what the service said could be anything, and logs are kept."""
     error = retry.reason
@@ -91,14 +103,14 @@ class Reading:  # pylint: disable=too-many-instance-attributes    # what one run
         return command_line([*self.options.typed(*without), *more, ('--subscription', subscription), ('-o', output)])
 
     def window_end(self) -> int:
-        """Where the window ends: as given, else now, or just after the newest event where that is later."""
+        """Where the window ends: as given, else now by the service's clock, or just after the newest event."""
         options = self.options
         if options.token and options.token.end is not None:
             return options.token.end
         if options.end is not None:
             return options.end
         newest = self.client.latest(by_time=True)
-        return min(LAST_TICK, max(self.client.clock.now(), newest.ticks + 1 if newest else 0))
+        return min(LAST_TICK, max(self.client.service_now(), newest.ticks + 1 if newest else 0))
 
 
 def open_reading(cmd: Any, options: Options) -> Reading:
@@ -129,6 +141,7 @@ def open_reading(cmd: Any, options: Options) -> Reading:
         transport=HttpTransport(user_agent=get_az_user_agent(), connections=concurrency),
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
+        on_clock_difference=_say_clocks_differ,
     )
     filters = Filters(**options.filters)
     feed = Feed(client, include_metadata=options.include_metadata, wanted=filters.passing, on_poisoned=trouble.poisoned)

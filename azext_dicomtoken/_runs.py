@@ -26,8 +26,10 @@ logger = get_logger(__name__)
 class Run:
     """One way of reading, as delivery and the summary see it."""
 
-    def __init__(self, reading: Reading, _checkpoint: Checkpoint | None) -> None:
+    def __init__(self, reading: Reading, checkpoint: Checkpoint | None) -> None:
         self.reading = reading
+        if checkpoint is None:
+            reading.options.count_ages_back_from(reading.client.service_now)
         self.checkpoint: CheckpointWriter | None = None
         self.wanted: Callable[[Event], bool] | None = None
         """Which events count at all, beside the filters; None: all of them."""

@@ -93,6 +93,7 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
         return [event.decode() for event in _tail(reading, options.tail)]
     if options.checkpoint:
         return _list_from_checkpoint(reading, options.max_items or MAX_ITEMS)
+    options.count_ages_back_from(reading.client.service_now)
     wanted = (options.max_items or MAX_ITEMS) + 1
     window_end = reading.window_end() if options.is_window else None
     source = _by_sequence(reading, wanted) if window_end is None else _by_time(reading, wanted, window_end)
