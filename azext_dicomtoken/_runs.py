@@ -5,10 +5,9 @@ Owned: where a run begins, how far it got, how another one goes on. Not owned: w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-
-from knack.log import get_logger
 
 from azext_dicomtoken._checkpoints import question_of
 from azext_dicomtoken._paging import NextToken
@@ -16,11 +15,9 @@ from azext_dicomtoken._reading import Reading
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter
 from dicomfeed.events import LAST_SEQUENCE, Event
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.times import format_timestamp
 from dicomfeed.windows import WindowReader
-
-logger = get_logger(__name__)
 
 
 class Run:
@@ -97,12 +94,8 @@ class Sequences(Run):
         summary.gaps = reader.gaps
         before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
         summary.complete_through = min(self._dealt_with(), before_gap)
-        if reader.complete_through is not None:
-            logger.warning(
-                'Complete through sequence number %d: above it, events may still appear that belong '
-                'between those delivered.',
-                reader.complete_through,
-            )
+        if not self.checkpoint:
+            say_how_far_complete(reader.complete_through)
 
     def _dealt_with(self) -> int:
         reached = self.reached()
@@ -165,16 +158,28 @@ class Tail(Run):
 
     def batches(self) -> Iterator[list[Event]]:
         options = self.reading.options
-        yield newest_events(
+        reader = TailReader(
             self.reading.feed,
             options.tail or 1,
             filters=self.reading.filters,
             pool=self.reading.pool,
             settle_seconds=options.settle_seconds,
         )
+        yield reader.read()
+        say_how_far_complete(reader.complete_through)
 
     def fraction(self, events: list[Event]) -> float:
         return 1.0
 
     def go_on(self) -> list[tuple[str, Any]]:
         return [('--tail', self.reading.options.tail)]
+
+
+def say_how_far_complete(through: int | None) -> None:
+    """On standard error whatever --only-show-errors says: what is read as whole may not be."""
+    if through is not None:
+        print(
+            f'Complete through sequence number {through}: above it, events may still appear that belong '
+            'between those delivered.',
+            file=sys.stderr,
+        )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, closing
 from typing import Any
 
 from azext_dicomtoken._checkpoints import held_checkpoint
@@ -12,6 +12,7 @@ from azext_dicomtoken._errors import explained
 from azext_dicomtoken._options import MAX_ITEMS, Options
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._reading import Reading, open_reading
+from azext_dicomtoken._runs import say_how_far_complete
 from azext_dicomtoken._signals import Interrupted, Interruption
 from dicomfeed.events import Event
 from dicomfeed.prefetch import InlinePool
@@ -97,7 +98,8 @@ def _list(reading: Reading) -> list[dict[str, Any]]:
     wanted = (options.max_items or MAX_ITEMS) + 1
     window_end = reading.window_end() if options.is_window else None
     source = _by_sequence(reading, wanted) if window_end is None else _by_time(reading, wanted, window_end)
-    events = _first(source, wanted)
+    with closing(source):
+        events = _first(source, wanted)
     if len(events) == wanted:
         events.pop()
         _say_how_to_go_on(reading, events[-1], window_end)
@@ -137,14 +139,17 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
 
 
 def _tail(reading: Reading, count: int) -> list[Event]:
-    from dicomfeed.starts import newest_events
+    from dicomfeed.starts import TailReader
 
-    return newest_events(
+    reader = TailReader(
         reading.feed, count, filters=reading.filters, pool=reading.pool, settle_seconds=reading.options.settle_seconds
     )
+    events = reader.read()
+    say_how_far_complete(reader.complete_through)
+    return events
 
 
-def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
+def _by_sequence(reading: Reading, wanted: int) -> Generator[Event, None, None]:
     options = reading.options
     newest = reading.feed.newest()
     after = options.token.sequence if options.token else options.after_sequence or 0
@@ -155,11 +160,14 @@ def _by_sequence(reading: Reading, wanted: int) -> Iterator[Event]:
         settle_seconds=options.settle_seconds,
         width=min(SEQUENCE_LIMIT, wanted) if reading.filters.is_empty else SEQUENCE_LIMIT,
     )
-    for events in reader.read(newest.sequence if newest else 0, at_gap=AtGap.PASS):
-        yield from reading.filters.passing(events)
+    try:
+        for events in reader.read(newest.sequence if newest else 0, at_gap=AtGap.PASS):
+            yield from reading.filters.passing(events)
+    finally:
+        say_how_far_complete(reader.complete_through)
 
 
-def _by_time(reading: Reading, wanted: int, end: int) -> Iterator[Event]:
+def _by_time(reading: Reading, wanted: int, end: int) -> Generator[Event, None, None]:
     reached = reading.options.window_start
     feed = reading.feed.only(lambda event: (event.ticks, event.sequence) > reached)
     reader = WindowReader(

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from dicomfeed.queries import Page, SequenceRange, TimeSlice
     from dicomfeed.sequences import AtGap, SequenceReader
     from dicomfeed.sinks import FileSink, StreamSink
-    from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+    from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
     from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
     from dicomfeed.transport import HttpTransport
     from dicomfeed.windows import WindowReader
@@ -120,6 +120,7 @@ __all__ = [
     'SignInUnavailable',
     'StreamSink',
     'Summary',
+    'TailReader',
     'ThreadPool',
     'TimeSlice',
     'TlsFailed',
@@ -130,7 +131,6 @@ __all__ = [
     'format_timestamp',
     'load_checkpoint',
     'lock_checkpoint',
-    'newest_events',
     'open_output',
     'parse_duration',
     'parse_time',
@@ -162,7 +162,7 @@ _MODULES = {
     'queries': 'Page SequenceRange TimeSlice',
     'sequences': 'AtGap SequenceReader',
     'sinks': 'FileSink StreamSink',
-    'starts': 'newest_events sequence_before sequence_before_tail sequence_now',
+    'starts': 'TailReader sequence_before sequence_before_tail sequence_now',
     'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',
     'transport': 'HttpTransport',
     'windows': 'WindowReader',

@@ -91,3 +91,31 @@ def test_l34_poison_that_the_filters_drop_is_not_mentioned(read: Read, store: Fe
         store.poison(sequence)
     outcome = read('--include-metadata', '--action', 'Delete', '--stream')
     assert (outcome.code, sequences(outcome.stdout), outcome.stderr) == (0, list(gone), '')
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        ('--after-sequence', '4'),
+        ('--after-sequence', '4', '--stream'),
+        ('--tail', '5'),
+        ('--tail', '5', '--stream'),
+        (),
+        ('--max-items', '9'),
+        ('--count-by', 'hour'),
+        ('--stream', '--query', 'sequence'),
+    ],
+    ids=' '.join,
+)
+def test_l4_run_past_an_open_gap_says_how_far_it_is_complete(
+    read: Read, store: FeedStore, options: tuple[str, ...]
+) -> None:
+    for sequence in range(1, 12):
+        if sequence == 8:
+            writer = store.begin_create()
+            writer.take_clock()
+            writer.take_sequence()
+        else:
+            store.create()
+    outcome = read(*options, '--only-show-errors')
+    assert outcome.code == 0 and outcome.stderr.count('Complete through sequence number 7:') == 1

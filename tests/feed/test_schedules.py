@@ -13,7 +13,7 @@ from dicomfeed.gaps import SKEW_SECONDS
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.queries import SequenceRange
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.windows import WindowReader
 from tests.emulator import trouble
 from tests.emulator.trouble import Request
@@ -267,7 +267,7 @@ def test_rule_5_tail_crosses_a_jump_by_windows(world: World) -> None:
     world.create_now(100)
     world.store.burn(50_000)
     world.create_now(3)
-    found = newest_events(world.feed(), 10, filters=Filters(), pool=InlinePool())
+    found = TailReader(world.feed(), 10, filters=Filters(), pool=InlinePool()).read()
     assert [event.sequence for event in found] == world.committed()[-10:]
     assert len(world.journal.requests) < 60
 
