@@ -55,10 +55,12 @@ class Sequences(Run):
     def __init__(self, reading: Reading, checkpoint: Checkpoint | None) -> None:
         super().__init__(reading, checkpoint)
         options = reading.options
-        cursor, last, since = (
-            (checkpoint.sequence, checkpoint.last, checkpoint.since)
+        cursor = checkpoint.sequence if checkpoint is not None else self._first_cursor()
+        self._newest = newest = reading.feed.newest()  # after the cursor, so never below it but after a restore
+        last, since = (
+            (checkpoint.last, checkpoint.since)
             if checkpoint is not None
-            else (self._first_cursor(), None, options.start)
+            else (newest.identity if newest else None, options.start)
         )
         self.wanted = None if since is None else lambda event: event.ticks >= since
         feed = reading.feed if self.wanted is None else reading.feed.only(self.wanted)
@@ -68,12 +70,12 @@ class Sequences(Run):
         self._began_at = cursor
         self._through = 0
         if options.checkpoint:
-            checkpoint = checkpoint or Checkpoint(question_of(reading), sequence=cursor, since=since)
+            checkpoint = checkpoint or Checkpoint(question_of(reading), sequence=cursor, last=last, since=since)
             self.checkpoint = CheckpointWriter(options.checkpoint, checkpoint)
 
     def batches(self) -> Iterator[list[Event]]:
         options, reader = self.reading.options, self.reader
-        newest = self.reading.feed.newest()
+        newest = self._newest
         reader.verify(newest)
         self._through = newest.sequence if newest else 0
         if options.follow:

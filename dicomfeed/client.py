@@ -129,6 +129,10 @@ class FeedClient:
             self.latest()
         return self._service_clock.now()
 
+    def earlier_now(self) -> Ticks:
+        """The earlier of the local clock and the service's, as far as it is known; asks nothing."""
+        return min(self.clock.now(), self._service_clock.now())
+
     def _ask(self, path: str, parameters: dict[str, str], read: Callable[[Answer], T]) -> T:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'

@@ -34,7 +34,8 @@ class SequenceReader:
     """Reads the feed upwards from a sequence number.
 
     :param cursor: everything up to this sequence number is done with; moves as events are delivered.
-    :param last: identity of the event at the cursor, where it is known: a restored database is found out by it.
+    :param last: identity of the event read last or, before the first one, of any that existed when the reading began: a
+        restored database is found out by it.
     :param settle_seconds: how long a writer may take; lower only where the writers are known.
     :param width: sequence numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
     """
@@ -68,12 +69,19 @@ class SequenceReader:
         """The events above the cursor through `through`, in lists, each in sequence order.
 
         The cursor moves to the last event of a list, and nowhere else, before the list is handed out. Ends
-        early at an open gap with `AtGap.STOP`; then `open_gap` says which.
+        early at an open gap with `AtGap.STOP`; then `open_gap` says which. Raises FeedRestored.
+
+        :param through: of an event that exists, as that of the newest one.
         """
         self.open_gap = None
+        began = self._feed.client.earlier_now() - settle_margin(self._settle_seconds)
         for events in self._feed.completed(self._batches(through, at_gap), pool=self._pool):
+            if any(event.ticks > began for event in events):
+                self._verify_last()  # what was written since the beginning may come after a restore
             self._advance(events[-1])
             yield events
+        if self.open_gap is None and self.cursor < through:
+            self._refuse_end_below(through, self._feed.newest())
 
     def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
         """The events above the cursor, and then new ones as they come; an empty list after a round without any.
@@ -99,14 +107,20 @@ class SequenceReader:
     def verify(self, newest: Event | None) -> None:
         """Raise FeedRestored unless the event that was read last is still there and the same.
 
-        After a point-in-time restore, sequence numbers come back with other content.
+        After a point-in-time restore, sequence numbers come back with other content. The cursor is compared, too: what
+        was read last may be unknown.
         """
-        top = newest.sequence if newest is not None else 0
-        if top < (self.last[0] if self.last is not None else 0):
-            raise FeedRestored('The newest event has a lower sequence number than the one that was read last.')
+        self._refuse_end_below(max(self.cursor, self.last[0] if self.last else 0), newest)
+        self._verify_last(newest)
+
+    def _refuse_end_below(self, sequence: int, newest: Event | None) -> None:
+        if (newest.sequence if newest else 0) < sequence:
+            raise FeedRestored('The newest event has a lower sequence number than one that was there before.')
+
+    def _verify_last(self, newest: Event | None = None) -> None:
         if self.last is None:
             return
-        if newest is not None and top == self.last[0]:
+        if newest is not None and newest.sequence == self.last[0]:
             found = [newest]
         else:
             found = self._feed.bare_page(SequenceRange(self.last[0] - 1, 1)).events

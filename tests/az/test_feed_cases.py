@@ -119,3 +119,22 @@ def test_l4_run_past_an_open_gap_says_how_far_it_is_complete(
             store.create()
     outcome = read(*options, '--only-show-errors')
     assert outcome.code == 0 and outcome.stderr.count('Complete through sequence number 7:') == 1
+
+
+@pytest.mark.parametrize(
+    'begin', [('--follow', '--until-latest', '--since', '1m'), ('--stream', '--since', 'now')], ids=' '.join
+)
+@pytest.mark.parametrize('new_events', [20, 60])
+def test_l5_checkpoint_of_a_quiet_feed_notices_a_restore(
+    read: Read, store: FeedStore, begin: tuple[str, ...], new_events: int, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / 'checkpoint'
+    for _ in range(100):
+        store.create(ticks=store.clock() - HOUR)
+    assert read('--checkpoint', str(checkpoint), *begin).code == 0
+    before = checkpoint.read_bytes()
+    store.restore(60)
+    for _ in range(new_events):
+        store.create(ticks=store.clock() - HOUR // 2)
+    outcome = read('--checkpoint', str(checkpoint), '--stream')
+    assert (outcome.code, outcome.stdout, checkpoint.read_bytes()) == (1, '', before)
