@@ -301,7 +301,7 @@ class _ServiceClock:
 def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float, asked_ticks: Ticks) -> Page:
     """The page, where it answers the query; the service's clock at the time of asking is its `Date`, less the wait."""
     answered = clock.monotonic()
-    events = decode_page(answer.body)
+    events = decode_page(answer.body, limit=query.limit)
     if not query.answers(events):
         raise ValueError('not an answer to the question')
     served = parse_http_date(answer.headers.get('date'))

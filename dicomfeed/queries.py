@@ -25,6 +25,10 @@ class Query(Protocol):
     """One request for a page."""
 
     @property
+    def limit(self) -> int:
+        """Most events that the answer may hold."""
+
+    @property
     def path(self) -> str:
         """Path of the request, without a leading slash."""
 

@@ -12,7 +12,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from queue import LifoQueue
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -30,7 +32,12 @@ SLOW_TIMEOUT_SECONDS = 300.0
 """For an answer with metadata: the service asks its blob store for about three minutes before it gives up."""
 LONGEST_ANSWER_SECONDS = 300.0
 LARGEST_ANSWER_BYTES = 128 * 2**20
+LARGEST_BARE_BYTES = 16 * 2**20
+"""For an answer without metadata: two hundred events of 80 kB each."""
+BYTES_IN_FLIGHT = 128 * 2**20
+"""For all answers that are being received; the first of them may go beyond that, as far as one answer may."""
 _CHUNK_BYTES = 2**18
+_UNPACKING = {'gzip': 31, 'x-gzip': 31, 'deflate': 15}
 _SENDABLE = r'[!-~]+'
 
 
@@ -76,6 +83,7 @@ class HttpTransport:
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
         slow_timeout_seconds: float = SLOW_TIMEOUT_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+        bytes_in_flight: int = BYTES_IN_FLIGHT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
@@ -83,6 +91,8 @@ class HttpTransport:
         self._read_seconds = read_timeout_seconds
         self._extra_seconds = slow_timeout_seconds - read_timeout_seconds
         self._largest_answer_bytes = largest_answer_bytes
+        self._largest_bare_bytes = min(largest_answer_bytes, LARGEST_BARE_BYTES)
+        self._budget = Budget(bytes_in_flight)
         self._turn = threading.Lock()  # else who gives a connection back takes it again before anyone who waits
         self._free: LifoQueue[_Session] = LifoQueue()  # the last one used is the likeliest to be alive
         for _ in range(connections):
@@ -117,28 +127,84 @@ class HttpTransport:
                     raise HostUnreachable(
                         'The proxy did not lead to the host.', url=url, through_proxy=True, proxy_status=407
                     )
-                body = self._read(response, url)
+                body = self._read(response, url, largest=self._largest(session))
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _translated(error, url, proxied=route.is_proxied) from None
 
-    def _read(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
+    def _largest(self, session: _Session) -> int:
+        return self._largest_answer_bytes if session.extra_seconds else self._largest_bare_bytes
+
+    def _read(self, response: urllib3.BaseHTTPResponse, url: str, *, largest: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._largest_answer_bytes:
-                raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
-        if not size and response.status == 200:
-            _refuse_cut(response, url)
-        return b''.join(chunks)
+        with self._budget.receiving() as take:
+            for chunk in _unpacked(response, url):
+                size += len(chunk)
+                if size > largest:
+                    raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
+                take(len(chunk))
+                chunks.append(chunk)
+            if not size and response.status == 200:
+                _refuse_cut(response, url)
+            return b''.join(chunks)
+
+
+class Budget:
+    """The bytes of all answers that are being received at a time.
+
+    Who has too little left waits for others to end; the one that began first never waits, so one always ends.
+    """
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self._taken: dict[object, int] = {}  # in the order of their beginnings
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def receiving(self) -> Iterator[Callable[[int], None]]:
+        """One answer; the function takes so many bytes of the budget for it, until it ends."""
+        answer = object()
+        with self._changed:
+            self._taken[answer] = 0
+        try:
+            yield lambda size: self._take(answer, size)
+        finally:
+            with self._changed:
+                del self._taken[answer]
+                self._changed.notify_all()
+
+    def _take(self, answer: object, size: int) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: sum(self._taken.values()) + size <= self._total_bytes or next(iter(self._taken)) is answer
+            )
+            self._taken[answer] += size
+
+
+def _unpacked(response: urllib3.BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    """The body in small pieces, unpacked, however much is packed into few bytes. Raises MalformedResponse."""
+    encoding = (response.headers.get('Content-Encoding') or 'identity').strip().lower()
+    pieces = response.stream(_CHUNK_BYTES, decode_content=False)
+    if encoding == 'identity':
+        yield from pieces
+        return
+    try:
+        if encoding not in _UNPACKING:
+            raise ValueError('nothing that was asked for')
+        unpacker = zlib.decompressobj(wbits=_UNPACKING[encoding])
+        for packed in pieces:
+            while packed and not unpacker.eof:
+                yield unpacker.decompress(packed, _CHUNK_BYTES)
+                packed = unpacker.unconsumed_tail
+        if not unpacker.eof:
+            raise ValueError('cut')
+    except (zlib.error, ValueError):
+        raise MalformedResponse('The answer could not be unpacked.', url=url) from None
 
 
 def _refuse_cut(response: urllib3.BaseHTTPResponse, url: str) -> None:
     """Tell an answer with nothing in it, which may mean an empty feed, from one that was cut before its first byte."""
-    if response.headers.get('Content-Encoding'):
-        raise MalformedResponse('The answer could not be unpacked.', url=url)
     if not {'content-length', 'transfer-encoding'} & {name.lower() for name in response.headers}:
         raise HostUnreachable('The connection broke.', url=url)
 
