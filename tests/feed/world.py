@@ -64,6 +64,7 @@ class World:
         self.store = FeedStore(clock=lambda: self._ticks(self.database_clock_ahead_seconds))
         self.journal = Journal()
         self.service = DicomService(verify=None, journal=self.journal, host=urlsplit(URL).netloc, store=self.store)
+        self.restored = False
         self.sign_in_fails_until = 0.0
         self.token_seconds = 1e9
         self.retries: list[Retry] = []
