@@ -58,7 +58,7 @@ class Checkpoint:
     """Where a reading stands.
 
     :ivar sequence: everything up to this sequence number has been dealt with and is final.
-    :ivar last: identity of the event read last; None before the first one.
+    :ivar last: identity of the event read last; before the first one, of the newest that existed at the beginning.
     :ivar since: events with a timestamp before this are left out; the first start as an absolute time.
     """
 

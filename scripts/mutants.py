@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ('tests/feed/test_schedules.py', 'tests/feed/test_delivery.py', 'tests/feed/test_model.py')
+TESTS = (
+    'tests/feed/test_queries.py',
+    'tests/feed/test_metadata.py',
+    'tests/feed/test_windows.py',
+    'tests/feed/test_schedules.py',
+    'tests/feed/test_delivery.py',
+    'tests/feed/test_model.py',
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ MUTANTS = (
         '1',
         'a prefetched page is taken as it is',
         'dicomfeed/sequences.py',
-        'found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)',
+        'found, left = contents(self._scan(first - 1, last), above=still_open[-1].above)',
         'found, left = [event for event in events if first <= event.sequence <= last], still_open',
     ),
     Mutant(
@@ -97,6 +104,51 @@ MUTANTS = (
         'if not found:',
     ),
     Mutant(
+        '6',
+        'the cursor is not compared',
+        'dicomfeed/sequences.py',
+        'max(self.cursor, self.last[0] if self.last else 0)',
+        '(self.last[0] if self.last else 0)',
+    ),
+    Mutant(
+        '6',
+        'a restore in mid-run is not looked for',
+        'dicomfeed/sequences.py',
+        'if any(event.ticks > began for event in events):',
+        'if not events:',
+    ),
+    Mutant(
+        '6',
+        'an end that has gone is an end',
+        'dicomfeed/sequences.py',
+        'if self.open_gap is None and self.cursor < through:',
+        'if self.open_gap is None and self.cursor > through:',
+    ),
+    Mutant(
+        '7',
+        'rows from outside the window are taken',
+        'dicomfeed/queries.py',
+        'all(self.start <= ticks < self.end for ticks, _ in rows)',
+        'True',
+    ),
+    Mutant(
+        '7', 'rows in any order are taken', 'dicomfeed/queries.py', 'all(map(tuple.__lt__, rows, rows[1:]))', 'True'
+    ),
+    Mutant(
+        '7',
+        'an event twice is taken',
+        'dicomfeed/queries.py',
+        'len({sequence for _, sequence in rows}) == len(rows)',
+        'True',
+    ),
+    Mutant(
+        '7',
+        'a page that comes again is taken',
+        'dicomfeed/windows.py',
+        'self._feed.refuse_repetition(is_new=(events[0].ticks, events[0].sequence) > last)',
+        'pass',
+    ),
+    Mutant(
         '7',
         'a full page ends a sub-window',
         'dicomfeed/windows.py',
@@ -143,8 +195,57 @@ MUTANTS = (
         '12',
         'an outage is taken for poison',
         'dicomfeed/metadata.py',
-        'if self._blobs_are_down() or self._well_read is None:\n                    return None',
-        'pass',
+        'if self._neighbour_reads_well(sequence):',
+        'if sequence:',
+    ),
+    Mutant(
+        '12',
+        'one failure is poison',
+        'dicomfeed/metadata.py',
+        'if began - since >= POISON_SECONDS:',
+        'if began or since:',
+    ),
+    Mutant(
+        '12',
+        'no neighbour is looked for',
+        'dicomfeed/metadata.py',
+        'self._neighbours = self._near(self._missing[sequence])',
+        'self._neighbours = iter(())',
+    ),
+    Mutant(
+        '12',
+        'a time-out ends the run',
+        'dicomfeed/metadata.py',
+        '_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)',
+        '_TROUBLE = (MalformedResponse, ServiceTrouble, SignInUnavailable)',
+    ),
+    Mutant(
+        '12',
+        'a sign-in in trouble ends the run',
+        'dicomfeed/metadata.py',
+        '_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)',
+        '_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble)',
+    ),
+    Mutant(
+        '12',
+        'events that nobody wants are tested',
+        'dicomfeed/feed.py',
+        'wanted = self._wanted(events) if self.include_metadata else []',
+        'wanted = events if self.include_metadata else []',
+    ),
+    Mutant(
+        '12',
+        'metadata are read before they can be delivered',
+        'dicomfeed/sequences.py',
+        'in_order(ranges, self._feed.bare_page, pool=self._pool)',
+        'in_order(ranges, self._feed.page, pool=self._pool)',
+    ),
+    Mutant(
+        '12',
+        'the second read may be of another event',
+        'dicomfeed/metadata.py',
+        'if any(event.identity != known[sequence].identity for sequence, event in found.items()):',
+        'if not known:',
     ),
 )
 

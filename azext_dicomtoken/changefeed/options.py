@@ -7,8 +7,8 @@ and explained (`_params`), their choices and defaults (`vocabulary.py`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
@@ -20,6 +20,8 @@ from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITE
 
 LAST_SEQUENCE = 2**63 - 1
 
+_START = ('start_time', '--start-time')
+_END = ('end_time', '--end-time')
 _STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
 _STREAMS = ('stream', 'output_file', 'follow')
 _ALONE = (*_STARTS, 'end_time', 'max_items', *_STREAMS, 'checkpoint', 'summary_file')
@@ -115,15 +117,28 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
         return self.start is not None or self.end is not None or bool(self.token and self.token.end is not None)
 
 
+def counted_back(options: Options, service_now: Callable[[], int]) -> Options:
+    """The options with ages and `now` by the service's clock, which is asked only where one was typed."""
+    from dicomfeed.times import LAST_TICK
+
+    texts = [(options.typed.get(name), option) for name, option in (_START, _END)]
+    if all(_ticks_of(text, option, LAST_TICK) == _ticks_of(text, option, LAST_TICK - 1) for text, option in texts):
+        return options
+    start, end = _window(texts, service_now())
+    return replace(options, start=start, end=end)
+
+
 def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     """The options as the parser gave them, or an error of az's that says what to change."""
+    from dicomfeed.times import Clock
+
     given = Given({name: values.get(name) for name in _NAMES}, invocation)
     given.refuse_empty()
     given.refuse_out_of_bounds(_BOUNDS)
     given.refuse_together(_EXCLUSIVE)
     given.require_one(_NEEDED)
     _refuse_other_forms(given)
-    start, end = _window(given)
+    start, end = _window([(given[name], given.spelled(name)) for name, _ in (_START, _END)], Clock().now())
     for name in UID_FILTERS:
         _check_uids(given[name] or (), given.spelled(name))
     _check_files(given)
@@ -170,11 +185,8 @@ def _refuse_other_forms(given: Given) -> None:
         given.refuse_output_format('--stream' if given['stream'] else '--follow', but=('json', 'tsv'))
 
 
-def _window(given: Given) -> tuple[int | None, int | None]:
-    from dicomfeed.times import Clock
-
-    now = Clock().now()
-    start, end = (_ticks_of(given[name], given.spelled(name), now) for name in ('start_time', 'end_time'))
+def _window(texts: list[tuple[str | None, str]], now: int) -> tuple[int | None, int | None]:
+    start, end = (_ticks_of(text, option, now) for text, option in texts)
     if end is not None and end <= (start or 0):
         raise InvalidArgumentValueError(
             'The window of time is empty: it ends before it begins.',

@@ -38,7 +38,9 @@ def writer_of(reading: BySequence, checkpoint: Checkpoint | None) -> CheckpointW
     path = reading.session.options.checkpoint
     if not path:
         return None
-    begun = Checkpoint(_question_of(reading.session), sequence=reading.began_after, since=reading.since)
+    begun = Checkpoint(
+        _question_of(reading.session), sequence=reading.began_after, last=reading.anchor, since=reading.since
+    )
     return CheckpointWriter(path, checkpoint or begun)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
-from azext_dicomtoken.changefeed.readings import Reading, reading_of
+from azext_dicomtoken.changefeed.readings import reading_of
 from azext_dicomtoken.changefeed.resume import say_list_was_cut
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.counts import Counts
@@ -55,25 +53,27 @@ def _newest_event(session: Session) -> dict[str, Any] | None:
     if session.filters.is_empty:
         newest = session.client.latest(include_metadata=session.options.include_metadata)
     else:
-        newest = next(_events(reading_of(session)), None)
+        newest = next((event for batch in reading_of(session).batches() for event in batch), None)
     return newest.decode() if newest else None
 
 
 def _listed(session: Session) -> list[Event]:
     """At most --max-items events; where there are more, standard error says how to continue."""
     options = session.options
-    wanted = (options.tail or options.max_items) + 1
-    reading = reading_of(session, at_most=wanted)
-    events = list(islice(_events(reading), wanted))
-    if len(events) < wanted:
-        return events
-    events.pop()
-    token = reading.position(events[-1])
-    assert token is not None
-    say_list_was_cut(session.invocation, options, token)
+    most = options.tail or options.max_items
+    reading = reading_of(session, at_most=most + 1)
+    events: list[Event] = []
+    reached: Event | None = None
+    for batch in reading.batches():
+        events += reading.passing(batch)
+        if len(events) > most:
+            break
+        reached = batch[-1] if batch else reached
+    if len(events) > most:
+        events = events[:most]
+        reached = events[-1]
+        token = reading.position(reached)
+        assert token is not None
+        say_list_was_cut(session.invocation, options, token)
+    reading.conclude(reached)
     return events
-
-
-def _events(reading: Reading) -> Iterator[Event]:
-    for events in reading.batches():
-        yield from reading.passing(events)
