@@ -190,19 +190,25 @@ class _Hunt:
         Halves are read side by side, so that what is well is read soon, however long what is not takes to fail.
         """
         suspects: list[tuple[int, float]] = []
-        failures, found_before = 0, len(self._found)
+        failures = 0
         pieces = deque(_ranges(self._missing, most_between=0))
         while pieces:
             piece, began = pieces.popleft(), self._clock.monotonic()
-            if self._try(piece):
+            failures = 0 if self._try(piece) else failures + 1
+            if failures == 0:
                 continue
-            failures += 1
-            if failures > MOST_POISONED and len(self._found) == found_before and self._reads.neighbour is None:
-                break  # the blob store rather than so many events
+            if self._looks_like_an_outage(failures):
+                break
             if piece.limit == 1:
                 suspects.append((piece.through, began))
             pieces.extend(half for half in piece.halves() if half != piece)
         return suspects
+
+    def _looks_like_an_outage(self, failures: int) -> bool:
+        """Whether it is the blob store rather than so many events one after the other; looked at now and then."""
+        if self._reads.neighbour is None:
+            return failures > MOST_POISONED
+        return failures % MOST_POISONED == 1 and self._reads.neighbour_fails()
 
     def _try(self, piece: SequenceRange) -> bool:
         """Whether the piece was read; an event that was there once and is not in it is waited for, for a while."""

@@ -236,6 +236,23 @@ def test_l9_one_shot_run_gives_up_after_twenty_minutes(world: World, fault: trou
     assert 1_200.0 <= world.elapsed < 1_200.0 + 2 * 300.0 and world.poisoned == []
 
 
+def test_l9_outage_that_begins_in_mid_hunt_is_not_tried_event_by_event(world: World) -> None:
+    feed = world.feed(include_metadata=True, patience_seconds=None)
+    feed.page(SequenceRange(0, 1))
+    world.store.poison(50)
+    tried: list[str] = []
+
+    def is_away(request: Request) -> bool:
+        if tried or 'limit=24&' in request.query:
+            tried.append(request.query)
+        return bool(tried) and reads_metadata(request)
+
+    world.service.trouble.when(is_away, trouble.hang(9_999.0))
+    world.at(20_000.0, world.service.trouble.clear)
+    assert without_metadata(feed.page(SequenceRange(1, 99)).events) == world.poisoned == [50]
+    assert len(tried) > 50 and len(set(tried)) < 6  # the neighbour, again and again
+
+
 def test_l9_blob_store_that_takes_three_minutes_is_no_trouble(world: World) -> None:
     def slow(answer: trouble.Answer) -> trouble.Response:
         world.pass_time(180.0)
@@ -247,9 +264,11 @@ def test_l9_blob_store_that_takes_three_minutes_is_no_trouble(world: World) -> N
 
 
 def test_sign_in_that_is_lost_for_a_while_is_neither_poison_nor_the_end(world: World) -> None:
+    world.token_seconds = 40.0
     feed = world.feed(include_metadata=True)
     bare = feed.bare_page(SequenceRange(0)).events
-    world.sign_in_fails_until = 200.0
+    world.pass_time(100.0)
+    world.sign_in_fails_until = 300.0
     assert without_metadata(feed.with_metadata(bare)) == world.poisoned == []
 
 

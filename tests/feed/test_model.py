@@ -225,7 +225,7 @@ def test_follow_with_metadata_delivers_them_all_save_what_is_poisoned(
     schedule: Schedule, ahead: int, poisoned: int
 ) -> None:
     world = _world_of(schedule)
-    world.token_seconds = 350.0
+    world.token_seconds = 40.0
     world.create_now(1 + poisoned)
     for sequence in range(1, 1 + poisoned):
         world.store.poison(sequence)
