@@ -23,6 +23,8 @@ class Feed:
     """The change feed of one service, as one run reads it.
 
     :param include_metadata: whether delivered events carry the instance's current metadata.
+    :param metadata_at_once: whether pages that are read to be delivered carry it from the first read on. That halves
+        the requests where every event is wanted and can be delivered soon; else metadata is read in vain.
     :param wanted: those of some events that the run wants; no metadata of others are read, tested or reported.
     :param on_poisoned: told the sequence number of each event whose metadata cannot be read.
     """
@@ -32,12 +34,14 @@ class Feed:
         client: FeedClient,
         *,
         include_metadata: bool = False,
+        metadata_at_once: bool = False,
         wanted: Callable[[Iterable[Event]], list[Event]] = list,
         on_poisoned: Callable[[int], None] = lambda sequence: None,
     ) -> None:
         self.client = client
         self.clock = client.clock
         self.include_metadata = include_metadata
+        self._metadata_at_once = include_metadata and metadata_at_once
         self._wanted = wanted
         self._metadata = MetadataReader(client, on_poisoned=on_poisoned)
 
@@ -49,11 +53,12 @@ class Feed:
         """The same feed, of which fewer events are wanted."""
         narrowed = copy(self)
         narrowed._wanted = lambda events: self._wanted(filter(is_wanted, events))
+        narrowed._metadata_at_once = False
         return narrowed
 
     def page(self, query: Query) -> Page:
         """A page to deliver."""
-        page = self.bare_page(query)
+        page = self.first_page(query)
         return page._replace(events=self.with_metadata(page.events))
 
     def with_metadata(self, events: list[Event]) -> list[Event]:
@@ -78,6 +83,11 @@ class Feed:
     def complete(self, attempt: Attempt) -> list[Event]:
         """What the first try leaves to be done, by one thread, in the order of delivery."""
         return self._metadata.complete(attempt)
+
+    def first_page(self, query: Query) -> Page:
+        """A page of events that will be delivered, for `attempt` and `complete` to add the metadata that it lacks."""
+        page = self._metadata.page(query) if self._metadata_at_once else None
+        return self.bare_page(query) if page is None else page
 
     def bare_page(self, query: Query) -> Page:
         """A page to look at: never with metadata."""

@@ -1,7 +1,8 @@
 """The metadata of events that are to be delivered, also where that of single events cannot be read.
 
 An event is read twice: first without metadata, which decides that it is there and where it belongs; then, if it is
-wanted, again by sequence number with metadata, and that second line is the one that counts. The service reads a blob
+wanted, again by sequence number with metadata, and that second line is the one that counts. Where every event is wanted
+the first read may bring the metadata, and there is no second one. The service reads a blob
 for each event of a page with metadata, and one that fails fails the page (dicom-server ChangeFeedService.cs): for ever
 where that blob is broken (poison), for a while where the blob store is down or far away (trouble).
 
@@ -63,10 +64,25 @@ class MetadataReader:
         self._reads = _Reads(client)
         self._on_poisoned = on_poisoned
         self._poisoned: set[int] = set()
+        self._clock = client.clock
+        self._unreadable_until = 0.0
+
+    def page(self, query: Query) -> Page | None:
+        """A page read with metadata at once; None where that fails, and for a minute after, as it may fail again."""
+        if self._clock.monotonic() < self._unreadable_until:
+            return None
+        page = self._reads.read(query)
+        if page is None:
+            self._unreadable_until = self._clock.monotonic() + POISON_SECONDS
+        return page
 
     def attempt(self, events: list[Event], *, wanted: list[Event]) -> Attempt:
-        """A first try, by any thread: whatever fails for more than some seconds is left for `complete`."""
-        readable = [event for event in wanted if event.sequence not in self._poisoned and not _is_deleted(event)]
+        """A first try, by any thread: whatever fails for more than some seconds is left for `complete`.
+
+        Events that came with their metadata are complete.
+        """
+        bare = [event for event in wanted if not event.head]
+        readable = [event for event in bare if event.sequence not in self._poisoned and not _is_deleted(event)]
         attempt = Attempt(events, readable, {})
         known = {event.sequence: event for event in readable}
         for query in _ranges(known, most_between=_MOST_BETWEEN):

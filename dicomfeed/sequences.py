@@ -200,7 +200,7 @@ class SequenceReader:
             ranges = (
                 SequenceRange(start, min(self._width, through - start)) for start in range(after, through, self._width)
             )
-            with closing(in_order(ranges, self._feed.bare_page, pool=self._pool)) as pages:
+            with closing(in_order(ranges, self._feed.first_page, pool=self._pool)) as pages:
                 for query, page in pages:
                     yield Stretch.of_page(query, page)
                     after = query.through

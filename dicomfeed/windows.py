@@ -63,7 +63,7 @@ class WindowReader:
 
     def read_slowly(self, start: Ticks, *, limit: int = TIME_LIMIT) -> Iterator[list[Event]]:
         """The events from `start` on, by one worker, page after page of `limit`: right even where rows still appear."""
-        for page in self._feed.walk(start, self._end, read=self._feed.bare_page, limit=limit):
+        for page in self._feed.walk(start, self._end, read=self._feed.first_page, limit=limit):
             if self.settled_through is None:
                 settled = page.asked_ticks - settle_margin(self._settle_seconds)
                 self.settled_through = settled if settled < self._end else None
@@ -112,7 +112,7 @@ class WindowReader:
         return max(events[0].ticks, start + 1), SPLIT_ROWS
 
     def _page(self, part: _Slice) -> tuple[Page, Attempt]:
-        page = self._feed.bare_page(part.query)
+        page = self._feed.first_page(part.query)
         return page, self._feed.attempt(page.events)
 
     def _beyond(self, query: TimeSlice, page: Page) -> Iterator[list[Event]]:
@@ -120,5 +120,5 @@ class WindowReader:
         offset = query.offset
         while len(page.events) == query.limit:
             offset += query.limit
-            page = self._feed.bare_page(TimeSlice(query.start, query.end, offset, query.limit))
+            page = self._feed.first_page(TimeSlice(query.start, query.end, offset, query.limit))
             yield self._feed.with_metadata(page.events)

@@ -236,9 +236,9 @@ MUTANTS = (
     Mutant(
         '12',
         'metadata are read before they can be delivered',
-        'dicomfeed/sequences.py',
-        'in_order(ranges, self._feed.bare_page, pool=self._pool)',
-        'in_order(ranges, self._feed.page, pool=self._pool)',
+        'dicomfeed/feed.py',
+        'self._metadata.page(query) if self._metadata_at_once else None',
+        'self._metadata.page(query) if self.include_metadata else None',
     ),
     Mutant(
         '12',

@@ -67,7 +67,13 @@ def open_session(invocation: Invocation, options: Options) -> Session:
         on_clock_difference=_say_clocks_differ,
     )
     filters = Filters(**options.filters)
-    feed = Feed(client, include_metadata=options.include_metadata, wanted=filters.passing, on_poisoned=trouble.poisoned)
+    feed = Feed(
+        client,
+        include_metadata=options.include_metadata,
+        metadata_at_once=filters.is_empty and not options.follow,
+        wanted=filters.passing,
+        on_poisoned=trouble.poisoned,
+    )
     pool = ThreadPool(options.concurrency + (_DECODING if options.include_metadata else 0))
     return Session(invocation, options, service, login, feed, pool, filters, summary)
 

@@ -69,6 +69,7 @@ class World:
         self.token_seconds = 1e9
         self.retries: list[Retry] = []
         self.poisoned: list[int] = []
+        self.metadata_at_once = False
         self._latency_seconds = latency_seconds
         self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._number = count()
@@ -150,6 +151,7 @@ class World:
         return Feed(
             self.client(patience_seconds=patience_seconds),
             include_metadata=include_metadata,
+            metadata_at_once=self.metadata_at_once,
             wanted=filters.passing,
             on_poisoned=self.poisoned.append,
         )
