@@ -47,12 +47,15 @@ if TYPE_CHECKING:
         ConnectionFailed,
         FeedError,
         FeedRestored,
+        FileError,
         Forbidden,
         HostUnreachable,
         MalformedResponse,
         NotFound,
+        OutputChanged,
         OutputError,
         OutputExists,
+        OutputLocked,
         Redirected,
         RequestError,
         ServiceError,
@@ -93,6 +96,7 @@ __all__ = [
     'FeedClient',
     'FeedError',
     'FeedRestored',
+    'FileError',
     'FileSink',
     'Filters',
     'Forbidden',
@@ -102,8 +106,10 @@ __all__ = [
     'MalformedResponse',
     'NotFound',
     'Output',
+    'OutputChanged',
     'OutputError',
     'OutputExists',
+    'OutputLocked',
     'Page',
     'Question',
     'Redirected',
@@ -146,8 +152,9 @@ _MODULES = {
     'delivery': 'Delivery Summary open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
-        'FeedRestored Forbidden HostUnreachable MalformedResponse NotFound OutputError OutputExists Redirected '
-        'RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned Unauthorized'
+        'FeedRestored FileError Forbidden HostUnreachable MalformedResponse NotFound OutputChanged OutputError '
+        'OutputExists OutputLocked Redirected RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned '
+        'Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',
