@@ -34,6 +34,9 @@ def check_access(
     import requests
     from knack.util import CLIError
 
+    from azext_dicomtoken._output import print_whole
+
+    print_whole(cmd)
     rows: list[dict[str, str]] = []
     try:
         for detail in _details(
