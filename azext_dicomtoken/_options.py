@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields
+from itertools import combinations
 from typing import Any
 
 from azure.cli.core.azclierror import (
@@ -16,6 +17,7 @@ from azure.cli.core.azclierror import (
     RequiredArgumentMissingError,
 )
 
+from azext_dicomtoken._output import is_stream
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._validators import parse_duration, refuse_empty, spelled
 
@@ -27,6 +29,14 @@ SETTLE = '60s'
 
 _STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
 _ONE_EVENT = ('latest', 'sequence')
+_FILES = ('output_file', 'summary_file', 'checkpoint')
+_COMPRESSED = 'Use a name that ends in .gz, or --stream and a program that compresses what it reads.'
+_COLUMNAR = 'Write .jsonl or .jsonl.gz, and convert that: DuckDB, pandas and Spark read JSON Lines.'
+_FORMS = {
+    '.csv': 'Write .jsonl and convert that, or pick columns with --query and -o tsv into a .tsv file.',
+    **dict.fromkeys(('.parquet', '.avro', '.orc', '.arrow', '.feather', '.xlsx'), _COLUMNAR),
+    **dict.fromkeys(('.zst', '.bz2', '.xz', '.zip', '.7z', '.lz4', '.br', '.tgz'), _COMPRESSED),
+}
 _FILTERS = ('action', 'state', 'study_instance_uid', 'series_instance_uid', 'sop_instance_uid', 'partition_name')
 
 
@@ -95,6 +105,11 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     def window_start(self) -> tuple[int, int]:
         """The timestamp and the sequence number after which a window begins."""
         return (self.token.ticks, self.token.sequence) if self.token else (self.start or 0, 0)
+
+    @property
+    def files(self) -> list[str]:
+        """The paths of the files that this run reads and writes."""
+        return [path for name in _FILES if (path := getattr(self, name))]
 
     @property
     def filters(self) -> dict[str, tuple[str, ...]]:
@@ -191,15 +206,18 @@ def _check_combinations(options: Options) -> None:
     )
     _require(given, 'until_latest', ['follow'])
     _require(given, 'poll_interval', ['follow'])
-    _require(given, 'overwrite', ['output_file', 'summary_file'])
+    _refuse_together(given, 'overwrite', ['checkpoint'], recommendation='Remove or rename the old output file instead.')
+    _require(given, 'overwrite', ['output_file'])
     _require(given, 'summary_file', ['stream', 'output_file', 'follow'])
 
 
-def _refuse_together(given: set[str], name: str, others: list[str]) -> None:
+def _refuse_together(
+    given: set[str], name: str, others: list[str], *, recommendation: str = 'Leave one of them out.'
+) -> None:
     for other in others:
         if name in given and other in given:
             raise MutuallyExclusiveArgumentError(
-                f'--{spelled(name)} and --{spelled(other)} do not go together.', recommendation='Leave one of them out.'
+                f'--{spelled(name)} and --{spelled(other)} do not go together.', recommendation=recommendation
             )
 
 
@@ -264,29 +282,63 @@ def _check_uids(uids: list[str], option: str) -> None:
 
 
 def _check_files(options: Options) -> None:
-    paths = {
-        name: os.path.realpath(path)
-        for name in ('output_file', 'summary_file', 'checkpoint')
-        if (path := getattr(options, name))
-    }
-    if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
+    from dicomfeed.checkpoint import lock_path  # az reads this module for -h, too, which needs no reader
+
+    _check_form(options.output_file)
+    _refuse_dash(options)
+    paths = {name: path for name in _FILES if (path := getattr(options, name))}
+    locked = os.path.realpath(lock_path(options.checkpoint)) if options.checkpoint else None
+    for name, other in combinations(paths, 2):
+        if _is_same_file(paths[name], paths[other]):
+            raise MutuallyExclusiveArgumentError(
+                f'--{spelled(name)} and --{spelled(other)} name one file.',
+                recommendation='Give each a file of its own.',
+            )
+    for name, path in paths.items():
+        if os.path.realpath(path) == locked:
+            raise InvalidArgumentValueError(
+                f"The value of --{spelled(name)} is the name of the checkpoint's lock.",
+                recommendation='Give it another name.',
+            )
+        _check_place(name, os.path.realpath(path))
+    if options.checkpoint and is_stream(options.checkpoint):
         raise InvalidArgumentValueError(
-            "The value of --output-file is the name of the checkpoint's lock.", recommendation='Give it another name.'
+            'The value of --checkpoint is a device or a pipe.', recommendation='Name a file, which is replaced.'
         )
-    names = list(paths)
-    for position, name in enumerate(names):
-        for other in names[:position]:
-            if paths[name] == paths[other]:
-                raise MutuallyExclusiveArgumentError(
-                    f'--{spelled(other)} and --{spelled(name)} name one file.',
-                    recommendation='Give each a file of its own.',
-                )
-        if os.path.isdir(paths[name]):
+
+
+def _check_place(name: str, path: str) -> None:
+    if os.path.isdir(path):
+        raise InvalidArgumentValueError(
+            f'The value of --{spelled(name)} is a folder.', recommendation='Name a file in it.'
+        )
+    if not os.path.isdir(os.path.dirname(path)):
+        raise InvalidArgumentValueError(
+            f'The folder of --{spelled(name)} does not exist.',
+            recommendation='Make it first, or name a file in another one.',
+        )
+
+
+def _check_form(output_file: str | None) -> None:
+    """Refuse a name that promises what is not in the file."""
+    ending = os.path.splitext(output_file or '')[1].lower()
+    if ending in _FORMS:
+        raise InvalidArgumentValueError(
+            f'--output-file writes JSON Lines, which a file that ends in {ending} does not hold.',
+            recommendation=_FORMS[ending],
+        )
+
+
+def _refuse_dash(options: Options) -> None:
+    """Standard output is for events alone; a file of that name can be named `./-`."""
+    for name in ('checkpoint', 'summary_file'):
+        if getattr(options, name) == '-':
             raise InvalidArgumentValueError(
-                f'The value of --{spelled(name)} is a folder.', recommendation='Name a file in it.'
+                f'--{spelled(name)} cannot be standard output.', recommendation='Name a file.'
             )
-        if not os.path.isdir(os.path.dirname(paths[name])):
-            raise InvalidArgumentValueError(
-                f'The folder of --{spelled(name)} does not exist.',
-                recommendation='Make it first, or name a file in another one.',
-            )
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    if os.path.realpath(path) == os.path.realpath(other):
+        return True
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)

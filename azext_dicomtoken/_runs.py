@@ -35,7 +35,7 @@ class Run:
         """The last event that has been dealt with; a reader is always a step ahead of that."""
 
     def batches(self) -> Iterator[list[Event]]:
-        """What is read. Before the first batch everything that can be refused has been."""
+        """What is read. The first batch, which may be empty, comes as soon as the service has answered."""
         raise NotImplementedError
 
     def fraction(self, events: list[Event]) -> float:
@@ -76,12 +76,14 @@ class Sequences(Run):
         newest = self.reading.feed.newest()
         reader.verify(newest)
         self._through = newest.sequence if newest else 0
+        yield []
         if options.follow:
-            return reader.follow(
+            yield from reader.follow(
                 poll_interval_seconds=options.poll_interval_seconds,
                 until=self._through if options.until_latest else None,
             )
-        return reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
+        else:
+            yield from reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
 
     def fraction(self, events: list[Event]) -> float:
         return (self.reader.cursor - self._began_at) / max(1, self._through - self._began_at)

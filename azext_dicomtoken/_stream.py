@@ -15,9 +15,12 @@ from azext_dicomtoken._progress import Progress
 from azext_dicomtoken._reading import Reading
 from azext_dicomtoken._runs import Run, Sequences, Tail, Window
 from azext_dicomtoken._signals import Interrupted, Interruption
+from azext_dicomtoken._validators import spelled
+from dicomfeed.checkpoint import Checkpoint
 from dicomfeed.delivery import Delivery
-from dicomfeed.errors import CheckpointError, OutputError, RequestError, ServiceError
+from dicomfeed.errors import FileError, RequestError, ServiceError
 from dicomfeed.events import Event
+from dicomfeed.sinks import Sink
 
 logger = get_logger(__name__)
 
@@ -44,12 +47,14 @@ def stream(reading: Reading, interruption: Interruption) -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(reading))
-        refuse_unfit_files(options, checkpoint)
+        refuse_unfit_files(options)
+        sink = opened_sink(options, checkpoint, stack)
+        _say_where_it_stands(reading, checkpoint)
         progress = stack.enter_context(Progress(reading.cmd.cli_ctx, wanted=bool(options.output_file)))
         kind = Window if options.is_window else Tail if options.tail and not options.follow else Sequences
         run = kind(reading, checkpoint)
         try:
-            _deliver(run, interruption, progress, stack)
+            _deliver(run, sink, interruption, progress)
         except Interrupted:
             if not options.ends_by_signal:
                 _say_how_to_go_on('Interrupted.', reading, run)
@@ -60,10 +65,21 @@ def stream(reading: Reading, interruption: Interruption) -> None:
             raise
 
 
-def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
+def _say_where_it_stands(reading: Reading, checkpoint: Checkpoint | None) -> None:
+    """That a start which was typed is ignored, once there is a checkpoint."""
+    typed = [name for name in ('start_time', 'after_sequence') if getattr(reading.options, name) is not None]
+    if checkpoint is None or not typed or reading.cmd.cli_ctx.only_show_errors:
+        return
+    print(
+        f'--{spelled(typed[0])} is ignored: the run continues after sequence number {checkpoint.sequence}, '
+        'where the checkpoint stands.',
+        file=sys.stderr,
+    )
+
+
+def _deliver(run: Run, sink: Sink, interruption: Interruption, progress: Progress) -> None:
     reading = run.reading
     batches = run.batches()
-    sink = opened_sink(reading.options, run.checkpoint, stack)
     delivery = Delivery(
         sink,
         filters=reading.filters,
@@ -76,22 +92,26 @@ def _deliver(run: Run, interruption: Interruption, progress: Progress, stack: Ex
         on_batch=lambda events: progress.show(f'{reading.summary.events} events ', run.fraction(events)),
     )
     run.reached = lambda: delivery.reached
-    with _summed_up(run):
+    with _summed_up(run, delivery):
         delivery.run(batches)
 
 
 @contextmanager
-def _summed_up(run: Run) -> Iterator[None]:
-    """Sum up what happens inside, however it ends; but where a file failed, how much of it stands nobody can say."""
+def _summed_up(run: Run, delivery: Delivery) -> Iterator[None]:
+    """Sum up what happens inside, however it ends.
+
+    But where a file failed, nobody can say how much of it stands; and before the service has answered, there is nothing
+    to say, and the summary of an earlier run stays.
+    """
     reading, is_sure = run.reading, True
     began = reading.client.clock.monotonic()
     try:
         yield
-    except (CheckpointError, OutputError):
+    except FileError:
         is_sure = False
         raise
     finally:
-        if is_sure:
+        if is_sure and delivery.has_begun:
             reading.summary.seconds = reading.client.clock.monotonic() - began
             run.conclude()
             _report(reading)
@@ -144,8 +164,7 @@ def _query_of(cli_ctx: Any) -> Callable[[Any], Any]:
 def _say_how_to_go_on(what_happened: str, reading: Reading, run: Run) -> None:
     options = reading.options
     if options.checkpoint:
-        summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
-        print(f'{what_happened} Run the same command again{summary} to go on.', file=sys.stderr)
+        print(f'{what_happened} Run the same command again to go on.', file=sys.stderr)
         return
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
     print(

@@ -23,6 +23,8 @@ def validate_token_issue(cmd: Any, namespace: Any) -> None:
     namespace.token_format = str(namespace.token_format)
     if namespace.min_validity is not None:
         namespace.min_validity = parse_duration(namespace.min_validity, '--min-validity')
+    if namespace.output_file == '-':  # standard output, as without it
+        namespace.output_file = None
     _check_variable_name(namespace, wanted=FORMATS[namespace.token_format].sets_variables)
     check_overwrite(namespace)
     if namespace.output_file:
@@ -46,6 +48,8 @@ def validate_check_access(namespace: Any) -> None:
 
 def validate_changefeed(cmd: Any, namespace: Any) -> None:
     """Only what az's own options have to do with it; the rest is `_options`' affair."""
+    if namespace.output_file == '-':
+        namespace.output_file, namespace.stream = None, True
     if namespace.output_file:
         refuse_az_output(cmd, '--output-file')
     elif (namespace.stream or namespace.follow) and cmd.cli_ctx.invocation.data.get('output') not in ('json', 'tsv'):

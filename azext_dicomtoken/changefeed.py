@@ -10,6 +10,7 @@ from typing import Any
 from azext_dicomtoken._checkpoints import held_checkpoint
 from azext_dicomtoken._errors import explained
 from azext_dicomtoken._options import MAX_ITEMS, Options
+from azext_dicomtoken._output import print_whole
 from azext_dicomtoken._paging import NextToken
 from azext_dicomtoken._reading import Reading, open_reading
 from azext_dicomtoken._signals import Interrupted, Interruption
@@ -23,12 +24,13 @@ _GO_ON_WITHOUT = ('start_time', 'end_time', 'after_sequence', 'next_token')
 
 
 def changefeed(cmd: Any, **kwargs: Any) -> Any:
+    print_whole(cmd)
     options = Options.checked(kwargs)
     interruption = Interruption()
     with interruption.raising():
         try:
             reading = open_reading(cmd, options)
-            with explained(reading.access):
+            with explained(reading.access, files=options.files):
                 return _read(reading, interruption)
         except Interrupted as end:
             raise SystemExit(0 if options.ends_by_signal else end.exit_code) from None
@@ -114,7 +116,7 @@ def _list_from_checkpoint(reading: Reading, max_items: int) -> list[dict[str, An
     checkpoint = run.checkpoint
     assert checkpoint is not None
     listed: list[Event] = []
-    for events in run.batches():
+    for events in filter(None, run.batches()):
         passing = [event for event in reading.filters.passing(events) if run.wanted is None or run.wanted(event)]
         room = max_items - len(listed)
         listed += passing[:room]

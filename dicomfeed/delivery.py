@@ -81,7 +81,7 @@ class Delivery:
     :param wanted: which events count at all, beside the filters; None: all of them.
     :param lines_of: turns events into lines; the service's own bytes unless said otherwise.
     :param uninterrupted: a context in which no signal is let through, for each write.
-    :param on_batch: told after each batch, for a progress bar.
+    :param on_batch: told after each batch with events, for a progress bar.
     """
 
     def __init__(
@@ -124,7 +124,8 @@ class Delivery:
                 with self._uninterrupted():
                     self._begin()
                     self._take(events)
-                self._on_batch(events)
+                if events:
+                    self._on_batch(events)
             with self._uninterrupted():
                 self._begin()
         finally:
