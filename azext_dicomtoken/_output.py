@@ -45,8 +45,9 @@ class WholeOutput:
 
 def print_whole(cmd: Any) -> None:
     """From here on az writes this command's result whole, or ends with an error."""
-    if not isinstance(cmd.cli_ctx.output, WholeOutput):
-        cmd.cli_ctx.output = WholeOutput(cmd.cli_ctx.output)
+    cli_ctx = cmd.loader.cli_ctx  # az gives a command a copy of its context, and prints by the original
+    if not isinstance(cli_ctx.output, WholeOutput):
+        cli_ctx.output = WholeOutput(cli_ctx.output)
 
 
 def write_text(text: str, *, stream: TextIO | None) -> None:
