@@ -272,6 +272,8 @@ def _written_holder(descriptor: int) -> int | None:
 
 def _listed_holder(descriptor: int) -> int | None:
     """The process that Linux lists for a lock: `1: FLOCK ADVISORY WRITE 4711 fe:00:1234567 0 EOF`."""
+    if not sys.platform.startswith('linux'):
+        return None
     status = os.fstat(descriptor)
     file = f'{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}'
     with suppress(OSError, ValueError), open('/proc/locks', encoding='ascii') as locks:
