@@ -5,11 +5,13 @@ How a result is printed is up to az. The files of the change feed are `dicomfeed
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 import sys
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import Any, BinaryIO, TextIO
 
 from azure.cli.core.azclierror import FileOperationError
 
@@ -19,17 +21,62 @@ _STREAM_PATHS = re.compile(r'/dev/(?:(stdin|stdout|stderr)|fd/(\d{1,9}))|/proc/s
 _MOST_CHARACTERS = 2**20
 
 
+class WholeOutput:
+    """az's output producer, but what it prints is written whole, and no character is dropped; else it is an error.
+
+    az prints with `print`, to a stream that may take only a part (with PYTHONUNBUFFERED), and leaves the last flush to
+    the interpreter, whose failure is the exit code 120 and no message.
+    """
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def out(self, obj: Any, formatter: Any = None, out_file: TextIO | None = None) -> None:
+        """Write a command's result, as knack's producer does."""
+        text = formatter(obj)
+        try:
+            write_text(text, stream=out_file or sys.stdout)
+        except BrokenPipeError:  # whoever read there has read enough
+            abandon_stdout()
+
+
+def print_whole(cmd: Any) -> None:
+    """From here on az writes this command's result whole, or ends with an error."""
+    cli_ctx = cmd.loader.cli_ctx  # az gives a command a copy of its context, and prints by the original
+    if not isinstance(cli_ctx.output, WholeOutput):
+        cli_ctx.output = WholeOutput(cli_ctx.output)
+
+
+def write_text(text: str, *, stream: TextIO | None) -> None:
+    """Write text in the stream's own encoding, escaping what that cannot hold, and flush it.
+
+    Raises as `write_stdout` does.
+    """
+    if stream is not None and not hasattr(stream, 'buffer'):  # in memory, of a program that called az
+        stream.write(text)
+        return
+    encoding = (stream and stream.encoding) or 'utf-8'
+    _write_stdout(_encoded(text.replace('\n', os.linesep), encoding, (stream and stream.errors) or 'strict'), stream)
+
+
 def write_stdout(text: str, *, stream: TextIO | None = None) -> None:
     """Write text as UTF-8 with its own line ends, whatever the platform, and flush it.
 
     :raises BrokenPipeError: where nobody reads any more.
-    :raises FileOperationError: where it cannot be written for another reason.
+    :raises FileOperationError: where it cannot be written, all of it, for another reason.
     """
-    stream = stream or sys.stdout
+    _write_stdout(text.encode('utf-8'), stream or sys.stdout)
+
+
+def _write_stdout(data: bytes, stream: TextIO | None) -> None:
+    if stream is None:
+        raise FileOperationError('Standard output is closed.', recommendation='Leave it open, or use --output-file.')
     try:
         stream.flush()
-        stream.buffer.write(text.encode('utf-8'))
-        stream.flush()
+        _write_whole(stream.buffer, data)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -40,9 +87,45 @@ def write_stdout(text: str, *, stream: TextIO | None = None) -> None:
         ) from error
 
 
+def _write_whole(stream: BinaryIO, data: bytes) -> None:
+    """All of the bytes; the reader's way to that is loaded only where the system takes fewer."""
+    try:
+        taken = stream.write(data) or 0
+        if taken == len(data):
+            stream.flush()
+            return
+    except BlockingIOError as error:
+        taken = getattr(error, 'characters_written', 0)
+    from dicomfeed import files
+
+    files.write_stream(stream, data[taken:])
+
+
+def _encoded(text: str, encoding: str, errors: str) -> bytes:
+    try:
+        return text.encode(encoding, errors)
+    except UnicodeEncodeError:
+        return ''.join(map(_escape_unencodable(encoding), text)).encode(encoding)
+
+
+def _escape_unencodable(encoding: str) -> Callable[[str], str]:
+    """As JSON does it, which is a backslash escape to any other reader, too."""
+    import json
+
+    def escape(character: str) -> str:
+        try:
+            character.encode(encoding)
+            return character
+        except UnicodeEncodeError:
+            return json.dumps(character)[1:-1]
+
+    return escape
+
+
 def abandon_stdout() -> None:
     """Let the interpreter's last flush succeed although nobody reads any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None:
@@ -53,14 +136,16 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
 
     :raises FileOperationError: where that is not possible; a half-written file is taken away.
     """
+    from dicomfeed import files  # a token on standard output needs none
+
     data = text.encode('utf-8')
     try:
         if is_stream(path):
-            _write_all(open_stream(path), data)
+            _write_directly(path, data)
         elif overwrite:
-            _replace(path, data)
+            files.replace_with(path, data)
         else:
-            _create(path, data)
+            files.create_with(path, data)
     except FileExistsError:
         raise FileOperationError(
             'The output file exists already.', recommendation='Choose another name, or add --overwrite.'
@@ -95,7 +180,7 @@ def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
     """
     try:
         if path == '-':
-            return (stdin or sys.stdin).read(_MOST_CHARACTERS)
+            return _standard_input(stdin).read(_MOST_CHARACTERS)
         with open(path, encoding='utf-8') as file:
             return file.read(_MOST_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
@@ -103,6 +188,13 @@ def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
         raise FileOperationError(
             f'The file could not be read: {reason}.', recommendation='Check its name and permissions.'
         ) from error
+
+
+def _standard_input(stdin: TextIO | None) -> TextIO:
+    found = stdin or sys.stdin
+    if found is None:
+        raise OSError(errno.EBADF, 'standard input is closed')
+    return found
 
 
 def escape_controls(text: str) -> str:
@@ -138,27 +230,11 @@ def _escape(match: re.Match[str]) -> str:
     return f'\\x{code:02x}' if code < 0x100 else f'\\u{code:04x}'
 
 
-def _create(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o600)
+def _write_directly(path: str, data: bytes) -> None:
+    from dicomfeed import files
+
+    descriptor = open_stream(path)
     try:
-        _write_all(descriptor, data)
-    except OSError:
-        os.unlink(path)
-        raise
-
-
-def _replace(path: str, data: bytes) -> None:
-    import tempfile  # makes its files with mode 0600
-
-    descriptor, beside = tempfile.mkstemp(prefix='.', suffix='.new', dir=os.path.dirname(path) or '.')
-    try:
-        _write_all(descriptor, data)
-        os.replace(beside, path)
-    except OSError:
-        os.unlink(beside)
-        raise
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    with open(descriptor, 'wb') as file:
-        file.write(data)
+        files.write_all(descriptor, data)
+    finally:
+        os.close(descriptor)

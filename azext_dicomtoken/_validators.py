@@ -37,6 +37,8 @@ def validate_token_issue(cmd: Any, namespace: Any) -> None:
     namespace.token_format = str(namespace.token_format)
     if given['min_validity'] is not None:
         namespace.min_validity = seconds_of(given['min_validity'], '--min-validity')
+    if given['output_file'] == '-':  # standard output, as without it
+        namespace.output_file = given['output_file'] = None
     _check_variable_name(namespace, wanted=FORMATS[namespace.token_format].sets_variables)
     if given['output_file']:
         given.refuse_az_output('--output-file')
@@ -61,6 +63,8 @@ def validate_check_access(cmd: Any, namespace: Any) -> None:
 def validate_changefeed(cmd: Any, namespace: Any) -> None:
     from azext_dicomtoken.changefeed.options import checked
 
+    if namespace.output_file == '-':
+        namespace.output_file, namespace.stream = None, True
     namespace.options = checked(vars(namespace), Invocation(cmd.cli_ctx))
 
 

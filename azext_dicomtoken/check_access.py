@@ -33,6 +33,9 @@ def check_access(
     resource: str | None = None,
     tenant: str | None = None,
 ) -> list[dict[str, str]]:
+    from azext_dicomtoken._output import print_whole
+
+    print_whole(cmd)
     named = {
         'service_url': service_url,
         'workspace_name': workspace_name,

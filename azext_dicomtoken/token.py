@@ -29,6 +29,7 @@ def issue(
     output_file: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any] | None:
+    _print_whole(cmd)
     service = resolve_service(
         Invocation(cmd.cli_ctx),
         service_url=service_url,
@@ -63,6 +64,7 @@ def show_claims(
 ) -> dict[str, Any]:
     from azext_dicomtoken._claims import describe
 
+    _print_whole(cmd)
     try:
         audience: str | None = resolve_service(
             Invocation(cmd.cli_ctx),
@@ -79,6 +81,12 @@ def show_claims(
         audience = None
     token = _read_token(token_file) if token_file else _login(cmd, str(audience), tenant).get_token().token
     return describe(_decode(token), expected_audience=audience, now=time.time())
+
+
+def _print_whole(cmd: Any) -> None:
+    from azext_dicomtoken._output import print_whole
+
+    print_whole(cmd)
 
 
 def _login(cmd: Any, audience: str, tenant: str | None) -> Login:

@@ -47,13 +47,16 @@ if TYPE_CHECKING:
         ConnectionFailed,
         FeedError,
         FeedRestored,
+        FileError,
         Forbidden,
         HostUnreachable,
         HtmlResponse,
         MalformedResponse,
         NotFound,
+        OutputChanged,
         OutputError,
         OutputExists,
+        OutputLocked,
         Redirected,
         RequestError,
         ServiceError,
@@ -95,6 +98,7 @@ __all__ = [
     'FeedClient',
     'FeedError',
     'FeedRestored',
+    'FileError',
     'FileSink',
     'Filters',
     'Forbidden',
@@ -105,8 +109,10 @@ __all__ = [
     'MalformedResponse',
     'NotFound',
     'Output',
+    'OutputChanged',
     'OutputError',
     'OutputExists',
+    'OutputLocked',
     'Page',
     'Question',
     'Redirected',
@@ -150,8 +156,9 @@ _MODULES = {
     'delivery': 'Delivery Summary open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
-        'FeedRestored Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputError OutputExists '
-        'Redirected RequestError ServiceError ServiceTrouble SignInUnavailable TlsFailed TooManyPoisoned '
+        'FeedRestored FileError Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputChanged '
+        'OutputError OutputExists OutputLocked Redirected RequestError ServiceError ServiceTrouble SignInUnavailable '
+        'TlsFailed TooManyPoisoned '
         'Unauthorized'
     ),
     'events': 'Event',

@@ -127,18 +127,24 @@ class _Reads:
     def read(self, query: Query, *, patience_seconds: float = 0.0) -> Page | None:
         """The page; None where it failed as it does when a blob cannot be read. Raises everything else.
 
-        Throttling is not that; it gets all the patience of the client.
+        Throttling and a sign-in in trouble are not that; they get all the patience of the client, but each of our own
+        requests has little, because what comes after them may be a blob that cannot be read.
         """
-        longest = self.client.patience_seconds
-        for seconds in (patience_seconds if longest is None else min(patience_seconds, longest), longest):
+        longest, began = self.client.patience_seconds, self.clock.monotonic()
+        seconds = patience_seconds if longest is None else min(patience_seconds, longest)
+        while True:
             try:
                 return self._note(self.client.read(query, include_metadata=True, patience_seconds=seconds))
             except _TROUBLE as error:
                 self.last_error = error
                 if _may_be_metadata(error):
                     return None
-        assert self.last_error is not None
-        raise self.last_error
+                pause = max(_FIRST_PAUSE_SECONDS, min(_retry_after(error), LONGEST_OBEYED_PAUSE_SECONDS))
+                is_over = longest is not None and self.clock.monotonic() + pause > began + longest
+                if is_over or not _is_waited_out(error):
+                    raise
+                self.client.on_retry(Retry(error, 1, pause))
+            self.clock.sleep(pause)
 
     def look(self, query: Query) -> list[Event]:
         """The events of a page without metadata; none where it fails."""
@@ -290,8 +296,7 @@ class _Hunt:
     def _pause(self, rounds: int) -> None:
         self._refuse_standstill()
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(rounds, 10))
-        asked_for = getattr(self._reads.last_error, 'retry_after', None) or 0.0
-        pause = max(pause, min(asked_for, LONGEST_OBEYED_PAUSE_SECONDS))
+        pause = max(pause, min(_retry_after(self._reads.last_error), LONGEST_OBEYED_PAUSE_SECONDS))
         self._report_trouble(pause=pause, rounds=rounds + 1)
         self._clock.sleep(pause)
 
@@ -329,6 +334,16 @@ def _is_deleted(event: Event) -> bool:
 
 def _has_metadata(event: Event) -> bool:
     return event.head > 0 or field(event.decode(), 'metadata') is not None
+
+
+def _retry_after(error: FeedError | None) -> float:
+    """Seconds that the service asked to be left alone, 0 where it did not."""
+    return getattr(error, 'retry_after', None) or 0.0
+
+
+def _is_waited_out(error: FeedError) -> bool:
+    """Whether the failure passes by itself, without being one of the blob store."""
+    return isinstance(error, SignInUnavailable) or getattr(error, 'status', 0) in _NOT_METADATA
 
 
 def _may_be_metadata(error: FeedError) -> bool:

@@ -17,13 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = (
-    'tests/feed/test_queries.py',
-    'tests/feed/test_metadata.py',
-    'tests/feed/test_windows.py',
-    'tests/feed/test_schedules.py',
-    'tests/feed/test_delivery.py',
-    'tests/feed/test_model.py',
+TESTS = tuple(
+    f'tests/feed/test_{name}.py'
+    for name in 'queries metadata windows schedules delivery sinks checkpoint files model'.split()
 )
 
 
@@ -169,13 +165,7 @@ MUTANTS = (
         'return min(self._end, page.asked_ticks - settle_margin(self._settle_seconds))',
         'return self._end',
     ),
-    Mutant(
-        '9',
-        'a resumed file is not truncated',
-        'dicomfeed/sinks.py',
-        'os.ftruncate(descriptor, committed.length)',
-        'pass',
-    ),
+    Mutant('9', 'a resumed file is not truncated', 'dicomfeed/sinks.py', 'os.ftruncate(descriptor, length)', 'pass'),
     Mutant(
         '9',
         'a gzip member goes on over a commit',
@@ -183,7 +173,73 @@ MUTANTS = (
         'self._buffer.write(self._compressor.flush())\n            self._compressor = zlib.compressobj(wbits=_GZIP)',
         'self._buffer.write(self._compressor.flush(zlib.Z_SYNC_FLUSH))',
     ),
-    Mutant('10', 'no lock', 'dicomfeed/files.py', '_lock(descriptor)\n', 'pass\n'),
+    Mutant(
+        '9',
+        'no look whether the name still leads to the file',
+        'dicomfeed/sinks.py',
+        'if not files.leads_to(self._path, self._begun):',
+        'if False:',
+    ),
+    Mutant(
+        '9',
+        'no look at the length of the file',
+        'dicomfeed/sinks.py',
+        'if os.fstat(self._begun).st_size != self._length:',
+        'if False:',
+    ),
+    Mutant(
+        '9',
+        'no look at the end of the file',
+        'dicomfeed/sinks.py',
+        'if files.read_before(self._begun, self._length, _DIGEST_BYTES) != self._end:',
+        'if False:',
+    ),
+    Mutant(
+        '9', 'a short write is taken for a whole one', 'dicomfeed/files.py', 'rest = rest[taken:]', 'rest = rest[:0]'
+    ),
+    Mutant(
+        '9',
+        'the output begins before the service has answered',
+        'dicomfeed/delivery.py',
+        'try:\n            for events in batches:',
+        'try:\n            self._begin()\n            for events in batches:',
+    ),
+    Mutant(
+        '9',
+        'any file matches where nothing was committed',
+        'dicomfeed/sinks.py',
+        'is_same = _is_continued(held, committed) if committed.length else _is_without_lines(held)',
+        'is_same = _is_continued(held, committed)',
+    ),
+    Mutant(
+        '9',
+        'the file is there before the checkpoint names it',
+        'dicomfeed/delivery.py',
+        'self._checkpoint.save(self._sink.output)\n            try:\n                self._sink.begin()',
+        'try:\n                self._sink.begin()\n                self._checkpoint.save(self._sink.output)',
+    ),
+    Mutant('10', 'no lock on the checkpoint', 'dicomfeed/files.py', '_lock(descriptor)\n            if', 'if'),
+    Mutant(
+        '10',
+        'no lock on the output',
+        'dicomfeed/files.py',
+        '_lock(descriptor)\n        except OSError as error:\n            if',
+        'pass\n        except OSError as error:\n            if',
+    ),
+    Mutant(
+        '10',
+        'a lock whose file was taken away',
+        'dicomfeed/files.py',
+        'if leads_to(path, descriptor):  # else',
+        'if True:  # else',
+    ),
+    Mutant(
+        '10',
+        'the lock is beside the link',
+        'dicomfeed/checkpoint.py',
+        'os.path.split(os.path.realpath(path))',
+        'os.path.split(os.path.abspath(path))',
+    ),
     Mutant(
         '11',
         'the checkpoint moves over delivered events only',

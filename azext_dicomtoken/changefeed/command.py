@@ -15,15 +15,17 @@ def changefeed(cmd: Any, **kwargs: Any) -> Any:
     """
     from azext_dicomtoken._errors import explained
     from azext_dicomtoken._invocation import Invocation
+    from azext_dicomtoken._output import print_whole
     from azext_dicomtoken._signals import Interrupted, Interruption
     from azext_dicomtoken.changefeed.session import open_session
 
+    print_whole(cmd)
     options = kwargs['options']
     interruption = Interruption()
     with interruption.raising():
         try:
             session = open_session(Invocation(cmd.cli_ctx), options)
-            with explained(session.access):
+            with explained(session.access, files=options.files):
                 if not options.is_streaming:
                     from azext_dicomtoken.changefeed.results import result_of
 

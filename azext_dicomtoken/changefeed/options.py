@@ -6,15 +6,15 @@ and explained (`_params`), their choices and defaults (`vocabulary.py`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
+from azure.cli.core.azclierror import InvalidArgumentValueError
 
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._validators import SERVICE_OPTIONS, Given, seconds_of
+from azext_dicomtoken.changefeed.paths import FILES, check_paths
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
 
@@ -46,6 +46,7 @@ _EXCLUSIVE = {
     **{start: tuple(other for other in _STARTS if other != start) for start in _STARTS},
     'end_time': ('follow', 'checkpoint', 'after_sequence', 'tail', 'next_token'),
     'checkpoint': ('tail', 'next_token'),
+    'overwrite': ('checkpoint',),
     'max_items': ('tail', *_STREAMS),
     'follow': ('next_token',),
     'stream': ('output_file',),
@@ -59,7 +60,7 @@ _NEEDED = {
     'checkpoint': _STREAMS,
     'until_latest': ('follow',),
     'poll_interval': ('follow',),
-    'overwrite': ('output_file', 'summary_file'),
+    'overwrite': ('output_file',),
     'summary_file': _STREAMS,
 }
 
@@ -105,6 +106,11 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
         return self.stream or self.follow or bool(self.output_file)
 
     @property
+    def files(self) -> list[str]:
+        """The paths of the files that this run reads and writes."""
+        return [path for name in FILES if (path := getattr(self, name))]
+
+    @property
     def ends_by_signal(self) -> bool:
         """Whether a signal is the ordinary end."""
         return self.follow and not self.until_latest
@@ -141,7 +147,7 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     start, end = _window([(given[name], given.spelled(name)) for name, _ in (_START, _END)], Clock().now())
     for name in UID_FILTERS:
         _check_uids(given[name] or (), given.spelled(name))
-    _check_files(given)
+    check_paths(given)
     return Options(
         typed={
             name: value
@@ -217,30 +223,3 @@ def _check_uids(uids: Iterable[str], option: str) -> None:
             f'A value of {option} is not a UID.',
             recommendation='A UID is made of digits and dots, at most 64 of them.',
         )
-
-
-def _check_files(given: Given) -> None:
-    paths = {
-        name: os.path.realpath(path) for name in ('output_file', 'summary_file', 'checkpoint') if (path := given[name])
-    }
-    if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
-        raise InvalidArgumentValueError(
-            "The value of --output-file is the name of the checkpoint's lock.", recommendation='Give it another name.'
-        )
-    names = list(paths)
-    for position, name in enumerate(names):
-        for other in names[:position]:
-            if paths[name] == paths[other]:
-                raise MutuallyExclusiveArgumentError(
-                    f'{given.spelled(other)} and {given.spelled(name)} name one file.',
-                    recommendation='Give each a file of its own.',
-                )
-        if os.path.isdir(paths[name]):
-            raise InvalidArgumentValueError(
-                f'The value of {given.spelled(name)} is a folder.', recommendation='Name a file in it.'
-            )
-        if not os.path.isdir(os.path.dirname(paths[name])):
-            raise InvalidArgumentValueError(
-                f'The folder of {given.spelled(name)} does not exist.',
-                recommendation='Make it first, or name a file in another one.',
-            )

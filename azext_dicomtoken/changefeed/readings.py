@@ -44,7 +44,7 @@ class Reading(ABC):
 
     @abstractmethod
     def batches(self) -> Iterator[list[Event]]:
-        """What is read. Before the first batch everything that can be refused has been."""
+        """What is read. The first batch, which may be empty, comes as soon as the service has answered."""
 
     @abstractmethod
     def fraction(self, reached: Event | None) -> float:
@@ -109,12 +109,14 @@ class BySequence(Reading):
     def batches(self) -> Iterator[list[Event]]:
         options, reader = self.session.options, self._reader
         reader.verify(self._newest)
+        yield []
         if options.follow:
-            return reader.follow(
+            yield from reader.follow(
                 poll_interval_seconds=options.poll_interval_seconds,
                 until=self._through if options.until_latest else None,
             )
-        return reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
+        else:
+            yield from reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
 
     def fraction(self, reached: Event | None) -> float:
         return (self._handled_through(reached) - self.began_after) / max(1, self._through - self.began_after)

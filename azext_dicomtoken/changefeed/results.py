@@ -51,7 +51,8 @@ def _numbered_event(session: Session, sequence: int) -> dict[str, Any]:
 def _newest_event(session: Session) -> dict[str, Any] | None:
     """The newest event that passes the filters; None where there is none."""
     if session.filters.is_empty:
-        newest = session.client.latest(include_metadata=session.options.include_metadata)
+        found = session.feed.newest()
+        newest = session.feed.with_metadata([found])[0] if found else None
     else:
         newest = next((event for batch in reading_of(session).batches() for event in batch), None)
     return newest.decode() if newest else None

@@ -89,8 +89,7 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
     :param position: the event that it ended after; None where the same start has to be typed again.
     """
     if options.checkpoint:
-        summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
-        _say(f'{what_happened} Run the same command again{summary} to go on.')
+        _say(f'{what_happened} Run the same command again to go on.')
         return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,15 +12,17 @@ from knack.log import get_logger
 
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._signals import Interrupted, Interruption
+from azext_dicomtoken._validators import option_name
 from azext_dicomtoken.changefeed.outputs import held_checkpoint, opened_sink, refuse_unfit_files, writer_of
 from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.readings import BySequence, Reading, reading_of
 from azext_dicomtoken.changefeed.resume import say_stream_ended
 from azext_dicomtoken.changefeed.session import Session
-from dicomfeed.checkpoint import CheckpointWriter
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter
 from dicomfeed.delivery import Delivery
-from dicomfeed.errors import CheckpointError, OutputError, RequestError, ServiceError
+from dicomfeed.errors import FileError, RequestError, ServiceError
 from dicomfeed.events import Event
+from dicomfeed.sinks import Sink
 
 logger = get_logger(__name__)
 
@@ -34,12 +37,14 @@ def stream(session: Session, interruption: Interruption) -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(session))
-        refuse_unfit_files(options, checkpoint)
+        refuse_unfit_files(options)
+        sink = opened_sink(options, checkpoint, stack)
+        _say_where_it_stands(session, checkpoint)
         progress = stack.enter_context(Progress(session.invocation.cli_ctx, wanted=bool(options.output_file)))
         reading = reading_of(session, checkpoint=checkpoint)
         run = _Run(reading, writer_of(reading, checkpoint) if isinstance(reading, BySequence) else None)
         try:
-            run.deliver(interruption, progress, stack)
+            run.deliver(sink, interruption, progress)
         except Interrupted:
             if not options.ends_by_signal:
                 run.say_how_to_continue('Interrupted.')
@@ -48,6 +53,18 @@ def stream(session: Session, interruption: Interruption) -> None:
             if session.summary.events_read:
                 run.say_how_to_continue('The reading ended early.')
             raise
+
+
+def _say_where_it_stands(session: Session, checkpoint: Checkpoint | None) -> None:
+    """Say that a start which was typed is ignored, once there is a checkpoint."""
+    typed = [name for name in ('start_time', 'after_sequence') if name in session.options.typed]
+    if checkpoint is None or not typed or session.invocation.cli_ctx.only_show_errors:
+        return
+    print(
+        f'{option_name(typed[0], session.invocation)} is ignored: the run continues after sequence number '
+        f'{checkpoint.sequence}, where the checkpoint stands.',
+        file=sys.stderr,
+    )
 
 
 class _Run:
@@ -63,11 +80,10 @@ class _Run:
     def reached(self) -> Event | None:
         return self._delivery.reached if self._delivery else None
 
-    def deliver(self, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
+    def deliver(self, sink: Sink, interruption: Interruption, progress: Progress) -> None:
         """Read to the end, whatever that is."""
         session, reading = self._session, self._reading
         batches = reading.batches()
-        sink = opened_sink(session.options, self._writer, stack)
         self._delivery = Delivery(
             sink,
             filters=session.filters,
@@ -91,16 +107,20 @@ class _Run:
 
     @contextmanager
     def _summed_up(self) -> Iterator[None]:
-        """Sum up what happens inside, however it ends; but where a file failed, nobody knows how much of it stands."""
+        """Sum up what happens inside, however it ends.
+
+        But where a file failed, nobody can say how much of it stands; and before the service has answered, there is
+        nothing to say, and the summary of an earlier run stays.
+        """
         session, is_sure = self._session, True
         began = session.client.clock.monotonic()
         try:
             yield
-        except (CheckpointError, OutputError):
+        except FileError:
             is_sure = False
             raise
         finally:
-            if is_sure:
+            if is_sure and self._delivery and self._delivery.has_begun:
                 session.summary.seconds = session.client.clock.monotonic() - began
                 self._reading.conclude(self.reached)
                 _report(session)

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 from azure.cli.core.azclierror import FileOperationError
 
-from azext_dicomtoken._output import escape_controls, print_service_words, read_private_text, write_private_file
+from azext_dicomtoken._output import (
+    escape_controls,
+    print_service_words,
+    read_private_text,
+    write_private_file,
+    write_stdout,
+    write_text,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,3 +152,82 @@ def test_service_words_are_printed_escaped() -> None:
     stream = io.StringIO()
     print_service_words('no \x1b[2J\nrole', 'abc\r', stream=stream)
     assert stream.getvalue() == 'The service says: no \\x1b[2J\\x0arole\nRequest ID: abc\n'
+
+
+# Standard output, whole (L25, N11, N29)
+
+
+class Raw(io.RawIOBase):
+    """What `sys.stdout.buffer` is with PYTHONUNBUFFERED, where the system takes a part at a time."""
+
+    def __init__(self) -> None:
+        self.taken = b''
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        part = bytes(memoryview(data)[:7])  # type: ignore[arg-type]
+        self.taken += part
+        return len(part)
+
+
+def test_l25_text_is_written_whole_to_a_raw_stream() -> None:
+    raw = Raw()
+    write_stdout('a token of more than seven bytes ü\n', stream=io.TextIOWrapper(raw, write_through=True))  # type: ignore[arg-type]
+    assert raw.taken.decode() == 'a token of more than seven bytes ü\n'
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'written'),
+    [('utf-8', 'ü 漢 🩻'), ('cp1252', 'ü \\u6f22 \\ud83e\\ude7b'), ('ascii', '\\u00fc \\u6f22 \\ud83e\\ude7b')],
+)
+def test_character_that_the_encoding_cannot_hold_is_escaped_as_in_json(encoding: str, written: str) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    write_text('ü 漢 🩻', stream=stream)
+    assert raw.getvalue().decode(encoding) == written
+
+
+def test_text_for_a_program_goes_to_its_stream() -> None:
+    stream = io.StringIO()
+    write_text('[]\n', stream=stream)
+    assert stream.getvalue() == '[]\n'
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='there is no full device to write to')
+@pytest.mark.parametrize('flags', [(), ('-u',)], ids=['buffered', 'raw'])
+def test_n29_full_disk_is_an_error_before_the_interpreter_ends(flags: tuple[str, ...]) -> None:
+    script = (
+        'from azext_dicomtoken._output import write_stdout as w\ntry: w("text")\nexcept Exception as e: exit(str(e))'
+    )
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        done = subprocess.run(
+            [sys.executable, *flags, '-c', script],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    assert (done.returncode, done.stderr) == (1, 'Standard output could not be written: No space left on device.\n')
+
+
+def closed(script: str, stream: str) -> str:
+    command = f'exec "$0" -c "$1" {stream}&-'
+    done = subprocess.run(
+        ['sh', '-c', command, sys.executable, script], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    return done.stderr
+
+
+def test_n11_closed_streams_are_errors() -> None:
+    write = (
+        'from azext_dicomtoken._output import write_stdout as w\ntry: w("text")\nexcept Exception as e: exit(str(e))'
+    )
+    read = (
+        'from azext_dicomtoken._output import read_private_text as r\ntry: r("-")\nexcept Exception as e: exit(str(e))'
+    )
+    assert 'Standard output is closed' in closed(write, '>')
+    assert 'standard input is closed' in closed(read, '<')

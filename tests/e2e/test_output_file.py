@@ -82,19 +82,17 @@ def test_existing_file_is_refused_before_anything_is_sent(
     emulator.journal.clear()
     done = run(machine, service, *options)
     assert (done.returncode, done.stdout) == (1, '')
-    assert done.stderr.startswith('ERROR: The output file exists already.\n')
+    exists = 'The file that --summary-file names exists already' if '--stream' in options else 'The output file exists'
+    assert done.stderr.startswith(f'ERROR: {exists}')
     assert emulator.journal.counters()['requests'] == 0
     assert is_untouched(machine.folder, kind)
     assert not (machine.folder / 'checkpoint').exists()
 
 
 @pytest.mark.parametrize('kind', ['file', 'link', 'broken link'])
-@pytest.mark.parametrize('options', [FILE, BOTH], ids=['alone', 'with a checkpoint'])
-def test_overwrite_puts_a_new_file_in_the_place_of_the_old(
-    kind: str, options: tuple[str, ...], machine: Machine, service: DicomService
-) -> None:
+def test_overwrite_puts_a_new_file_in_the_place_of_the_old(kind: str, machine: Machine, service: DicomService) -> None:
     make_existing(machine.folder, kind)
-    assert run(machine, service, *options, '--overwrite').returncode == 0
+    assert run(machine, service, *FILE, '--overwrite').returncode == 0
     assert not (machine.folder / 'feed.jsonl').is_symlink()
     assert feed(machine) == truth(service)
     assert kind == 'file' or is_untouched(machine.folder, kind, name='target')

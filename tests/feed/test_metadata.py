@@ -219,6 +219,14 @@ def test_l9_trouble_with_metadata_is_waited_out(
     assert world.poisoned == [] and (world.retries or world.metadata_at_once)
 
 
+def test_l7_throttling_before_poison_does_not_hide_it(world: World) -> None:
+    world.service.trouble.next(trouble.throttled(), times=3)
+    world.store.poison(2)
+    feed = world.feed(include_metadata=True, patience_seconds=None)
+    events = feed.page(SequenceRange(0)).events
+    assert (len(events), without_metadata(events), world.poisoned) == (100, [2], [2])
+
+
 def test_l9_broken_network_is_waited_out_as_well(world: World) -> None:
     feed = world.feed(include_metadata=True)
     world.at(10.0, lambda: world.service.trouble.when(lambda request: True, trouble.cut()))

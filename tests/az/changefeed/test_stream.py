@@ -74,7 +74,7 @@ def test_interrupted_stream_says_how_to_continue(
 ) -> None:
     world.create_now(250)
     with pytest.raises(Interrupted):
-        stream(open_session(output_file=str(path)), _InterruptedAfter(1))
+        stream(open_session(output_file=str(path)), _InterruptedAfter(2))
     written = lines(path)
     assert written and f'--after-sequence {written[-1]} --output-file ANOTHER_FILE' in capsys.readouterr().err
 
