@@ -6,6 +6,7 @@ Standard output and what az prints there is in `_stdout`. The files of the chang
 from __future__ import annotations
 
 import atexit
+import errno
 import io
 import os
 import re
@@ -78,14 +79,16 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
 
     :raises FileOperationError: where that is not possible; a half-written file is taken away.
     """
+    from dicomfeed import files  # a token on standard output needs none
+
     data = text.encode('utf-8')
     try:
         if is_stream(path):
-            _write_all(open_stream(path), data)
+            _write_directly(path, data)
         elif overwrite:
-            _replace(path, data)
+            files.replace_with(path, data)
         else:
-            _create(path, data)
+            files.create_with(path, data)
     except FileExistsError:
         raise FileOperationError(
             'The output file exists already.', recommendation='Choose another name, or add --overwrite.'
@@ -126,7 +129,7 @@ def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
     """
     try:
         if path == '-':
-            return (stdin or sys.stdin).read(_MOST_CHARACTERS)
+            return _standard_input(stdin).read(_MOST_CHARACTERS)
         with open(path, encoding='utf-8') as file:
             return file.read(_MOST_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
@@ -134,6 +137,13 @@ def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
         raise FileOperationError(
             f'The file could not be read: {reason}.', recommendation='Check its name and permissions.'
         ) from error
+
+
+def _standard_input(stdin: TextIO | None) -> TextIO:
+    found = stdin or sys.stdin
+    if found is None:
+        raise OSError(errno.EBADF, 'standard input is closed')
+    return found
 
 
 def escape_controls(text: str) -> str:
@@ -169,27 +179,11 @@ def _escape(match: re.Match[str]) -> str:
     return f'\\x{code:02x}' if code < 0x100 else f'\\u{code:04x}'
 
 
-def _create(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o600)
+def _write_directly(path: str, data: bytes) -> None:
+    from dicomfeed import files
+
+    descriptor = open_stream(path)
     try:
-        _write_all(descriptor, data)
-    except OSError:
-        os.unlink(path)
-        raise
-
-
-def _replace(path: str, data: bytes) -> None:
-    import tempfile  # makes its files with mode 0600
-
-    descriptor, beside = tempfile.mkstemp(prefix='.', suffix='.new', dir=os.path.dirname(path) or '.')
-    try:
-        _write_all(descriptor, data)
-        os.replace(beside, path)
-    except OSError:
-        os.unlink(beside)
-        raise
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    with open(descriptor, 'wb') as file:
-        file.write(data)
+        files.write_all(descriptor, data)
+    finally:
+        os.close(descriptor)

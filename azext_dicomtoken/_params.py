@@ -267,14 +267,15 @@ def _output_arguments(argument: Any) -> None:
         options_list=['--overwrite'],
         arg_group=group,
         action='store_true',
-        help='Replace files that exist already.',
+        help='Replace an existing output file, once the service has answered. Not with --checkpoint.',
     )
     argument(
         'summary_file',
         options_list=['--summary-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Write what the run did to this file, as JSON: events, first and last sequence number, gaps.',
+        help='Write what the run did to this file, as JSON: events, first and last sequence number, gaps. The summary '
+        'of an earlier run is replaced; any other existing file is refused.',
     )
     argument(
         'checkpoint',

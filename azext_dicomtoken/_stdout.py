@@ -45,7 +45,7 @@ class Stdout:
                 'Standard output is closed.', recommendation='Leave it open, or write to a file with --output-file.'
             )
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write bytes; for a stream without bytes, as UTF-8 text."""
         stream = self._stream
         if stream is None:
@@ -55,7 +55,7 @@ class Stdout:
                 _flush(stream)  # what others printed comes first
                 _write_whole(getattr(stream.buffer, 'raw', stream.buffer), data)
             else:
-                stream.write(data.decode('utf-8', 'surrogatepass'))
+                stream.write(bytes(data).decode('utf-8', 'surrogatepass'))
                 stream.flush()
         except OSError:
             _abandon(stream)
@@ -64,6 +64,12 @@ class Stdout:
 
     def flush(self) -> None:
         """Nothing waits."""
+
+    def fileno(self) -> int:
+        """The descriptor, where the stream has one; OSError where it has none."""
+        if self._stream is None:
+            raise OSError(errno.EBADF, 'standard output is closed')
+        return self._stream.fileno()
 
     def write_text(self, text: str, *, escape: Escape) -> None:
         """Write text in the stream's own encoding and line ends, as `print` does, but for `escape`.
@@ -78,10 +84,9 @@ class Stdout:
 
     def sleep(self, seconds: float) -> None:
         """Wait; BrokenPipeError as soon as whoever read from the pipe has gone, and not at the next write only."""
-        try:
-            descriptor = self._stream.fileno() if self._stream is not None else None
-        except OSError:
-            descriptor = None
+        descriptor = None
+        with suppress(OSError):
+            descriptor = self.fileno()
         if descriptor is None or os.name == 'nt':  # which cannot tell; not tried there
             time.sleep(seconds)
         elif _is_reader_gone(descriptor, seconds):
@@ -192,7 +197,7 @@ def _holds(encoding: str, character: str) -> bool:
     return True
 
 
-def _write_whole(stream: Any, data: bytes) -> None:
+def _write_whole(stream: Any, data: bytes | memoryview) -> None:
     """All of the bytes: a raw stream may take fewer at a time, or none while a pipe that does not block is full.
 
     Nobody else looks at what it took: https://github.com/python/cpython/issues/86210.

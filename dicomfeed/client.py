@@ -7,6 +7,7 @@ which pages to ask for (`sequences.py`, `windows.py`), metadata that cannot be r
 
 from __future__ import annotations
 
+import codecs
 import json
 import random
 import re
@@ -21,17 +22,20 @@ from dicomfeed.errors import (
     ConnectionFailed,
     FeedError,
     Forbidden,
+    HostUnreachable,
+    HtmlResponse,
     MalformedResponse,
     NotFound,
     Redirected,
     ServiceError,
     ServiceTrouble,
+    SignInUnavailable,
     TlsFailed,
     Unauthorized,
 )
 from dicomfeed.events import Event, decode_event, decode_page
 from dicomfeed.queries import Page, Query
-from dicomfeed.times import Clock, Ticks, parse_http_date, ticks_from_seconds
+from dicomfeed.times import LAST_TICK, Clock, Ticks, parse_http_date, ticks_from_seconds
 from dicomfeed.transport import Answer, Transport
 
 ONE_SHOT_PATIENCE_SECONDS = 300.0
@@ -40,10 +44,14 @@ FIRST_ANSWER_PATIENCE_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
 """A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
+CLOCK_DIFFERENCE_SECONDS = 120.0
 _FIRST_PAUSE_SECONDS = 0.5
 _PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion'
+_PROXY_REFUSALS = frozenset({403, 407})
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
+
+_MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 
 T = TypeVar('T')
 
@@ -63,6 +71,8 @@ class FeedClient:
     :param tokens: where bearer tokens come from.
     :param patience_seconds: how long one page is asked for again after trouble that passes; None: for ever.
     :param on_retry: told of every request that will be asked again, from the thread that asks.
+    :param on_clock_difference: told once, at the first answer, by how many seconds the local clock is ahead of the
+        service's (negative: behind), if that is more than `CLOCK_DIFFERENCE_SECONDS`.
     """
 
     def __init__(
@@ -74,14 +84,17 @@ class FeedClient:
         clock: Clock | None = None,
         patience_seconds: float | None = ONE_SHOT_PATIENCE_SECONDS,
         on_retry: Callable[[Retry], None] = lambda retry: None,
+        on_clock_difference: Callable[[float], None] = lambda seconds: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.service_url = service_url.rstrip('/')
         self.clock = clock or Clock()
         self.patience_seconds = patience_seconds
+        self.on_retry = on_retry
         self._transport = transport
         self._credential = Credential(tokens, clock=self.clock)
         self._retries = _Retries(self.clock, on_retry=on_retry, jitter=jitter)
+        self._service_clock = _ServiceClock(self.clock, on_difference=on_clock_difference)
 
     def read(self, query: Query, *, include_metadata: bool, patience_seconds: float | None) -> Page:
         """The page that answers the query.
@@ -107,21 +120,41 @@ class FeedClient:
             lambda: self._ask(path, _metadata_parameter(include_metadata), _newest_of), self.patience_seconds
         )
 
+    def service_now(self) -> Ticks:
+        """The time by the service's clock: its `Date` at the first answer, and what has gone by since.
+
+        Asks for the newest event where nothing has been answered yet. The local clock where answers have no `Date`.
+        """
+        if not self._service_clock.is_known:
+            self.latest()
+        return self._service_clock.now()
+
+    def earlier_now(self) -> Ticks:
+        """The earlier of the local clock and the service's, as far as it is known; asks nothing."""
+        return min(self.clock.now(), self._service_clock.now())
+
     def _ask(self, path: str, parameters: dict[str, str], read: Callable[[Answer], T]) -> T:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'
+        is_slow = parameters['includeMetadata'] == 'true'
         token = self._credential.token()
-        answer = self._transport.get(url, parameters=parameters, token=token)
+        self._retries.note_token()
+        answer = self._transport.get(url, parameters=parameters, token=token, is_slow=is_slow)
         self._retries.note_answer()
         if answer.status == 401:
             self._credential.renew(token, claims=_challenged_claims(answer.headers.get('www-authenticate', '')))
-            answer = self._transport.get(url, parameters=parameters, token=self._credential.token())
+            answer = self._transport.get(url, parameters=parameters, token=self._credential.token(), is_slow=is_slow)
         if answer.status not in (200, 204):
             raise _service_error(answer, url)
+        if _is_html(answer):
+            raise HtmlResponse('The answer is an HTML page, not a page of the change feed.', url=url)
         try:
-            return read(answer)
+            result = read(answer)
         except ValueError:
             raise MalformedResponse('The answer is not a page of the change feed.', url=url) from None
+        self._retries.note_page()
+        self._service_clock.note(answer)
+        return result
 
 
 def _metadata_parameter(include_metadata: bool) -> dict[str, str]:
@@ -140,11 +173,21 @@ class _Retries:
         self._on_retry = on_retry
         self._jitter = jitter
         self._gate = Gate(clock)
+        self._has_had_a_token = False
         self._has_answered = False
+        self._has_given_a_page = False
+
+    def note_token(self) -> None:
+        """The sign-in service is one that gives tokens."""
+        self._has_had_a_token = True
 
     def note_answer(self) -> None:
         """The host is one that answers."""
         self._has_answered = True
+
+    def note_page(self) -> None:
+        """The host is one that gives pages of a change feed."""
+        self._has_given_a_page = True
 
     def until_answered(self, ask: Callable[[], T], patience_seconds: float | None) -> T:
         """What `ask` returns, in the end. Raises its last error where that cannot pass, or patience is at an end."""
@@ -154,7 +197,7 @@ class _Retries:
             self._gate.wait()
             try:
                 return ask()
-            except (ConnectionFailed, MalformedResponse, ServiceTrouble) as error:
+            except _MAY_PASS as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
                 left = inf if patience is None else began + patience - self._clock.monotonic()
@@ -165,7 +208,19 @@ class _Retries:
                 self._wait(error, pause)
 
     def _patience(self, error: FeedError, seconds: float | None) -> float | None:
-        """How long to ask again: a host that never answered gets less, and no trust comes by waiting."""
+        """How long to ask again: a host that never answered gets less, and some things do not come by waiting.
+
+        A proxy that refuses has been told to. HTML from a host that has never given a page is a portal, or the wrong
+        host; later it may be a gateway whose service is down.
+        """
+        if isinstance(error, SignInUnavailable):
+            is_reached = error.is_reached or self._has_had_a_token
+            longest = ONE_SHOT_PATIENCE_SECONDS if is_reached else FIRST_ANSWER_PATIENCE_SECONDS
+            return None if seconds is None else min(seconds, longest)
+        if isinstance(error, HostUnreachable) and error.proxy_status in _PROXY_REFUSALS:
+            return 0.0
+        if isinstance(error, HtmlResponse) and not self._has_given_a_page and seconds is not None:
+            return 0.0
         if self._has_answered:
             return seconds
         if isinstance(error, TlsFailed):
@@ -209,13 +264,44 @@ class Gate:
             self._clock.sleep(left)
 
 
+class _ServiceClock:
+    """The service's clock, as its first page tells it; kept by the monotonic clock, which nobody sets."""
+
+    def __init__(self, clock: Clock, *, on_difference: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._on_difference = on_difference
+        self._lock = threading.Lock()
+        self._at_zero: Ticks | None = None
+        self.is_known = False
+
+    def note(self, answer: Answer) -> None:
+        """Take the clock from the answer, if it is the first one."""
+        with self._lock:
+            if self.is_known:
+                return
+            self.is_known = True
+        served = parse_http_date(answer.headers.get('date'))
+        if served is None:
+            return
+        self._at_zero = served - ticks_from_seconds(self._clock.monotonic())
+        ahead = (self._clock.now() - served) / ticks_from_seconds(1)
+        if abs(ahead) > CLOCK_DIFFERENCE_SECONDS:
+            self._on_difference(ahead)
+
+    def now(self) -> Ticks:
+        """The service's time, or the local one where nothing is known."""
+        if self._at_zero is None:
+            return self._clock.now()
+        return min(LAST_TICK, self._at_zero + ticks_from_seconds(self._clock.monotonic()))
+
+
 # What an answer means
 
 
 def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float, asked_ticks: Ticks) -> Page:
     """The page, where it answers the query; the service's clock at the time of asking is its `Date`, less the wait."""
     answered = clock.monotonic()
-    events = decode_page(answer.body)
+    events = decode_page(answer.body, limit=query.limit)
     if not query.answers(events):
         raise ValueError('not an answer to the question')
     served = parse_http_date(answer.headers.get('date'))
@@ -223,8 +309,20 @@ def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float,
     return Page(events, asked_monotonic, min(asked_ticks, asked_by_server), answered)
 
 
+def _is_html(answer: Answer) -> bool:
+    """Whether a success is a page for people (or XML): no JSON begins with `<`."""
+    return 'html' in answer.headers.get('content-type', '').lower() or _beginning_of(answer.body) == b'<'
+
+
+def _beginning_of(body: bytes) -> bytes:
+    return body[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+
+
 def _newest_of(answer: Answer) -> Event | None:
-    return None if answer.status == 204 else decode_event(answer.body)
+    """An empty feed is a 204 by ASP.NET's formatter, and 200 with `null` or with nothing by the service's own code."""
+    if answer.status == 204 or answer.body.strip() in (b'', b'null'):
+        return None
+    return decode_event(answer.body)
 
 
 def _service_error(answer: Answer, url: str) -> ServiceError:

@@ -6,6 +6,7 @@
     │   │   ├── HostUnreachable     name look-up, refused, reset, time-out, proxy
     │   │   └── TlsFailed           the certificate was not trusted, or no TLS could be agreed on
     │   └── MalformedResponse       an answer that is not what the contract says: incomplete, not JSON, too deep
+    │       └── HtmlResponse        a page for people: a portal, a gateway or another service answered
     ├── ServiceError                the service answered with a status that is not a success
     │   ├── BadRequest              400 that names a parameter
     │   ├── Unauthorized            401, after one renewal of the token
@@ -13,14 +14,18 @@
     │   ├── NotFound                404
     │   ├── Redirected              3xx; a redirect is never followed, because the token would go with it
     │   └── ServiceTrouble          408, 424, 429, 5xx and the 400 that is really transient
+    ├── SignInUnavailable           no token for now: the sign-in service is not reached, or in trouble
     ├── FeedRestored                the database went back in time: sequence numbers name other events now
     ├── TooManyPoisoned             more events than bearable have metadata that cannot be read
-    ├── CheckpointError             the checkpoint cannot be used
-    │   ├── CheckpointDamaged       it is not a checkpoint, or not whole
-    │   ├── CheckpointMismatch      it belongs to another service, other filters or another format
-    │   └── CheckpointLocked        another process works with it
-    └── OutputError                 the file for the events cannot be used
-        └── OutputExists            there is a file of that name already
+    └── FileError                   a file cannot be used
+        ├── CheckpointError         the checkpoint
+        │   ├── CheckpointDamaged   it is not a checkpoint, or not whole
+        │   ├── CheckpointMismatch  it belongs to another service, other filters or another format
+        │   └── CheckpointLocked    another process works with it
+        └── OutputError             the file for the events
+            ├── OutputExists        there is a file of that name already
+            ├── OutputChanged       another program moved, removed, replaced or changed it
+            └── OutputLocked        another process writes it
 
 No message holds a token, a UID or anything of a patient. What the service said of itself stands in
 `ServiceError.text`, for a person's eyes and never for a log.
@@ -56,7 +61,15 @@ class ConnectionFailed(RequestError):
 
 
 class HostUnreachable(ConnectionFailed):
-    """The host was not reached, or the connection broke."""
+    """The host was not reached, or the connection broke.
+
+    :ivar proxy_status: with what status a proxy refused to lead to the host, when it said so (407: it wants a user name
+        and a password; 403: it does not allow the host; 502, 504: it does not reach the host).
+    """
+
+    def __init__(self, message: str, *, url: str, through_proxy: bool = False, proxy_status: int | None = None) -> None:
+        super().__init__(message, url=url, through_proxy=through_proxy)
+        self.proxy_status = proxy_status
 
 
 class TlsFailed(ConnectionFailed):
@@ -65,6 +78,10 @@ class TlsFailed(ConnectionFailed):
 
 class MalformedResponse(RequestError):
     """A success that cannot be read: incomplete, not JSON, nested without end, not a list of events."""
+
+
+class HtmlResponse(MalformedResponse):
+    """A success with an HTML page: something between here and the service answered, or it is no DICOM service."""
 
 
 class ServiceError(FeedError):
@@ -122,6 +139,20 @@ class ServiceTrouble(ServiceError):
     """A status that may pass: 408, 424, 429, 5xx, and a 400 for a failure of the data store."""
 
 
+class SignInUnavailable(FeedError):
+    """A token cannot be had for now; what a `TokenSource` raises for what may pass.
+
+    No connection to the sign-in service, a time-out, 429, 5xx, an answer that is not JSON. A refusal is not one of
+    those: it does not come by waiting.
+
+    :ivar is_reached: whether the sign-in service has answered at all.
+    """
+
+    def __init__(self, message: str, *, is_reached: bool = False) -> None:
+        super().__init__(message)
+        self.is_reached = is_reached
+
+
 class FeedRestored(FeedError):
     """The event that was read last is gone or is another one now, as after a point-in-time restore."""
 
@@ -137,16 +168,29 @@ class TooManyPoisoned(FeedError):
         self.sequences = sequences
 
 
-class CheckpointError(FeedError):
-    """The checkpoint cannot be used; it was left as it is."""
+class FileError(FeedError):
+    """A file cannot be used. Its path is not in the message, because it may hold anything, a patient's name included.
+
+    :ivar path: the file, absolute.
+    :ivar errno: what the system said, when it did.
+    """
+
+    def __init__(self, message: str, *, path: str = '', errno: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
+
+
+class CheckpointError(FileError):
+    """The checkpoint cannot be used."""
 
 
 class CheckpointDamaged(CheckpointError):
-    """Not a checkpoint, or not whole."""
+    """Not a checkpoint, or not whole; it was left as it is."""
 
 
 class CheckpointMismatch(CheckpointError):
-    """Made for another service, with other filters, or by a newer version."""
+    """Made for another service, with other filters, or by a newer version; it was left as it is."""
 
 
 class CheckpointLocked(CheckpointError):
@@ -155,17 +199,38 @@ class CheckpointLocked(CheckpointError):
     :ivar process_id: that process, when it is known.
     """
 
-    def __init__(self, message: str, *, process_id: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, path: str = '', process_id: int | None = None) -> None:
+        super().__init__(message, path=path)
         self.process_id = process_id
 
 
-class OutputError(FeedError):
-    """The file for the events cannot be used."""
+class OutputError(FileError):
+    """The file for the events cannot be used; what was committed before stands."""
 
 
 class OutputExists(OutputError):
-    """There is a file of that name already."""
+    """There is a file of that name already.
 
-    def __init__(self) -> None:
-        super().__init__('The output file exists already.')
+    :ivar recorded_path: the file that the checkpoint names, where there is one.
+    """
+
+    def __init__(
+        self, message: str = 'The output file exists already.', *, path: str = '', recorded_path: str = ''
+    ) -> None:
+        super().__init__(message, path=path)
+        self.recorded_path = recorded_path
+
+
+class OutputChanged(OutputError):
+    """It is not the file any more that was written: moved, removed, replaced, truncated or changed."""
+
+
+class OutputLocked(OutputError):
+    """Another process writes it.
+
+    :ivar process_id: that process, when it is known.
+    """
+
+    def __init__(self, message: str, *, path: str = '', process_id: int | None = None) -> None:
+        super().__init__(message, path=path)
+        self.process_id = process_id

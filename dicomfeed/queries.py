@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dicomfeed.times import Ticks, format_timestamp
+from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, format_timestamp
 
 if TYPE_CHECKING:
     from dicomfeed.events import Event
@@ -24,6 +24,10 @@ class Query(Protocol):
     """One request for a page."""
 
     @property
+    def limit(self) -> int:
+        """Most events that the answer may hold."""
+
+    @property
     def path(self) -> str:
         """Path of the request, without a leading slash."""
 
@@ -31,11 +35,11 @@ class Query(Protocol):
     def parameters(self) -> dict[str, str]:
         """Query parameters, metadata aside."""
 
-    def halves(self) -> tuple[Query, ...]:
-        """Two queries that ask for the same together; one element, itself, where it asks for a single event."""
-
     def answers(self, events: list[Event]) -> bool:
-        """Whether the events can be an answer to this query."""
+        """Whether the events can be an answer to this query: all inside it, in its order, each once, not too many.
+
+        A cache or a gateway that ignores a query must not look like a feed without end.
+        """
 
 
 class SequenceRange(NamedTuple):
@@ -61,6 +65,7 @@ class SequenceRange(NamedTuple):
         return {'offset': str(self.after), 'limit': str(self.limit)}
 
     def halves(self) -> tuple[SequenceRange, ...]:
+        """Two ranges that are the same together; one element, itself, where it asks for a single event."""
         if self.limit == 1:
             return (self,)
         half = self.limit // 2
@@ -88,24 +93,19 @@ class TimeSlice(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, str]:
-        return {
-            'startTime': format_timestamp(self.start),
-            'endTime': format_timestamp(self.end),
-            'offset': str(self.offset),
-            'limit': str(self.limit),
-        }
-
-    def halves(self) -> tuple[TimeSlice, ...]:
-        if self.limit == 1:
-            return (self,)
-        half = self.limit // 2
-        return (
-            TimeSlice(self.start, self.end, self.offset, half),
-            TimeSlice(self.start, self.end, self.offset + half, self.limit - half),
-        )
+        # A service east or west of UTC refuses the very ends of time, which are its defaults (MandatoryTimeZoneBinder).
+        start = {} if self.start == FIRST_TICK else {'startTime': format_timestamp(self.start)}
+        end = {} if self.end == LAST_TICK else {'endTime': format_timestamp(self.end)}
+        return {**start, **end, 'offset': str(self.offset), 'limit': str(self.limit)}
 
     def answers(self, events: list[Event]) -> bool:
-        return len(events) <= self.limit
+        rows = [(event.ticks, event.sequence) for event in events]
+        return (
+            len(rows) <= self.limit
+            and all(self.start <= ticks < self.end for ticks, _ in rows)
+            and all(map(tuple.__lt__, rows, rows[1:]))
+            and len({sequence for _, sequence in rows}) == len(rows)
+        )
 
 
 class Page(NamedTuple):

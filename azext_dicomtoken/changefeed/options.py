@@ -6,9 +6,8 @@ and explained (`_params`), their choices and defaults (`vocabulary.py`).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
@@ -16,11 +15,14 @@ from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusi
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._output import is_standard_output
 from azext_dicomtoken._validators import SERVICE_OPTIONS, Given, seconds_of
+from azext_dicomtoken.changefeed.paths import FILES, check_paths
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
 
 LAST_SEQUENCE = 2**63 - 1
 
+_START = ('start_time', '--start-time')
+_END = ('end_time', '--end-time')
 _STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
 _PLACES = ('start_time', 'after_sequence', 'tail', 'checkpoint')
 _STREAMS = ('stream', 'output_file', 'follow')
@@ -46,6 +48,7 @@ _EXCLUSIVE = {
     **{start: tuple(other for other in _STARTS if other != start) for start in _STARTS},
     'end_time': ('follow', 'checkpoint', 'after_sequence', 'tail', 'next_token'),
     'checkpoint': ('tail', 'next_token'),
+    'overwrite': ('checkpoint',),
     'max_items': ('tail', *_STREAMS),
     'follow': ('next_token',),
     'stream': ('output_file',),
@@ -59,17 +62,8 @@ _NEEDED = {
     'checkpoint': _STREAMS,
     'until_latest': ('follow',),
     'poll_interval': ('follow',),
-    'overwrite': ('output_file', 'summary_file'),
+    'overwrite': ('output_file',),
     'summary_file': _STREAMS,
-}
-
-_COMPRESSED = 'Use a name that ends in .gz, or --stream and a program that compresses what it reads.'
-_COLUMNAR = 'Write .jsonl or .jsonl.gz and convert that: DuckDB, pandas and Spark read JSON Lines.'
-# What a name promises, and what to use instead.
-_OTHER_FORMS = {
-    '.csv': 'Write .jsonl and convert that, or choose columns with --query and -o tsv and write .tsv.',
-    **dict.fromkeys(('.parquet', '.avro', '.orc', '.arrow', '.feather', '.xlsx'), _COLUMNAR),
-    **dict.fromkeys(('.zst', '.bz2', '.xz', '.zip', '.7z', '.lz4', '.br', '.tgz'), _COMPRESSED),
 }
 
 
@@ -122,6 +116,11 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
         return self.stream or self.follow or bool(self.output_file)
 
     @property
+    def files(self) -> list[str]:
+        """The paths of the files that this run reads and writes."""
+        return [path for name in FILES if (path := getattr(self, name))]
+
+    @property
     def ends_by_signal(self) -> bool:
         """Whether a signal is the ordinary end."""
         return self.follow and not self.until_latest
@@ -134,8 +133,21 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
         return self.start is not None or self.end is not None or bool(self.token and self.token.end is not None)
 
 
+def counted_back(options: Options, service_now: Callable[[], int]) -> Options:
+    """The options with ages and `now` by the service's clock, which is asked only where one was typed."""
+    from dicomfeed.times import LAST_TICK
+
+    texts = [(options.typed.get(name), option) for name, option in (_START, _END)]
+    if all(_ticks_of(text, option, LAST_TICK) == _ticks_of(text, option, LAST_TICK - 1) for text, option in texts):
+        return options
+    start, end = _window(texts, service_now())
+    return replace(options, start=start, end=end)
+
+
 def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     """The options as the parser gave them, or an error of az's that says what to change."""
+    from dicomfeed.times import Clock
+
     given = Given({name: values.get(name) for name in _NAMES}, invocation)
     given.refuse_empty()
     given.refuse_out_of_bounds(_BOUNDS)
@@ -144,10 +156,10 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     given.require_one({'until_latest': _PLACES})  # from now on, it would end at once
     output_file = _output_file(given)
     _refuse_other_forms(given, invocation, to_file=bool(output_file))
-    start, end = _window(given)
+    start, end = _window([(given[name], given.spelled(name)) for name, _ in (_START, _END)], Clock().now())
     for name in UID_FILTERS:
         _check_uids(given[name] or (), given.spelled(name))
-    _check_files(given)
+    check_paths(given)
     return Options(
         typed={
             name: value
@@ -195,12 +207,10 @@ def _output_file(given: Given) -> str | None:
 def _refuse_other_forms(given: Given, invocation: Invocation, *, to_file: bool) -> None:
     """Refuse a typed output format that lines do not have."""
     mode = next((name for name in ('output_file', 'stream', 'follow') if given[name]), None)
-    output = invocation.typed_output
-    if mode is None or output in (None, 'json', 'tsv'):
+    if mode is None:
         return
-    if output != 'table' or to_file:
-        given.refuse_output_format(given.spelled(mode), output=output)
-    if invocation.has_query:
+    given.refuse_output_format(given.spelled(mode), but=('json', 'tsv') if to_file else ('json', 'tsv', 'table'))
+    if invocation.has_query and invocation.typed_output == 'table':
         raise MutuallyExclusiveArgumentError(
             f'-o table and --query do not go together with {given.spelled(mode)}.',
             recommendation='Use -o tsv, or leave out one of them.',
@@ -217,15 +227,12 @@ def _form(invocation: Invocation) -> str:
     return hashlib.sha256('\n'.join(words).encode('utf-8', 'surrogateescape')).hexdigest()
 
 
-def _window(given: Given) -> tuple[int | None, int | None]:
-    from dicomfeed.times import Clock
-
-    now = Clock().now()
-    start, end = (_ticks_of(given[name], given.spelled(name), now) for name in ('start_time', 'end_time'))
+def _window(texts: list[tuple[str | None, str]], now: int) -> tuple[int | None, int | None]:
+    start, end = (_ticks_of(text, option, now) for text, option in texts)
     if end is not None and end <= (start or 0):
         raise InvalidArgumentValueError(
             'The window of time is empty: it ends before it begins.',
-            recommendation=f'Give {given.spelled("end_time")} a time that is later than the start.',
+            recommendation=f'Give {texts[1][1]} a time that is later than the start.',
         )
     return start, end
 
@@ -251,49 +258,4 @@ def _check_uids(uids: Iterable[str], option: str) -> None:
         raise InvalidArgumentValueError(
             f'A value of {option} is not a UID.',
             recommendation='A UID is made of digits and dots, at most 64 of them.',
-        )
-
-
-def _check_files(given: Given) -> None:
-    for name in ('summary_file', 'checkpoint'):
-        if given[name] == '-':
-            raise InvalidArgumentValueError(
-                f'{given.spelled(name)} cannot be standard output.', recommendation='Name a file.'
-            )
-    _check_ending(given['output_file'] or '')
-    paths = {
-        name: os.path.realpath(path)
-        for name in ('output_file', 'summary_file', 'checkpoint')
-        if (path := given[name]) and not (name == 'output_file' and is_standard_output(path))
-    }
-    if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
-        raise InvalidArgumentValueError(
-            "The value of --output-file is the name of the checkpoint's lock.", recommendation='Give it another name.'
-        )
-    names = list(paths)
-    for position, name in enumerate(names):
-        for other in names[:position]:
-            if paths[name] == paths[other]:
-                raise MutuallyExclusiveArgumentError(
-                    f'{given.spelled(other)} and {given.spelled(name)} name one file.',
-                    recommendation='Give each a file of its own.',
-                )
-        if os.path.isdir(paths[name]):
-            raise InvalidArgumentValueError(
-                f'The value of {given.spelled(name)} is a folder.', recommendation='Name a file in it.'
-            )
-        if not os.path.isdir(os.path.dirname(paths[name])):
-            raise InvalidArgumentValueError(
-                f'The folder of {given.spelled(name)} does not exist.',
-                recommendation='Make it first, or name a file in another one.',
-            )
-
-
-def _check_ending(output_file: str) -> None:
-    """Refuse a name that promises another form than that of the file."""
-    ending = os.path.splitext(output_file)[1].lower()
-    if ending in _OTHER_FORMS:
-        raise InvalidArgumentValueError(
-            f'--output-file writes JSON Lines, and a file that ends in {ending} is something else.',
-            recommendation=_OTHER_FORMS[ending],
         )

@@ -54,7 +54,8 @@ def _numbered_event(session: Session, sequence: int) -> dict[str, Any]:
 def _newest_event(session: Session) -> dict[str, Any] | None:
     """The newest event that passes the filters; None where there is none."""
     if session.filters.is_empty:
-        newest = session.client.latest(include_metadata=session.options.include_metadata)
+        found = session.feed.newest()
+        newest = session.feed.with_metadata([found])[0] if found else None
     else:
         newest = next(iter(_first(reading_of(session), 1)[0]), None)
     return _decoded(newest) if newest else None

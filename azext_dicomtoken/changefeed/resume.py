@@ -88,7 +88,9 @@ def say_start_was_ignored(invocation: Invocation, options: Options, sequence: in
     """Say that a checkpoint which is there begins the run, and not the start that was typed."""
     typed = [option_name(name, invocation) for name in _STARTS if name in options.typed]
     if typed:
-        invocation.inform(f'{typed[0]} is ignored: the checkpoint is at sequence number {sequence}.')
+        invocation.inform(
+            f'{typed[0]} is ignored: the run continues after sequence number {sequence}, where the checkpoint stands.'
+        )
 
 
 def service_command(invocation: Invocation, options: Options, *words: str) -> str:
@@ -103,8 +105,7 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
     :param position: the event that it ended after; None where the same start has to be typed again.
     """
     if options.checkpoint:
-        summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
-        say(f'{what_happened} Run the same command again{summary} to go on.')
+        say(f'{what_happened} Run the same command again to go on.')
         return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())

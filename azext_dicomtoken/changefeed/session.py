@@ -68,10 +68,18 @@ def open_session(invocation: Invocation, options: Options) -> Session:
         transport=invocation.transport(connections=options.concurrency),
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
+        on_clock_difference=_say_clocks_differ,
     )
-    feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
+    filters = Filters(**options.filters)
+    feed = Feed(
+        client,
+        include_metadata=options.include_metadata,
+        metadata_at_once=filters.is_empty and not options.follow,
+        wanted=filters.passing,
+        on_poisoned=trouble.poisoned,
+    )
     pool = ThreadPool(options.concurrency + (_DECODING if options.include_metadata else 0))
-    return Session(invocation, options, service, login, feed, pool, Filters(**options.filters), summary)
+    return Session(invocation, options, service, login, feed, pool, filters, summary)
 
 
 @dataclass
@@ -91,6 +99,16 @@ class Trouble:
     def poisoned(self, sequence: int) -> None:
         self.summary.unreadable.append(sequence)
         say(f'The metadata of event {sequence} cannot be read; it comes without.')
+
+
+def _say_clocks_differ(seconds_ahead: float) -> None:
+    """On standard error whatever --only-show-errors says: what is read is not what the local clock suggests."""
+    seconds = round(abs(seconds_ahead))
+    difference = f'{seconds // 3600} h {seconds // 60 % 60} min' if seconds >= 3600 else f'{seconds // 60} min'
+    say(
+        f"This machine's clock is {difference} {'ahead of' if seconds_ahead > 0 else 'behind'} the service's. "
+        "Ages count back from the service's clock."
+    )
 
 
 def _reason(retry: Retry) -> str:

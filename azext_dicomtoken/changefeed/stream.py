@@ -16,8 +16,9 @@ from azext_dicomtoken.changefeed.resume import say_start_was_ignored, say_stream
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import CheckpointWriter
 from dicomfeed.delivery import Delivery, Summary
-from dicomfeed.errors import CheckpointError, OutputError, RequestError, ServiceError
+from dicomfeed.errors import FileError, OutputError, RequestError, ServiceError
 from dicomfeed.events import Event
+from dicomfeed.sinks import Sink
 
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.
@@ -27,19 +28,18 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 def stream(session: Session, interruption: Interruption) -> None:
     """Deliver what was asked for. Raises Interrupted where a signal ended it, after saying how to continue."""
     options = session.options
-    if not options.output_file:
-        session.invocation.stdout.require_open()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(session))
+        refuse_unfit_files(options)
+        sink = opened_sink(options, checkpoint, stack, stdout=session.invocation.stdout)
         if checkpoint is not None:
             say_start_was_ignored(session.invocation, options, checkpoint.sequence)
-        refuse_unfit_files(options, checkpoint)
         progress = stack.enter_context(Progress(session.invocation.cli_ctx, wanted=bool(options.output_file)))
         reading = reading_of(session, checkpoint=checkpoint)
         run = _Run(reading, writer_of(reading, checkpoint) if isinstance(reading, BySequence) else None)
         try:
-            run.deliver(interruption, progress, stack)
+            run.deliver(sink, interruption, progress)
         except Interrupted:
             if not options.ends_by_signal:
                 run.say_how_to_continue('Interrupted.')
@@ -72,11 +72,10 @@ class _Run:
     def reached(self) -> Event | None:
         return self._delivery.reached if self._delivery else None
 
-    def deliver(self, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
+    def deliver(self, sink: Sink, interruption: Interruption, progress: Progress) -> None:
         """Read to the end, whatever that is."""
         session, reading = self._session, self._reading
         batches = reading.batches()
-        sink = opened_sink(session.options, self._writer, stack, stdout=session.invocation.stdout)
         self._delivery = Delivery(
             sink,
             filters=session.filters,
@@ -124,16 +123,20 @@ class _Run:
 
     @contextmanager
     def _summed_up(self) -> Iterator[None]:
-        """Sum up what happens inside, however it ends; but where a file failed, nobody knows how much of it stands."""
+        """Sum up what happens inside, however it ends.
+
+        But where a file failed, nobody can say how much of it stands; and before the service has answered, there is
+        nothing to say, and the summary of an earlier run stays.
+        """
         session, is_sure = self._session, True
         began = session.client.clock.monotonic()
         try:
             yield
-        except (CheckpointError, OutputError):
+        except FileError:
             is_sure = False
             raise
         finally:
-            if is_sure:
+            if is_sure and self._delivery and self._delivery.has_begun:
                 session.summary.seconds = session.client.clock.monotonic() - began
                 self._reading.conclude(self.reached)
                 _report(session)

@@ -191,8 +191,10 @@ FITTING = [
     '--output-file feed.jsonl.gz',
     '--output-file feed.2026',
     '--checkpoint check --start-time 1d --stream',
-    '--output-file feed.gz --overwrite --summary-file summary --checkpoint check',
+    '--output-file feed.gz --overwrite --summary-file summary',
+    '--output-file feed.gz --summary-file summary --checkpoint check',
     '--output-file /dev/null',
+    '--output-file feed -o json',
     '--stream -o tsv --query sequence',
     '--stream -o json',
     '--settle 0s',
@@ -291,7 +293,7 @@ def test_path_that_can_be_no_file_is_refused(options: str, az: Az, folder: Path)
 
 @pytest.mark.parametrize('ending', ['.csv', '.CSV', '.parquet', '.zst', '.bz2', '.xz', '.zip', '.jsonl.zst'])
 def test_l23_name_that_promises_another_form_is_refused(ending: str, az: Az) -> None:
-    assert refusal(az, '--output-file', f'feed{ending}').startswith('--output-file writes JSON Lines, and a file ')
+    assert refusal(az, '--output-file', f'feed{ending}').startswith('--output-file writes JSON Lines, ')
 
 
 @pytest.mark.parametrize('option', ['--checkpoint', '--summary-file'])

@@ -1,9 +1,8 @@
-"""What a person sees who watches: only where somebody does, and where az's settings allow it."""
+"""A progress bar where a person watches, and nowhere else."""
 
 from __future__ import annotations
 
 import io
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,63 +11,75 @@ import pytest
 from azext_dicomtoken.changefeed.progress import Progress
 
 
+class Hook:
+    """az's own progress controller."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, float]] = []
+        self.reporter = SimpleNamespace(value=None)
+
+    def add(self, *, message: str, value: float, total_val: float) -> None:
+        self.reporter.value = value / total_val
+        self.shown.append((message, value))
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
 
-class FakeHook:
-    """az's progress controller, as far as it is used."""
-
-    def __init__(self) -> None:
-        self.shown: list[dict[str, Any]] = []
-        self.reporter = SimpleNamespace(value=None)
-
-    def add(self, **report: Any) -> None:
-        self.shown.append(report)
-        self.reporter.value = report['value']
+def cli(hook: Hook, *, only_show_errors: bool = False, disabled: bool = False) -> Any:
+    return SimpleNamespace(
+        only_show_errors=only_show_errors,
+        config=SimpleNamespace(getboolean=lambda *_, **__: disabled),
+        get_progress_controller=lambda det: hook,
+    )
 
 
-class FakeCli:
-    def __init__(self, *, only_show_errors: bool = False, disabled: bool = False) -> None:
-        self.only_show_errors = only_show_errors
-        self.hook = FakeHook()
-        self.config = SimpleNamespace(getboolean=lambda section, option, fallback: disabled)
-
-    def get_progress_controller(self, *, det: bool) -> FakeHook:
-        assert det
-        return self.hook
-
-
-def watched(monkeypatch: pytest.MonkeyPatch, stream: Any, cli: FakeCli) -> Any:
-    monkeypatch.setattr(sys, 'stderr', stream)
-    with Progress(cli, wanted=True) as progress:
-        progress.show('5 events ', 0.5)
-        progress.say_once('Waiting.')
-    return stream
-
-
-def test_bar_is_drawn_and_cleared_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    cli = FakeCli()
-    stream = watched(monkeypatch, Terminal(), cli)
-    assert [report['message'] for report in cli.hook.shown] == ['5 events ']
-    assert 'Waiting.\n' in stream.getvalue() and stream.getvalue().endswith('\r')
+def test_bar_is_drawn_within_its_bounds_and_taken_away() -> None:
+    hook, terminal = Hook(), Terminal()
+    with Progress(cli(hook), wanted=True, stream=terminal, monotonic=lambda: 7.0) as progress:
+        progress.show('3 events ', 1.5)
+        progress.show('4 events ', 1.5)  # too soon to be drawn
+    assert hook.shown == [('3 events ', 1.0)] and terminal.getvalue().startswith('\r ')
 
 
 @pytest.mark.parametrize(
-    ('stream', 'settings'),
-    [(io.StringIO(), {}), (Terminal(), {'only_show_errors': True}), (None, {})],
-    ids=['no terminal', 'only errors', 'closed'],
+    ('wanted', 'settings', 'stream'),
+    [
+        (False, {}, Terminal),
+        (True, {'only_show_errors': True}, Terminal),
+        (True, {'disabled': True}, Terminal),
+        (True, {}, io.StringIO),
+    ],
+    ids=['not wanted', 'only errors', 'disabled', 'no terminal'],
 )
-def test_l16_nothing_is_shown_where_nobody_watches(
-    stream: Any, settings: dict[str, bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cli = FakeCli(**settings)
-    watched(monkeypatch, stream, cli)
-    assert cli.hook.shown == [] and (stream is None or stream.getvalue() == '')
+def test_bar_is_not_drawn_where_nobody_wants_it(wanted: bool, settings: Any, stream: type[io.StringIO]) -> None:
+    hook = Hook()
+    with Progress(cli(hook, **settings), wanted=wanted, stream=stream()) as progress:
+        progress.show('3 events ', 0.5)
+    assert hook.shown == []
 
 
-def test_bar_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    cli = FakeCli(disabled=True)
-    assert watched(monkeypatch, Terminal(), cli).getvalue() == 'Waiting.\n'
-    assert cli.hook.shown == []
+def said(stream: io.StringIO, **settings: bool) -> str:
+    """What stands on standard error after the run has said that it waits, once a bar was drawn."""
+    hook = Hook()
+    with Progress(cli(hook, **settings), wanted=True, stream=stream) as progress:
+        progress.show('3 events ', 0.5)
+        progress.say_once('Waiting.')
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'stream', 'is_said'),
+    [
+        ({}, Terminal, True),
+        ({'disabled': True}, Terminal, True),
+        ({'only_show_errors': True}, Terminal, False),
+        ({}, io.StringIO, False),
+    ],
+    ids=['terminal', 'without a bar', 'only errors', 'no terminal'],
+)
+def test_waiting_is_said_where_a_person_watches(settings: Any, stream: type[io.StringIO], is_said: bool) -> None:
+    text = said(stream(), **settings)
+    assert ('Waiting.\n' in text) is is_said and (is_said or text == '')

@@ -62,22 +62,23 @@ def test_few_events_are_read_in_small_pages_and_no_further(
     options: Any, open_session: OpenSession, world: World
 ) -> None:
     world.create_now(50)
-    batches = reading_of(open_session(**options), at_most=4).batches()
+    batches = filter(None, reading_of(open_session(**options), at_most=4).batches())
     assert numbers([next(batches)]) == [1, 2, 3, 4]
-    limits = [parse_qs(request.query).get('limit') for request in world.journal.requests if request.query]
-    assert limits[-1] == ['4'] and len(limits) <= 2
+    asked = [parse_qs(request.query).get('limit') for request in world.journal.requests]
+    limits = [int(limit[0]) for limit in asked if limit]
+    assert max(limits) == 4 and limits.count(4) == 1
 
 
 def test_filter_makes_pages_whole(open_session: OpenSession, world: World) -> None:
     world.create_now(50)
     session = open_session(filters={'action': ('Create',)})
-    assert len(next(reading_of(session, at_most=4).batches())) == 50
+    assert len(next(filter(None, reading_of(session, at_most=4).batches()))) == 50
 
 
 def test_reading_continues_after_the_event_that_was_handled_last(open_session: OpenSession, world: World) -> None:
     world.create_now(5)
     reading = reading_of(open_session(after_sequence=1))
-    (events,) = reading.batches()
+    (events,) = filter(None, reading.batches())
     assert reading.position(None) == NextToken(1, 0)
     assert reading.position(events[1]) == NextToken(3, after(0))
     assert [reading.fraction(None), reading.fraction(events[-1])] == [0, 1]
@@ -97,7 +98,7 @@ def test_reading_by_sequence_concludes_at_the_event_that_was_handled(open_sessio
     world.create_now(5)
     session = open_session()
     reading = reading_of(session)
-    (events,) = reading.batches()
+    (events,) = filter(None, reading.batches())
     reading.conclude(events[2])
     assert session.summary.complete_through == 3
 

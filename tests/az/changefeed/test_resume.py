@@ -72,23 +72,13 @@ def test_file_continues_in_another_file(open_session: OpenSession, capsys: Any, 
     assert said(capsys) == ['--after-sequence', '7', '--output-file', 'ANOTHER_FILE']
 
 
-@pytest.mark.parametrize(
-    ('summary', 'sentence'),
-    [
-        ({}, 'Interrupted. Run the same command again to go on.\n'),
-        (
-            {'summary_file': 'x'},
-            'Interrupted. Run the same command again, with --overwrite for the summary, to go on.\n',
-        ),
-    ],
-    ids=['alone', 'with a summary'],
-)
+@pytest.mark.parametrize('summary', [{}, {'summary_file': 'x'}], ids=['alone', 'with a summary'])
 def test_checkpoint_continues_with_the_same_command(
-    summary: Any, sentence: str, open_session: OpenSession, capsys: Any, tmp_path: Any
+    summary: Any, open_session: OpenSession, capsys: Any, tmp_path: Any
 ) -> None:
     session = open_session(stream=True, checkpoint=str(tmp_path / 'checkpoint'), **summary)
     ended(session, BY_SEQUENCE)
-    assert capsys.readouterr().err == sentence
+    assert capsys.readouterr().err == 'Interrupted. Run the same command again to go on.\n'
 
 
 def test_command_has_what_was_typed_and_nothing_that_was_configured(

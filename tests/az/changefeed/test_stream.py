@@ -74,7 +74,7 @@ def test_interrupted_stream_says_how_to_continue(
 ) -> None:
     world.create_now(250)
     with pytest.raises(Interrupted):
-        stream(open_session(output_file=str(path)), _InterruptedAfter(1))
+        stream(open_session(output_file=str(path)), _InterruptedAfter(2))
     written = lines(path)
     assert written and f'--after-sequence {written[-1]} --output-file ANOTHER_FILE' in capsys.readouterr().err
 
@@ -148,7 +148,7 @@ def test_l31_start_beside_a_checkpoint_is_said_to_be_ignored(
     assert 'ignored' not in capsys.readouterr().err
     stream(open_session(**options), Interruption())
     said = capsys.readouterr().err
-    assert said.startswith('--after-sequence is ignored: the checkpoint is at sequence number 5.\n')
+    assert said.startswith('--after-sequence is ignored: the run continues after sequence number 5, ')
 
 
 def test_l4_file_says_through_where_it_is_complete_though_only_errors_are_shown(
