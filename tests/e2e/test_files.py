@@ -207,7 +207,9 @@ def test_l10_second_run_with_a_checkpoint_of_its_own_is_refused(machine: Machine
 def test_l25_checkpoint_passes_nothing_that_was_cut(unbuffered: str, machine: Machine, service: DicomService) -> None:
     machine.environment['PYTHONUNBUFFERED'] = unbuffered
     done = shell(machine, service, '(ulimit -f 88; feed --stream --checkpoint c > x)')
-    assert done.returncode == 1 and done.stderr.startswith('ERROR: The output cannot be written: File too large.')
+    assert done.returncode == 1 and done.stderr.startswith(
+        'ERROR: Standard output could not be written: File too large.'
+    )
     whole = (machine.folder / 'x').read_bytes().rpartition(b'\n')[0].splitlines()
     assert position(machine) <= json.loads(whole[-1])['sequence']
 
