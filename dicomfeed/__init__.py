@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         FeedRestored,
         Forbidden,
         HostUnreachable,
+        HtmlResponse,
         MalformedResponse,
         NotFound,
         OutputError,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         RequestError,
         ServiceError,
         ServiceTrouble,
+        SignInUnavailable,
         TlsFailed,
         TooManyPoisoned,
         Unauthorized,
@@ -97,6 +99,7 @@ __all__ = [
     'Filters',
     'Forbidden',
     'HostUnreachable',
+    'HtmlResponse',
     'HttpTransport',
     'InlinePool',
     'MalformedResponse',
@@ -114,6 +117,7 @@ __all__ = [
     'SequenceReader',
     'ServiceError',
     'ServiceTrouble',
+    'SignInUnavailable',
     'StreamSink',
     'Summary',
     'ThreadPool',
@@ -146,8 +150,9 @@ _MODULES = {
     'delivery': 'Delivery Summary open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
-        'FeedRestored Forbidden HostUnreachable MalformedResponse NotFound OutputError OutputExists Redirected '
-        'RequestError ServiceError ServiceTrouble TlsFailed TooManyPoisoned Unauthorized'
+        'FeedRestored Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputError OutputExists '
+        'Redirected RequestError ServiceError ServiceTrouble SignInUnavailable TlsFailed TooManyPoisoned '
+        'Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',

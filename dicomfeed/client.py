@@ -7,6 +7,7 @@ which pages to ask for (`sequences.py`, `windows.py`), metadata that cannot be r
 
 from __future__ import annotations
 
+import codecs
 import json
 import random
 import re
@@ -21,11 +22,14 @@ from dicomfeed.errors import (
     ConnectionFailed,
     FeedError,
     Forbidden,
+    HostUnreachable,
+    HtmlResponse,
     MalformedResponse,
     NotFound,
     Redirected,
     ServiceError,
     ServiceTrouble,
+    SignInUnavailable,
     TlsFailed,
     Unauthorized,
 )
@@ -42,8 +46,11 @@ LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
 """A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
 _FIRST_PAUSE_SECONDS = 0.5
 _PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion'
+_PROXY_REFUSALS = frozenset({403, 407})
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
+
+_MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 
 T = TypeVar('T')
 
@@ -111,6 +118,7 @@ class FeedClient:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'
         token = self._credential.token()
+        self._retries.note_token()
         answer = self._transport.get(url, parameters=parameters, token=token)
         self._retries.note_answer()
         if answer.status == 401:
@@ -118,10 +126,14 @@ class FeedClient:
             answer = self._transport.get(url, parameters=parameters, token=self._credential.token())
         if answer.status not in (200, 204):
             raise _service_error(answer, url)
+        if _is_html(answer):
+            raise HtmlResponse('The answer is an HTML page, not a page of the change feed.', url=url)
         try:
-            return read(answer)
+            result = read(answer)
         except ValueError:
             raise MalformedResponse('The answer is not a page of the change feed.', url=url) from None
+        self._retries.note_page()
+        return result
 
 
 def _metadata_parameter(include_metadata: bool) -> dict[str, str]:
@@ -140,11 +152,21 @@ class _Retries:
         self._on_retry = on_retry
         self._jitter = jitter
         self._gate = Gate(clock)
+        self._has_had_a_token = False
         self._has_answered = False
+        self._has_given_a_page = False
+
+    def note_token(self) -> None:
+        """The sign-in service is one that gives tokens."""
+        self._has_had_a_token = True
 
     def note_answer(self) -> None:
         """The host is one that answers."""
         self._has_answered = True
+
+    def note_page(self) -> None:
+        """The host is one that gives pages of a change feed."""
+        self._has_given_a_page = True
 
     def until_answered(self, ask: Callable[[], T], patience_seconds: float | None) -> T:
         """What `ask` returns, in the end. Raises its last error where that cannot pass, or patience is at an end."""
@@ -154,7 +176,7 @@ class _Retries:
             self._gate.wait()
             try:
                 return ask()
-            except (ConnectionFailed, MalformedResponse, ServiceTrouble) as error:
+            except _MAY_PASS as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
                 left = inf if patience is None else began + patience - self._clock.monotonic()
@@ -165,7 +187,19 @@ class _Retries:
                 self._wait(error, pause)
 
     def _patience(self, error: FeedError, seconds: float | None) -> float | None:
-        """How long to ask again: a host that never answered gets less, and no trust comes by waiting."""
+        """How long to ask again: a host that never answered gets less, and some things do not come by waiting.
+
+        A proxy that refuses has been told to. HTML from a host that has never given a page is a portal, or the wrong
+        host; later it may be a gateway whose service is down.
+        """
+        if isinstance(error, SignInUnavailable):
+            is_reached = error.is_reached or self._has_had_a_token
+            longest = ONE_SHOT_PATIENCE_SECONDS if is_reached else FIRST_ANSWER_PATIENCE_SECONDS
+            return None if seconds is None else min(seconds, longest)
+        if isinstance(error, HostUnreachable) and error.proxy_status in _PROXY_REFUSALS:
+            return 0.0
+        if isinstance(error, HtmlResponse) and not self._has_given_a_page and seconds is not None:
+            return 0.0
         if self._has_answered:
             return seconds
         if isinstance(error, TlsFailed):
@@ -223,8 +257,20 @@ def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float,
     return Page(events, asked_monotonic, min(asked_ticks, asked_by_server), answered)
 
 
+def _is_html(answer: Answer) -> bool:
+    """Whether a success is a page for people (or XML): no JSON begins with `<`."""
+    return 'html' in answer.headers.get('content-type', '').lower() or _beginning_of(answer.body) == b'<'
+
+
+def _beginning_of(body: bytes) -> bytes:
+    return body[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+
+
 def _newest_of(answer: Answer) -> Event | None:
-    return None if answer.status == 204 else decode_event(answer.body)
+    """An empty feed is a 204 by ASP.NET's formatter, and 200 with `null` or with nothing by the service's own code."""
+    if answer.status == 204 or answer.body.strip() in (b'', b'null'):
+        return None
+    return decode_event(answer.body)
 
 
 def _service_error(answer: Answer, url: str) -> ServiceError:

@@ -6,6 +6,7 @@
     │   │   ├── HostUnreachable     name look-up, refused, reset, time-out, proxy
     │   │   └── TlsFailed           the certificate was not trusted, or no TLS could be agreed on
     │   └── MalformedResponse       an answer that is not what the contract says: incomplete, not JSON, too deep
+    │       └── HtmlResponse        a page for people: a portal, a gateway or another service answered
     ├── ServiceError                the service answered with a status that is not a success
     │   ├── BadRequest              400 that names a parameter
     │   ├── Unauthorized            401, after one renewal of the token
@@ -13,6 +14,7 @@
     │   ├── NotFound                404
     │   ├── Redirected              3xx; a redirect is never followed, because the token would go with it
     │   └── ServiceTrouble          408, 424, 429, 5xx and the 400 that is really transient
+    ├── SignInUnavailable           no token for now: the sign-in service is not reached, or in trouble
     ├── FeedRestored                the database went back in time: sequence numbers name other events now
     ├── TooManyPoisoned             more events than bearable have metadata that cannot be read
     ├── CheckpointError             the checkpoint cannot be used
@@ -56,7 +58,15 @@ class ConnectionFailed(RequestError):
 
 
 class HostUnreachable(ConnectionFailed):
-    """The host was not reached, or the connection broke."""
+    """The host was not reached, or the connection broke.
+
+    :ivar proxy_status: with what status a proxy refused to lead to the host, when it said so (407: it wants a user name
+        and a password; 403: it does not allow the host; 502, 504: it does not reach the host).
+    """
+
+    def __init__(self, message: str, *, url: str, through_proxy: bool = False, proxy_status: int | None = None) -> None:
+        super().__init__(message, url=url, through_proxy=through_proxy)
+        self.proxy_status = proxy_status
 
 
 class TlsFailed(ConnectionFailed):
@@ -65,6 +75,10 @@ class TlsFailed(ConnectionFailed):
 
 class MalformedResponse(RequestError):
     """A success that cannot be read: incomplete, not JSON, nested without end, not a list of events."""
+
+
+class HtmlResponse(MalformedResponse):
+    """A success with an HTML page: something between here and the service answered, or it is no DICOM service."""
 
 
 class ServiceError(FeedError):
@@ -120,6 +134,20 @@ class Redirected(ServiceError):
 
 class ServiceTrouble(ServiceError):
     """A status that may pass: 408, 424, 429, 5xx, and a 400 for a failure of the data store."""
+
+
+class SignInUnavailable(FeedError):
+    """A token cannot be had for now; what a `TokenSource` raises for what may pass.
+
+    No connection to the sign-in service, a time-out, 429, 5xx, an answer that is not JSON. A refusal is not one of
+    those: it does not come by waiting.
+
+    :ivar is_reached: whether the sign-in service has answered at all.
+    """
+
+    def __init__(self, message: str, *, is_reached: bool = False) -> None:
+        super().__init__(message)
+        self.is_reached = is_reached
 
 
 class FeedRestored(FeedError):

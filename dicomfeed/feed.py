@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dicomfeed.client import FeedClient
+from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
 from dicomfeed.metadata import MetadataReader
 from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
@@ -67,8 +68,11 @@ class Feed:
         delivered: set[int] = set()
         while start < end:
             page = read(TimeSlice(start, end, offset, limit))
+            new = [event for event in page.events if event.sequence not in delivered]
+            # Rows that commit late may shift known ones back into sight, but hardly whole pages of them.
+            self.refuse_repetition(is_new=bool(new) or offset <= len(delivered) + 2 * limit)
             yield Page(
-                [event for event in page.events if event.sequence not in delivered],
+                new,
                 page.asked_monotonic,
                 page.asked_ticks,
                 page.answered_monotonic,
@@ -79,6 +83,16 @@ class Feed:
             tied = {event.sequence for event in page.events if event.ticks == last}
             offset, delivered = (offset + limit, delivered | tied) if last == start else (0, tied)
             start = last
+
+    def refuse_repetition(self, *, is_new: bool) -> None:
+        """Raise MalformedResponse for a page that comes again where another one was asked for.
+
+        Each by itself answers its query; together they would be a feed without end.
+        """
+        if not is_new:
+            raise MalformedResponse(
+                'A page of the change feed came again for the next one.', url=self.client.service_url
+            )
 
     def windows_back(self, bound: Ticks) -> Iterator[tuple[Ticks, Ticks]]:
         """Windows that end at `bound`, each eight times as long as the one before, down to the beginning of time."""

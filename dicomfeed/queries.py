@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dicomfeed.times import Ticks, format_timestamp
+from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, format_timestamp
 
 if TYPE_CHECKING:
     from dicomfeed.events import Event
@@ -35,7 +35,10 @@ class Query(Protocol):
         """Two queries that ask for the same together; one element, itself, where it asks for a single event."""
 
     def answers(self, events: list[Event]) -> bool:
-        """Whether the events can be an answer to this query."""
+        """Whether the events can be an answer to this query: all inside it, in its order, each once, not too many.
+
+        A cache or a gateway that ignores a query must not look like a feed without end.
+        """
 
 
 class SequenceRange(NamedTuple):
@@ -88,12 +91,10 @@ class TimeSlice(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, str]:
-        return {
-            'startTime': format_timestamp(self.start),
-            'endTime': format_timestamp(self.end),
-            'offset': str(self.offset),
-            'limit': str(self.limit),
-        }
+        # A service east or west of UTC refuses the very ends of time, which are its defaults (MandatoryTimeZoneBinder).
+        start = {} if self.start == FIRST_TICK else {'startTime': format_timestamp(self.start)}
+        end = {} if self.end == LAST_TICK else {'endTime': format_timestamp(self.end)}
+        return {**start, **end, 'offset': str(self.offset), 'limit': str(self.limit)}
 
     def halves(self) -> tuple[TimeSlice, ...]:
         if self.limit == 1:
@@ -105,7 +106,13 @@ class TimeSlice(NamedTuple):
         )
 
     def answers(self, events: list[Event]) -> bool:
-        return len(events) <= self.limit
+        rows = [(event.ticks, event.sequence) for event in events]
+        return (
+            len(rows) <= self.limit
+            and all(self.start <= ticks < self.end for ticks, _ in rows)
+            and all(map(tuple.__lt__, rows, rows[1:]))
+            and len({sequence for _, sequence in rows}) == len(rows)
+        )
 
 
 class Page(NamedTuple):

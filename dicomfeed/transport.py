@@ -107,6 +107,10 @@ class HttpTransport:
                 timeout=self._timeout,
                 preload_content=False,
             ) as response:
+                if response.status == 407:  # only a proxy says that, to a request in the clear
+                    raise HostUnreachable(
+                        'The proxy did not lead to the host.', url=url, through_proxy=True, proxy_status=407
+                    )
                 body = self._read(response, url)
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -120,7 +124,17 @@ class HttpTransport:
             size += len(chunk)
             if size > self._largest_answer_bytes:
                 raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
+        if not size and response.status == 200:
+            _refuse_cut(response, url)
         return b''.join(chunks)
+
+
+def _refuse_cut(response: urllib3.BaseHTTPResponse, url: str) -> None:
+    """Tell an answer with nothing in it, which may mean an empty feed, from one that was cut before its first byte."""
+    if response.headers.get('Content-Encoding'):
+        raise MalformedResponse('The answer could not be unpacked.', url=url)
+    if not {'content-length', 'transfer-encoding'} & {name.lower() for name in response.headers}:
+        raise HostUnreachable('The connection broke.', url=url)
 
 
 class _Session:
@@ -170,7 +184,9 @@ def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
     if any(isinstance(cause, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for cause in causes):
         return TlsFailed('No trusted TLS connection to the host.', url=url, through_proxy=proxied)
     if any(isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes):
-        return HostUnreachable('The proxy did not lead to the host.', url=url, through_proxy=True)
+        return HostUnreachable(
+            'The proxy did not lead to the host.', url=url, through_proxy=True, proxy_status=_refusal(causes)
+        )
     if any(
         isinstance(cause, (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError))
         for cause in causes
@@ -183,6 +199,15 @@ def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
     if any(isinstance(cause, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)) for cause in causes):
         return HostUnreachable('The host did not answer in time.', url=url, through_proxy=proxied)
     return HostUnreachable('The connection broke.', url=url, through_proxy=proxied)
+
+
+def _refusal(causes: list[BaseException]) -> int | None:
+    """The status with which a proxy refused CONNECT, which http.client only says in words.
+
+    OSError('Tunnel connection failed: 407 Proxy Authentication Required')
+    """
+    found = (re.match(r'Tunnel connection failed: ([1-5]\d\d)\b', str(cause)) for cause in causes)
+    return next((int(match[1]) for match in found if match), None)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

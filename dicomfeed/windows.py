@@ -69,6 +69,14 @@ class WindowReader:
         return min(self._end, page.asked_ticks - settle_margin(self._settle_seconds))
 
     def _read_settled(self, start: Ticks, end: Ticks) -> Iterator[list[Event]]:
+        last = (start, 0)
+        for events in self._settled_pages(start, end):
+            if events:
+                self._feed.refuse_repetition(is_new=(events[0].ticks, events[0].sequence) > last)
+                last = (events[-1].ticks, events[-1].sequence)
+            yield events
+
+    def _settled_pages(self, start: Ticks, end: Ticks) -> Iterator[list[Event]]:
         with closing(in_order(self._slices(start, end), self._page, pool=self._pool)) as pages:
             for part, page in pages:
                 yield page.events

@@ -21,12 +21,14 @@ from dicomfeed.errors import (
     FeedError,
     Forbidden,
     HostUnreachable,
+    HtmlResponse,
     MalformedResponse,
     NotFound,
     Redirected,
     RequestError,
     ServiceError,
     ServiceTrouble,
+    SignInUnavailable,
     TlsFailed,
     Unauthorized,
 )
@@ -165,7 +167,6 @@ def test_lasting_status_ends_it_at_once(world: World, status: int, text: str, er
         trouble.status(200),
         trouble.status(204),
         trouble.status(200, '[{"sequence":1}]'),
-        trouble.status(200, '<html>Sign in to the network</html>'),
         trouble.status(200, '[{"sequence":777,"timestamp":"2024-05-01T10:20:30Z"}]'),
     ],
     ids=[
@@ -185,7 +186,6 @@ def test_lasting_status_ends_it_at_once(world: World, status: int, text: str, er
         'empty 200',
         '204 for a page',
         'no timestamp',
-        'captive portal',
         'another page',
     ],
 )
@@ -216,6 +216,59 @@ def test_trouble_that_stays_is_never_the_end_of_the_feed(world: World, fault: Fa
 
 def test_newest_event_of_an_empty_feed_is_none() -> None:
     assert World().client().latest() is None
+
+
+@pytest.mark.parametrize(
+    'fault',
+    [trouble.status(204), trouble.status(200), trouble.status(200, 'null'), trouble.status(200, ' null\r\n')],
+    ids=['204', 'nothing', 'null', 'null with blanks'],
+)
+def test_empty_feed_has_no_newest_event_in_any_form(world: World, fault: Fault) -> None:
+    world.service.trouble.next(fault)
+    assert world.client().latest() is None
+
+
+HTML = [
+    trouble.status(200, '<html>Sign in to the network</html>'),
+    trouble.status(200, '\ufeff\r\n <!DOCTYPE html><html></html>'),
+    trouble.status(200, '<?xml version="1.0"?><html xmlns="x"/>', {'Content-Type': 'application/json'}),
+    trouble.status(200, 'Sign in', {'Content-Type': 'text/html; charset=utf-16'}),
+]
+
+
+@pytest.mark.parametrize('fault', HTML, ids=['plain', 'mark and blanks', 'XHTML', 'by its type'])
+@pytest.mark.parametrize('newest', [True, False], ids=['newest', 'page'])
+def test_n9_html_at_first_ends_a_one_shot_run_at_once(world: World, fault: Fault, newest: bool) -> None:
+    world.service.trouble.when(lambda request: True, fault)
+    client = world.client()
+    with pytest.raises(HtmlResponse, match='HTML'):
+        client.latest() if newest else ask(client)
+    assert (len(world.journal.requests), world.retries) == (1, [])
+
+
+def test_n9_html_after_a_page_is_trouble(world: World) -> None:
+    client = world.client()
+    ask(client)
+    world.service.trouble.next(HTML[0], times=5)
+    assert ask(client) == [1, 2, 3]
+    assert {type(retry.reason) for retry in world.retries} == {HtmlResponse}
+
+
+def test_n9_html_is_trouble_to_a_run_that_follows(world: World) -> None:
+    world.service.trouble.next(HTML[0], times=5)
+    assert ask(world.client(patience_seconds=None)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize('patience_seconds', [300.0, None], ids=['one shot', 'follow'])
+@pytest.mark.parametrize(('status', 'is_retried'), [(403, False), (407, False), (502, True), (504, True), (None, True)])
+def test_n5_refusal_of_the_proxy_is_not_waited_out(
+    world: World, patience_seconds: float | None, status: int | None, is_retried: bool
+) -> None:
+    world.end = 1_000.0
+    refusal = HostUnreachable('', url=URL, through_proxy=True, proxy_status=status)
+    with pytest.raises(Ended if is_retried and patience_seconds is None else HostUnreachable):
+        ask(scripted(world, refusal, patience_seconds=patience_seconds))
+    assert bool(world.retries) is is_retried
 
 
 def test_newest_event_is_by_sequence_or_by_time(world: World) -> None:
@@ -416,9 +469,15 @@ def test_gate_holds_back_every_worker(world: World) -> None:
 # Tokens
 
 
-def client_of(world: World, issuer: Issuer) -> FeedClient:
+def client_of(world: World, issuer: Issuer, *, patience_seconds: float | None = 300.0) -> FeedClient:
     return FeedClient(
-        URL, issuer, transport=world, clock=world.clock, jitter=lambda: 0.5, on_retry=world.retries.append
+        URL,
+        issuer,
+        transport=world,
+        clock=world.clock,
+        jitter=lambda: 0.5,
+        on_retry=world.retries.append,
+        patience_seconds=patience_seconds,
     )
 
 
@@ -529,6 +588,55 @@ def test_many_workers_share_one_renewal() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: ask(client), range(40))) == [[1, 2, 3]] * 40
     assert issuer.asked == [(None, False), (None, True)]
+
+
+# The sign-in service in trouble
+
+
+class Unavailable(Issuer):
+    """An issuer that is in trouble from one second to another."""
+
+    def __init__(self, world: World, begin: float, end: float, *, is_reached: bool = True) -> None:
+        super().__init__(world)
+        self._between = (begin, end)
+        self._is_reached = is_reached
+
+    def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> Issued:
+        self._world.pass_time(1.0)
+        if self._between[0] <= self._world.elapsed < self._between[1]:
+            raise SignInUnavailable('The sign-in service is in trouble.', is_reached=self._is_reached)
+        return super().get_token(claims=claims, force_refresh=force_refresh)
+
+
+def test_n2_trouble_at_the_first_token_is_waited_out(world: World) -> None:
+    assert ask(client_of(world, Unavailable(world, 0.0, 200.0))) == [1, 2, 3]
+    assert {type(retry.reason) for retry in world.retries} == {SignInUnavailable}
+
+
+@pytest.mark.parametrize(('is_reached', 'seconds'), [(True, 300.0), (False, 15.0)], ids=['trouble', 'never reached'])
+def test_n1_one_shot_run_gives_the_sign_in_up(world: World, is_reached: bool, seconds: float) -> None:
+    with pytest.raises(SignInUnavailable):
+        ask(client_of(world, Unavailable(world, 0.0, 9_999.0, is_reached=is_reached)))
+    assert world.elapsed == pytest.approx(seconds, abs=1.1)
+
+
+def test_n1_run_that_follows_never_gives_the_sign_in_up(world: World) -> None:
+    client = client_of(world, Unavailable(world, 0.0, 86_400.0, is_reached=False), patience_seconds=None)
+    assert ask(client) == [1, 2, 3]
+
+
+def test_n1_sign_in_that_gave_a_token_once_gets_five_minutes(world: World) -> None:
+    client = client_of(world, Unavailable(world, 100.0, 4_000.0, is_reached=False))
+    ask(client)
+    world.pass_time(3_800.0)
+    assert ask(client) == [1, 2, 3]
+
+
+def test_n1_renewal_after_a_401_is_waited_out(world: World) -> None:
+    world.service.trouble.when(lambda request: request.headers['authorization'].endswith('1'), trouble.expired_token())
+    client = client_of(world, Unavailable(world, 1.02, 100.0))
+    assert ask(client) == [1, 2, 3]
+    assert tokens_sent(world)[-1] == '2'
 
 
 # What no error says

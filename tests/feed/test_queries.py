@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dicomfeed.events import Event, decode_page
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Query, SequenceRange, TimeSlice
-from dicomfeed.times import LAST_TICK
+from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, format_timestamp
 from tests.feed.world import URL, World, after
 
 
@@ -51,6 +51,10 @@ def test_time_is_asked_for_with_all_digits_in_utc() -> None:
     }
 
 
+def test_ends_of_time_are_left_out() -> None:
+    assert TimeSlice(FIRST_TICK, LAST_TICK, 0, 1).parameters == {'offset': '0', 'limit': '1'}
+
+
 @pytest.mark.parametrize(
     ('sequences', 'is_answer'),
     [
@@ -69,9 +73,43 @@ def test_range_is_answered_by_its_own_events_in_order(sequences: tuple[int, ...]
     assert SequenceRange(10, 10).answers(events(*sequences)) is is_answer
 
 
-def test_slice_is_answered_by_no_more_rows_than_asked_for() -> None:
-    assert TimeSlice(0, 1, 0, 2).answers(events(7, 5))
-    assert not TimeSlice(0, 1, 0, 2).answers(events(7, 8, 9))
+def rows(*places: tuple[Ticks, int]) -> list[Event]:
+    """Events with those ticks after noon, and sequence numbers."""
+    fields = [{'sequence': number, 'timestamp': format_timestamp(after(0) + ticks)} for ticks, number in places]
+    return decode_page(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    ('found', 'is_answer'),
+    [
+        ([], True),
+        ([(0, 7)], True),
+        ([(9, 7)], True),
+        ([(3, 5), (3, 7), (4, 2)], True),
+        ([(-1, 7)], False),
+        ([(10, 7)], False),
+        ([(4, 2), (3, 5)], False),
+        ([(3, 7), (3, 5)], False),
+        ([(3, 7), (3, 7)], False),
+        ([(3, 7), (4, 7)], False),
+        ([(1, 1), (2, 2), (3, 3), (4, 4)], False),
+    ],
+    ids=[
+        'none',
+        'at the start',
+        'before the end',
+        'in order',
+        'before the start',
+        'at the end',
+        'times out of order',
+        'numbers out of order',
+        'a row twice',
+        'a number twice',
+        'too many',
+    ],
+)
+def test_l6_slice_is_answered_by_its_own_rows_in_order(found: list[tuple[Ticks, int]], is_answer: bool) -> None:
+    assert TimeSlice(after(0), after(0) + 10, 0, 3).answers(rows(*found)) is is_answer
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=50)

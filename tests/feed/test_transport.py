@@ -16,7 +16,6 @@ import pytest
 import trustme
 
 from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
-from dicomfeed.events import decode_page
 from dicomfeed.transport import Answer, HttpTransport
 
 TOKEN = 'eyJhbGciOi.SECRET.signature'
@@ -225,8 +224,8 @@ def test_connection_cut_is_unreachable(data: bytes) -> None:
 
 
 def test_head_cut_in_the_middle_is_no_empty_page() -> None:
-    with serving(b'HTTP/1.1 200 OK\r\nContent-') as server, pytest.raises(ValueError):
-        decode_page(get(server.url).body)
+    with serving(b'HTTP/1.1 200 OK\r\nContent-') as server, pytest.raises(HostUnreachable):
+        get(server.url)
 
 
 def test_body_shorter_than_promised_is_no_answer() -> None:
@@ -285,8 +284,9 @@ def test_answer_as_large_as_allowed_is_taken() -> None:
         assert len(get(server.url, HttpTransport(largest_answer_bytes=2**20)).body) == 2**20
 
 
-def test_body_that_cannot_be_unpacked_is_malformed() -> None:
-    with serving(answer(b'not gzip', headers='Content-Encoding: gzip\r\n')) as server:
+@pytest.mark.parametrize('body', [b'not gzip', b'x', gzip.compress(PAGE)[:5], b''], ids=['other', 'x', 'cut', 'empty'])
+def test_body_that_cannot_be_unpacked_is_malformed(body: bytes) -> None:
+    with serving(answer(body, headers='Content-Encoding: gzip\r\n')) as server:
         with pytest.raises(MalformedResponse, match='unpacked'):
             get(server.url)
 
@@ -362,23 +362,35 @@ def test_request_goes_through_the_proxy_that_the_environment_names(monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    'refusal',
+    ('refusal', 'status'),
     [
-        answer(b'', status='403 Forbidden'),
-        answer(b'', status='407 Proxy Authentication Required'),
-        b'',
+        (answer(b'', status='403 Forbidden'), 403),
+        (answer(b'', status='407 Proxy Authentication Required'), 407),
+        (answer(b'', status='502'), 502),
+        (b'', None),
     ],
-    ids=['403', '407', 'cut'],
+    ids=['403', '407', '502', 'cut'],
 )
-def test_proxy_that_refuses_is_unreachable(refusal: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_n5_proxy_that_refuses_is_unreachable(
+    refusal: bytes, status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving(refusal) as proxy:
         monkeypatch.setenv('HTTPS_PROXY', f'http://user:{TOKEN}@127.0.0.1:{proxy.port}')
         with pytest.raises(HostUnreachable) as caught:
             get('https://service.example')
-    assert caught.value.through_proxy
+    assert (caught.value.through_proxy, caught.value.proxy_status) == (True, status)
     assert TOKEN not in f'{caught.value}{caught.value!r}{caught.value.url}'
     assert proxy.heads[0].startswith('CONNECT service.example:443 ')
     assert 'Bearer' not in proxy.heads[0]
+
+
+def test_n5_proxy_that_wants_a_password_in_the_clear_is_told_from_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(answer(b'', status='407 Proxy Authentication Required')) as proxy:
+        monkeypatch.setenv('HTTP_PROXY', f'http://127.0.0.1:{proxy.port}')
+        monkeypatch.setenv('http_proxy', f'http://127.0.0.1:{proxy.port}')
+        with pytest.raises(HostUnreachable) as caught:
+            get('http://service.example')
+    assert caught.value.proxy_status == 407
 
 
 @pytest.mark.parametrize('proxy', ['http://127.0.0.1:{port}', 'http://', 'socks5://127.0.0.1:{port}', 'ftp://x', '://'])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from urllib.parse import parse_qs
 
 import pytest
 
+from dicomfeed.errors import MalformedResponse
 from dicomfeed.prefetch import InlinePool, Pool, ThreadPool
 from dicomfeed.queries import TIME_LIMIT
 from dicomfeed.times import FIRST_TICK, LAST_TICK
+from dicomfeed.transport import Answer
 from dicomfeed.windows import SPLIT_ROWS, WindowReader
 from tests.emulator import trouble
 from tests.feed.world import World, after, numbers
@@ -105,3 +108,38 @@ def test_end_in_the_future_is_not_settled() -> None:
     reader = WindowReader(world.feed(), start=FIRST_TICK, end=after(86_400), pool=InlinePool())
     assert numbers(reader.read()) == list(range(1, 301))
     assert reader.settled_through is not None and reader.settled_through < after(0)
+
+
+@pytest.mark.parametrize('ignored', ['startTime', 'endTime', 'offset', 'limit'])
+@pytest.mark.parametrize('tied', [False, True], ids=['spread', 'tied'])
+def test_l6_cache_that_ignores_the_query_is_no_feed_without_end(ignored: str, tied: bool) -> None:
+    world = World()
+    for number in range(1_000):
+        world.store.create(ticks=after(0 if tied else number))
+    world.pass_time(50_000.0)
+    answered = world.get
+    first: dict[str, str] = {}
+
+    def get(url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+        first.update({name: value for name, value in parameters.items() if name not in first})
+        return answered(url, parameters={**parameters, ignored: first.get(ignored, '200')}, token=token)
+
+    world.get = get  # type: ignore[method-assign]
+    delivered = []
+    with suppress(MalformedResponse):
+        for events in WindowReader(world.feed(), start=after(-9), end=after(2_000), pool=InlinePool(4)).read():
+            delivered += [event.sequence for event in events]
+    assert delivered == world.committed()[: len(delivered)]
+
+
+def test_l6_pages_that_come_again_end_the_walk_of_an_unsettled_end() -> None:
+    world = World()
+    world.create_now(500, ticks=after(0))
+    answered = world.get
+
+    def get(url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+        return answered(url, parameters={**parameters, 'offset': '0'}, token=token)
+
+    world.get = get  # type: ignore[method-assign]
+    with pytest.raises(MalformedResponse):
+        read(world, start=after(-9), end=after(9))
