@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from azext_dicomtoken._arm import dicom_resource_id
 from azext_dicomtoken._claims import principal_type
-from azext_dicomtoken._clouds import cloud_of_host
 from azext_dicomtoken._service import Service
 from dicomfeed.errors import Forbidden, HostUnreachable, TlsFailed, Unauthorized
+from dicomfeed.trust import cloud_of_host
 
 LookUp = Callable[..., Any]
 Advice = list[str]
