@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         NotFound,
         OutputError,
         OutputExists,
+        ProxySettingWrong,
         Redirected,
         RequestError,
         ServiceError,
@@ -108,6 +109,7 @@ __all__ = [
     'OutputError',
     'OutputExists',
     'Page',
+    'ProxySettingWrong',
     'Question',
     'Redirected',
     'RequestError',
@@ -151,8 +153,8 @@ _MODULES = {
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
         'FeedRestored Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputError OutputExists '
-        'Redirected RequestError ServiceError ServiceTrouble SignInUnavailable TlsFailed TooManyPoisoned '
-        'Unauthorized'
+        'ProxySettingWrong Redirected RequestError ServiceError ServiceTrouble SignInUnavailable TlsFailed '
+        'TooManyPoisoned Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',
