@@ -24,7 +24,7 @@ _WITHOUT_BLANKS = frozenset(
     {
         *SERVICE_OPTIONS,
         *('start_time', 'end_time', 'min_validity', 'settle', 'poll_interval', 'stable_after', 'idle_timeout'),
-        *('next_token', 'variable_name', 'study_instance_uid', 'series_instance_uid', 'sop_instance_uid'),
+        *('next_token', 'study_instance_uid', 'series_instance_uid', 'sop_instance_uid'),
     }
 )
 _SPELLINGS = {
