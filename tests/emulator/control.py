@@ -27,6 +27,7 @@ FAULTS: dict[str, Callable[..., trouble.Fault]] = {
         trouble.throttled,
         trouble.server_error,
         trouble.unavailable,
+        trouble.web_page,
         trouble.transient_400,
         trouble.redirect,
         trouble.cut,

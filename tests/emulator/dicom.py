@@ -71,6 +71,7 @@ class DicomService:
 
     `verify` gives the claims of a good token; for a bad one it raises an exception with the attributes `description`
     and `claims_challenge` (JSON text or None). Without `verify` the service runs with its security off.
+    `date_ahead_seconds` is how far `Date` is ahead of that clock.
     `role_assignments` maps object ids to names of roles. `latency_seconds` goes by before an answer over ASGI.
     How entries are spelled is set at the store (`FeedStore.shape`), which keeps them as text.
     """
@@ -90,6 +91,7 @@ class DicomService:
         self.store = store or FeedStore()
         self.trouble = Trouble()
         self.latency_seconds = latency_seconds
+        self.date_ahead_seconds = 0
         self.role_assignments = dict(role_assignments or {})
         self.host = host
         self._verify = verify
@@ -133,7 +135,8 @@ class DicomService:
             response = fault(lambda: self._served(request)) if fault else self._served(request)
         except TokenExpired as error:
             response = self._unauthorized(error)
-        headers = {**_SECURITY_HEADERS, 'Date': ticks.http_date(self.store.clock()), **response.headers}
+        now = self.store.clock() + self.date_ahead_seconds * ticks.PER_SECOND
+        headers = {**_SECURITY_HEADERS, 'Date': ticks.http_date(now), **response.headers}
         return replace(response, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,10 +22,14 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Hosts:
-    """An ASGI application made of one application a host; names are lower-case, with the port where it is not 443."""
+    """An ASGI application made of one application a host; names are lower-case, with the port where it is not 443.
+
+    `refusals`: the status with which the proxy refuses CONNECT to a host, or with `*` to every host.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self.refusals: dict[str, int] = {}
         self._applications: dict[str, Application] = {}
 
     def __contains__(self, host: str) -> bool:

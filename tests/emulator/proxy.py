@@ -2,14 +2,15 @@
 
 Owns what happens to a connection before HTTP: a CONNECT to an emulated host on port 443 is answered, switched to TLS
 with a certificate for the host that CONNECT named, and handed to uvicorn's HTTP protocol in the same process, so that
-nothing is spliced. A CONNECT to any other host is refused with 403 and noted. Which application answers is decided in
-`hosts.py`.
+nothing is spliced. A CONNECT to any other host is refused with 403 and noted; one to a host of `Hosts.refusals` with
+the status that is said there. Which application answers is decided in `hosts.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
@@ -77,13 +78,21 @@ class _FrontDoor(asyncio.Protocol):
 
     def _connect(self, target: str) -> None:
         host, _, port = target.rpartition(':')
-        if port == '443' and host in self._hosts:
+        refusal = self._hosts.refusals.get(host) or self._hosts.refusals.get('*')
+        if refusal:
+            self._refuse(refusal)
+        elif port == '443' and host in self._hosts:
             self._transport.write(b'HTTP/1.1 200 Connection established\r\n\r\n')
             self._handshake = self._loop.create_task(self._start_tls(host))
         else:
             self._hosts.journal.record_refused_host(host if port == '443' else target)
-            self._transport.write(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
-            self._transport.close()
+            self._refuse(403)
+
+    def _refuse(self, status: int) -> None:
+        phrase = HTTPStatus(status).phrase
+        head = f'HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+        self._transport.write(head.encode())
+        self._transport.close()
 
     async def _start_tls(self, host: str) -> None:
         context = self._authority.server_context(host)

@@ -19,7 +19,8 @@ from tests.emulator.identities import HOME_TENANT, MANAGED_IDENTITY, READER_USER
 from tests.emulator.journal import Journal
 
 CLOUD_SHELL_HOST = 'localhost:50342'  # fixed in MSAL; reached through the emulator as a plain http proxy
-MANAGED_IDENTITY_PATH = '/msi/token'
+MANAGED_IDENTITY_FOLDER = '/msi'
+MANAGED_IDENTITY_PATH = f'{MANAGED_IDENTITY_FOLDER}/token'
 
 _IDENTITY_HEADER = 'demo-identity-header'
 _ID_PARAMETERS = ('client_id', 'object_id', 'mi_res_id')
@@ -34,7 +35,7 @@ class TokenEndpoints:
         self.cloud_shell_audiences = {*ARM_AUDIENCES, 'https://graph.microsoft.com/', 'https://vault.azure.net'}
         self._entra = entra
         self._journal = journal
-        self.managed_identity_route = Route(MANAGED_IDENTITY_PATH, self._managed_identity)
+        self.managed_identity_app = Starlette(routes=[Route('/token', self._managed_identity)])
         self.cloud_shell_app = Starlette(routes=[Route('/oauth2/token', self._cloud_shell, methods=['POST'])])
 
     async def _managed_identity(self, request: Request) -> Response:
