@@ -26,8 +26,8 @@ _LATER = frozenset(
     'temporarilyunavailable servererror serviceunavailable serverbusy toomanyrequests throttled internalerror '
     'internalservererror unknown timeout requesttimeout gatewaytimeout badgateway'.split()
 )
-# '503, Service is busy': how MSAL renders the answer of a managed identity's endpoint
-_LATER_STATUS = r'(429|5\d\d), '
+# '503, Service is busy': how MSAL renders an answer of a managed identity's endpoint; None where it has no status
+_LATER_STATUS = r'(429|5\d\d|None), '
 _ANSWER_FIELDS = ('access_token', 'expires_in', 'expires_on', 'token_endpoint', 'authorization_endpoint')
 
 
@@ -56,7 +56,7 @@ def damaged_file(config_folder: str) -> str | None:
         try:
             with open(path, encoding='utf-8-sig') as file:
                 text = file.read()
-            if text and not is_whole(json.loads(text)):
+            if not is_whole(json.loads(text) if text else None):
                 return path
         except FileNotFoundError:
             continue
@@ -86,6 +86,8 @@ def _passing_answer(error: CLIError) -> FeedError | None:
     if 'AADSTS' in description and str(refusal.get('error')) != 'temporarily_unavailable':
         return None
     status = re.match(_LATER_STATUS, description)
+    if status and status[1] == 'None':
+        return SignInUnavailable('The sign-in service gave neither a token nor a reason.', is_reached=True)
     if status:
         return SignInUnavailable(f'The sign-in service answered with status {status[1]}.', is_reached=True)
     if str(refusal.get('error')).lower().replace('_', '') in _LATER:
@@ -97,23 +99,23 @@ def _unusable_answer(error: Exception) -> Exception | None:
     """A 5xx, an answer that is no JSON, or JSON of another shape."""
     from dicomfeed.errors import SignInUnavailable
 
-    said = ' '.join(str(cause) for cause in (error, error.__context__) if cause)
-    if 'AADSTS' in said:  # the authority's own words: it does not know the tenant
+    causes = [cause for cause in (error, error.__context__) if cause]
+    said = ' '.join(map(str, causes))
+    status = re.search(r'(?:HTTP Error|HTTP status): ([1-5]\d\d)', said)
+    if 'AADSTS' in said and not (status and re.match(r'429|5', status[1])):  # in the words of Entra ID itself
         return AuthenticationError(
             'The sign-in service does not know the tenant.',
             recommendation='Check --tenant, or the tenant of the account: az account show --query tenantId',
         )
-    status = re.search(r'(?:HTTP Error|HTTP status): ([1-5]\d\d)', said)
     if status:  # MsalServiceError('HTTP Error: 503'), also from MSAL's memory of an answer
         return SignInUnavailable(f'The sign-in service answered with status {status[1]}.', is_reached=True)
-    is_json_error = any(isinstance(cause, json.JSONDecodeError) for cause in (error, error.__context__))
-    is_missing = isinstance(error, KeyError) and error.args[:1] and error.args[0] in _ANSWER_FIELDS
-    if is_json_error or is_missing or _is_raised_in_msal(error):
+    if any(isinstance(cause, json.JSONDecodeError) for cause in causes):
         return SignInUnavailable(
-            'The sign-in service answered with something that is not its JSON; a web page of a portal or proxy, or '
-            'trouble of its own.',
+            'The sign-in service answered with something other than JSON, such as the web page of a portal or proxy.',
             is_reached=True,
         )
+    if _is_raised_in_msal(error) or isinstance(error, KeyError) and error.args[0] in _ANSWER_FIELDS:
+        return SignInUnavailable('The sign-in service answered without a token.', is_reached=True)
     return None
 
 
@@ -191,8 +193,8 @@ def _file_error(path: str, error: Exception, login_command: str) -> FileOperatio
 
 
 def _is_profile(value: Any) -> bool:
-    accounts = value.get('subscriptions') if isinstance(value, dict) else ()
-    return accounts is None or isinstance(accounts, list) and all(map(_is_account, accounts))
+    accounts = value.get('subscriptions', []) if isinstance(value, dict) else None
+    return isinstance(accounts, list) and all(map(_is_account, accounts))
 
 
 def _is_account(value: Any) -> bool:
@@ -203,9 +205,13 @@ def _is_account(value: Any) -> bool:
 
 
 def _is_token_cache(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(section, dict) and all(isinstance(item, dict) for item in section.values())
-        for section in value.values()
+    return (
+        value is None
+        or isinstance(value, dict)
+        and all(
+            isinstance(section, dict) and all(isinstance(item, dict) for item in section.values())
+            for section in value.values()
+        )
     )
 
 
