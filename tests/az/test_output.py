@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from azure.cli.core.azclierror import FileOperationError
 
-from azext_dicomtoken._output import escape_controls, print_service_words, read_private_text, write_private_file
+from azext_dicomtoken._output import escape_controls, print_service_words, write_private_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,19 +109,6 @@ def test_stdout_that_is_a_file_is_appended_to(tmp_path: Path, name: str) -> None
         stdout.flush()
         subprocess.run([sys.executable, '-c', script, name], stdout=stdout, check=True, cwd=ROOT)
     assert path.read_text() == 'before text'
-
-
-def test_reading_takes_standard_input_for_a_dash() -> None:
-    assert read_private_text('-', stdin=io.StringIO('text')) == 'text'
-
-
-@pytest.mark.parametrize('content', [None, b'\xff\xfe'], ids=['missing', 'not text'])
-def test_reading_says_what_is_wrong(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / 'file'
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(FileOperationError):
-        read_private_text(str(path))
 
 
 @pytest.mark.parametrize(
