@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from knack.log import get_logger
 
-from azext_dicomtoken._advice import Access
+from azext_dicomtoken._advice import Access, access_of
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
 from azext_dicomtoken._service import Service, resolve_service
@@ -46,7 +46,7 @@ class Session:  # pylint: disable=too-many-instance-attributes    # what one run
 
     def access(self) -> Access:
         """Who asks which service, for what is said when that fails."""
-        return Access(self.service, self.login.unverified_claims())
+        return access_of(self.invocation, self.service, self.login)
 
 
 def open_session(invocation: Invocation, options: Options) -> Session:

@@ -17,7 +17,6 @@ from azure.cli.core.azclierror import FileOperationError
 from azext_dicomtoken._output import (
     escape_controls,
     print_service_words,
-    read_private_text,
     write_private_file,
     write_stdout,
     write_text,
@@ -118,19 +117,6 @@ def test_stdout_that_is_a_file_is_appended_to(tmp_path: Path, name: str) -> None
     assert path.read_text() == 'before text'
 
 
-def test_reading_takes_standard_input_for_a_dash() -> None:
-    assert read_private_text('-', stdin=io.StringIO('text')) == 'text'
-
-
-@pytest.mark.parametrize('content', [None, b'\xff\xfe'], ids=['missing', 'not text'])
-def test_reading_says_what_is_wrong(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / 'file'
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(FileOperationError):
-        read_private_text(str(path))
-
-
 @pytest.mark.parametrize(
     ('text', 'escaped'),
     [
@@ -226,8 +212,6 @@ def test_n11_closed_streams_are_errors() -> None:
     write = (
         'from azext_dicomtoken._output import write_stdout as w\ntry: w("text")\nexcept Exception as e: exit(str(e))'
     )
-    read = (
-        'from azext_dicomtoken._output import read_private_text as r\ntry: r("-")\nexcept Exception as e: exit(str(e))'
-    )
+    read = 'from azext_dicomtoken._token_file import read_token as r\ntry: r("-")\nexcept Exception as e: exit(str(e))'
     assert 'Standard output is closed' in closed(write, '>')
-    assert 'standard input is closed' in closed(read, '<')
+    assert 'Standard input is closed' in closed(read, '<')
