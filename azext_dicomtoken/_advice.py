@@ -8,18 +8,42 @@ object IDs and addresses belong here, and never into the message of an error.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from azext_dicomtoken._account import Account
 from azext_dicomtoken._arm import dicom_resource_id
 from azext_dicomtoken._claims import principal_type
-from azext_dicomtoken._clouds import cloud_of_host
+from azext_dicomtoken._hosts import active_cloud
+from azext_dicomtoken._network import (
+    Setting,
+    authority_setting,
+    exception_variable,
+    is_proxy_url,
+    problem_with_authority,
+    proxy_setting,
+    without_password,
+)
 from azext_dicomtoken._service import Service
-from dicomfeed.errors import Forbidden, HostUnreachable, TlsFailed, Unauthorized
+from dicomfeed.errors import (
+    Forbidden,
+    HostUnreachable,
+    HtmlResponse,
+    ProxySettingWrong,
+    SignInUnavailable,
+    TlsFailed,
+    Unauthorized,
+)
+from dicomfeed.trust import Cloud, cloud_of_host, is_dicom_host
+
+if TYPE_CHECKING:
+    from azext_dicomtoken._invocation import Invocation
+    from azext_dicomtoken._login import Login
 
 LookUp = Callable[..., Any]
 Advice = list[str]
@@ -44,11 +68,14 @@ LIST_SERVICES = Command('az resource list --resource-type Microsoft.HealthcareAp
 class Access:
     """Who asks which service, as far as it is known.
 
-    :ivar check_command: checks the access to it.
+    :ivar cloud: the active one, whose DICOM hosts are believed; None believes nobody.
+    :ivar check_command: checks the access to the service.
     """
 
     service: Service | None = None
     unverified_claims: dict[str, Any] = field(default_factory=dict)
+    account: Account | None = None
+    cloud: Cloud | None = None
     check_command: str = 'az dicom check-access'
 
     @property
@@ -56,17 +83,15 @@ class Access:
         return self._id('tid')
 
     def login_command(self, tenant: str | None = None) -> Command:
-        """How this caller signs in again, in that tenant or in the same; az asks a service principal for its secret."""
-        kind = principal_type(self.unverified_claims)
-        if kind == 'managedIdentity':
-            return Command('az login --identity')
+        """How this account signs in again, in that tenant or in the one of the token."""
         tenant = tenant or self.tenant
-        application = self._id('appid') or self._id('azp')
-        return Command(
-            'az login'
-            + (f' --service-principal --username {application}' if kind == 'servicePrincipal' and application else '')
-            + (f' --tenant {tenant}' if tenant else '')
-        )
+        if self.account:
+            return Command(self.account.login_command(tenant))
+        return Command('az login' + (f' --tenant {tenant}' if tenant else ''))
+
+    def believes(self, url: str) -> bool:
+        """Whether what the server at that address says may go into a command."""
+        return self.cloud is not None and is_dicom_host(_origin(url), self.cloud)
 
     def role_command(self) -> Command | None:
         """How somebody who may assign roles lets this caller read; None for a server outside of Azure."""
@@ -98,10 +123,27 @@ class Access:
         return text if re.fullmatch('[0-9A-Fa-f-]{36}', text) else None
 
 
+def access_of(invocation: Invocation, service: Service, login: Login) -> Access:
+    """What is known when a request with this login to this service has failed."""
+    return Access(service, login.unverified_claims(), login.account(), active_cloud(invocation.cli_ctx))
+
+
 def unauthorized(error: Unauthorized, access: Access) -> Advice:
-    """401: another audience or tenant than the service wants, by its challenge; else nothing but to sign in again."""
-    given, wanted = access.unverified_claims.get('aud'), _wanted_audience(error)
-    if given and wanted and str(given).rstrip('/') != wanted.rstrip('/'):
+    """401: another audience or tenant than the service wants, by its challenge; else nothing but to sign in again.
+
+    Of a challenge, only a tenant ID and the documented audience go into a command, and only from a DICOM host of the
+    active cloud: anybody else could have a token for another service sent to itself.
+    """
+    given, named = str(access.unverified_claims.get('aud') or ''), _AUDIENCE.search(error.challenge or '')
+    if not access.believes(error.url):
+        return [
+            'The server does not accept the token.'
+            + (f' It says that it takes tokens for {named[1]}; this one is for {given}.' if named and given else '')
+            + ' Ask whoever runs it which audience and tenant it takes. To sign in again:',
+            access.login_command(),
+        ]
+    wanted = access.cloud.audience if access.cloud else None
+    if given and wanted and given.rstrip('/') != wanted:
         return [
             f'The token is for {given}, but the service takes tokens for {wanted}. Leave --resource out, or try:',
             Command(f'az dicom check-access --service-url {_origin(error.url)} --resource {wanted}'),
@@ -138,15 +180,17 @@ def forbidden(_error: Forbidden, access: Access) -> Advice:
     ]
 
 
-def unreachable(error: HostUnreachable, access: Access, *, look_up: LookUp = socket.getaddrinfo) -> Advice:
+def unreachable(
+    error: HostUnreachable,
+    access: Access,
+    *,
+    look_up: LookUp = socket.getaddrinfo,
+    environ: Mapping[str, str] = os.environ,
+) -> Advice:
     """No connection: a proxy, an unknown name, a private endpoint, or a firewall."""
-    host, proxy = _host(error.url), proxy_of(error.url)
+    host, proxy = _host(error.url), proxy_setting(error.url, environ=environ)
     if proxy:
-        return [
-            f'The proxy {proxy} is in force, and looks the name up itself. It does not know {host}, does not '
-            'allow it, or does not answer. Is the name right? Where the host can be reached without the proxy:',
-            Command(f'export NO_PROXY="$NO_PROXY,{host}"'),
-        ]
+        return _behind_a_proxy(error, proxy, environ)
     addresses = addresses_of(host, look_up=look_up)
     if not addresses:
         return [
@@ -167,12 +211,76 @@ def unreachable(error: HostUnreachable, access: Access, *, look_up: LookUp = soc
     ]
 
 
-def untrusted(_error: TlsFailed | None = None, _access: Access | None = None) -> Advice:
+def sign_in_unreachable(error: HostUnreachable, *, environ: Mapping[str, str] = os.environ) -> Advice:
+    """No connection to the sign-in service, or to the endpoint of a managed identity."""
+    proxy = proxy_setting(error.url, environ=environ)
+    if proxy:
+        return _behind_a_proxy(error, proxy, environ)
+    return [
+        f'{_host(error.url)} does not answer here. Check the network, and whether a proxy is needed and not named '
+        '(HTTPS_PROXY); or try again later.'
+    ]
+
+
+def sign_in_unavailable(error: SignInUnavailable, _access: Access | None = None) -> Advice:
+    """The sign-in service is in trouble, or something answers in its place."""
+    if isinstance(error.__cause__, HostUnreachable):
+        return sign_in_unreachable(error.__cause__)
+    return ['The sign-in was not refused: try again later. The state of the service: https://azure.status.microsoft']
+
+
+def wrong_proxy_setting(
+    error: ProxySettingWrong, _access: Access | None = None, *, environ: Mapping[str, str] = os.environ
+) -> Advice:
+    """A proxy that is named in a way that cannot work."""
+    proxy = proxy_setting(error.url, environ=environ)
+    if proxy is None:
+        return ['Check the proxy settings (HTTPS_PROXY, ALL_PROXY).']
+    if is_proxy_url(proxy) and proxy.value.lower().startswith('https://'):
+        return [
+            f'{proxy.name} begins with https://, but the proxy speaks plain http, as most do also for https hosts. '
+            'Write http:// in it:',
+            *_set(proxy, f'http://{without_password(proxy)}'),
+        ]
+    return [
+        f'The value of {proxy.name} is not the URL of a proxy. It looks like http://HOST:PORT. Correct it, or take it '
+        'away where there is no proxy:',
+        *([Command(f'unset {proxy.name}')] if proxy.is_variable else []),
+    ]
+
+
+def untrusted(
+    _error: TlsFailed | None = None, _access: Access | None = None, *, environ: Mapping[str, str] = os.environ
+) -> Advice:
     """TLS that cannot be trusted, with the service or with the sign-in."""
+    setting = authority_setting(environ=environ)
+    problem = problem_with_authority(setting) if setting else None
+    if setting and problem:
+        return [
+            f'The variable {setting.name} names {setting.value}, {problem}. Name the file with the certificate '
+            'authorities of this network, or take the variable away where there are none:',
+            Command(f'unset {setting.name}'),
+        ]
+    if setting:
+        return [
+            f'A proxy or a server with a certificate authority of its own is in between, which is not among those in '
+            f'{setting.value}. The variable {setting.name} has to name a file with it:',
+            Command(f'export {setting.name}=/path/to/authority.pem'),
+        ]
+    other = environ.get('SSL_CERT_FILE')
     return [
         'A proxy or a server with a certificate authority of its own is in between, which REQUESTS_CA_BUNDLE has '
-        'to name:',
-        Command('export REQUESTS_CA_BUNDLE=/path/to/authority.pem'),
+        'to name' + (' (az does not read SSL_CERT_FILE):' if other else ':'),
+        Command('export REQUESTS_CA_BUNDLE=' + ('"$SSL_CERT_FILE"' if other else '/path/to/authority.pem')),
+    ]
+
+
+def not_json(_error: HtmlResponse, access: Access) -> Advice:
+    """A web page in the place of JSON."""
+    return [
+        'It is a web page (HTML). A portal that wants a sign-in, a proxy or a gateway answers in the place of the '
+        'service; or the URL is that of another service.',
+        *_public_access(access),
     ]
 
 
@@ -198,16 +306,6 @@ def _lines(text: str) -> Advice:
     return [Command(line) if line.startswith('az ') else line for line in text.splitlines()]
 
 
-def proxy_of(url: str) -> str | None:
-    """Host and port of the proxy that is in force for the address, without its password."""
-    from requests.utils import get_environ_proxies, select_proxy
-
-    proxy = select_proxy(url, get_environ_proxies(url))
-    if not proxy:
-        return None
-    return urlsplit(proxy if '://' in proxy else f'//{proxy}').netloc.rpartition('@')[2]
-
-
 def addresses_of(host: str, *, look_up: LookUp = socket.getaddrinfo) -> list[str]:
     """What the name leads to on this machine; nothing where it is not known."""
     try:
@@ -216,11 +314,40 @@ def addresses_of(host: str, *, look_up: LookUp = socket.getaddrinfo) -> list[str
         return []
 
 
-def _wanted_audience(error: Unauthorized) -> str | None:
-    """By the service's challenge, or as it is documented for the service's cloud."""
-    match = _AUDIENCE.search(error.challenge or '')
-    cloud = cloud_of_host(_host(error.url))
-    return match[1] if match else cloud.audience if cloud else None
+def _behind_a_proxy(error: HostUnreachable, proxy: Setting, environ: Mapping[str, str]) -> Advice:
+    """What the proxy's own answer means, and what it is that can be done about it here."""
+    host, named = _host(error.url), f'The proxy {without_password(proxy)}, which {proxy.name} names,'
+    if error.proxy_status == 407:
+        has_password = '@' in proxy.value
+        return [
+            f'{named} '
+            + (
+                'does not accept the user name and password in its URL'
+                if has_password
+                else 'requires a user name and password'
+            )
+            + f' (status 407). They go into {proxy.name}, special characters as %XX:',
+            *_set(proxy, f'http://USER:PASSWORD@{without_password(proxy)}'),
+        ]
+    meaning = {
+        403: f'does not allow {host} (status 403). Ask whoever runs it to allow the host.',
+        502: f'does not reach {host} (status 502): the name is wrong, or not known there.',
+        504: f'does not reach {host} in time (status 504).',
+    }.get(
+        error.proxy_status or 0,
+        f'does not lead to {host} (status {error.proxy_status}).'
+        if error.proxy_status
+        else f'does not answer, or ends the connection to {host}. Is the proxy the right one, and running?',
+    )
+    variable = exception_variable(environ=environ)
+    return [
+        f'{named} {meaning} Where the host can be reached without the proxy:',
+        Command(f'export {variable}="${variable},{host}"'),
+    ]
+
+
+def _set(setting: Setting, value: str) -> Advice:
+    return [Command(f'export {setting.name}={value}')] if setting.is_variable else [f'The value: {value}']
 
 
 def _public_access(access: Access) -> Advice:

@@ -32,15 +32,13 @@ def explained(access: Callable[[], Access], *, files: Sequence[str] = ()) -> Ite
 
 
 def to_az_error(error: Exception, *, access: Access = Access()) -> Exception:
-    """az's error for one of the reader's or of the sign-in's network; any other comes back as it is.
+    """az's error for one of the reader's; any other comes back as it is.
 
     Prints what the service said, where the error carries it.
     """
     if isinstance(error, errors.FileError):
         return _from_file_error(error, ())
-    if isinstance(error, errors.FeedError):
-        return _from_feed_error(error, access)
-    return _from_sign_in(error)
+    return _from_feed_error(error, access) if isinstance(error, errors.FeedError) else error
 
 
 def _from_feed_error(error: errors.FeedError, access: Access) -> AzCLIError:
@@ -62,21 +60,6 @@ def _from_file_error(error: errors.FileError, files: Sequence[str]) -> AzCLIErro
     return kind(str(error), recommendation=file_advice(error, files))
 
 
-def _from_sign_in(error: Exception) -> Exception:
-    import requests
-
-    if isinstance(error, requests.exceptions.SSLError):
-        return azclierror.AzureConnectionError(
-            'No trusted TLS connection to the sign-in service.', recommendation=_advice.untrusted()
-        )
-    if isinstance(error, (requests.ConnectionError, requests.Timeout)):
-        return azclierror.AzureConnectionError(
-            'The sign-in service could not be reached.',
-            recommendation='Check the network and the proxy settings (HTTPS_PROXY, NO_PROXY).',
-        )
-    return error
-
-
 _AdviceFor = tuple[str, ...] | Callable[[Any, Access], _advice.Advice]
 
 # From a class of the reader to az's class and the advice; the nearest ancestor counts.
@@ -84,6 +67,9 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     errors.FeedError: (azclierror.AzureResponseError, (CHECK_ACCESS,)),
     errors.HostUnreachable: (azclierror.AzureConnectionError, _advice.unreachable),
     errors.TlsFailed: (azclierror.AzureConnectionError, _advice.untrusted),
+    errors.ProxySettingWrong: (azclierror.AzureConnectionError, _advice.wrong_proxy_setting),
+    errors.SignInUnavailable: (azclierror.AzureConnectionError, _advice.sign_in_unavailable),
+    errors.HtmlResponse: (azclierror.AzureResponseError, _advice.not_json),
     errors.MalformedResponse: (
         azclierror.AzureResponseError,
         ('Something between here and the service may have changed the answer; try again.', CHECK_ACCESS),

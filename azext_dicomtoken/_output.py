@@ -6,7 +6,6 @@ Standard output and what az prints there is in `_stdout`. The files of the chang
 from __future__ import annotations
 
 import atexit
-import errno
 import io
 import os
 import re
@@ -21,7 +20,6 @@ from azure.cli.core.azclierror import FileOperationError
 # C0, DEL, C1, line separators, marks that turn the direction of writing, lone surrogates.
 _CONTROLS = re.compile('[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 _STREAM_PATHS = re.compile(r'/dev/(?:(stdin|stdout|stderr)|fd/(\d{1,9}))|/proc/self/fd/(\d{1,9})', re.ASCII)
-_MOST_CHARACTERS = 2**20
 
 
 def say(*lines: str, stream: TextIO | None = None) -> None:
@@ -120,30 +118,6 @@ def open_stream(path: str) -> int:
     if own:  # opening it by name would begin a redirected file anew
         return os.dup({'stdin': 0, 'stdout': 1, 'stderr': 2}.get(own[1]) or int(own[2] or own[3] or 0))
     return os.open(path, os.O_WRONLY)
-
-
-def read_private_text(path: str, *, stdin: TextIO | None = None) -> str:
-    """The text of a file, or with `-` of standard input; of one without end its beginning.
-
-    :raises FileOperationError: where there is none to read.
-    """
-    try:
-        if path == '-':
-            return _standard_input(stdin).read(_MOST_CHARACTERS)
-        with open(path, encoding='utf-8') as file:
-            return file.read(_MOST_CHARACTERS)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is not text'
-        raise FileOperationError(
-            f'The file could not be read: {reason}.', recommendation='Check its name and permissions.'
-        ) from error
-
-
-def _standard_input(stdin: TextIO | None) -> TextIO:
-    found = stdin or sys.stdin
-    if found is None:
-        raise OSError(errno.EBADF, 'standard input is closed')
-    return found
 
 
 def escape_controls(text: str) -> str:

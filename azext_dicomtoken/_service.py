@@ -2,23 +2,29 @@
 
 A service is named by its URL, by its names, or by a configured default; where names are not enough, Azure
 Resource Manager is asked (`_arm`). `_hosts` judges every URL that comes out, wherever it came from; it is imported
-where there is a URL, because its patterns cost a token without one six milliseconds.
+by functions, because az reads this file for -h too.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from azure.cli.core.azclierror import (
+    AzCLIError,
     AzureResponseError,
     InvalidArgumentValueError,
     MutuallyExclusiveArgumentError,
     RequiredArgumentMissingError,
 )
 
-from azext_dicomtoken._clouds import DicomCloud, dicom_cloud
 from azext_dicomtoken._invocation import Invocation, is_typed
+
+if TYPE_CHECKING:
+    from dicomfeed.trust import Cloud
 
 
 @dataclass(frozen=True)
@@ -53,24 +59,32 @@ def resolve_service(
 ) -> Service:
     """Turn what was typed and configured into a service, or refuse.
 
-    Typed names beat a configured URL. With both names, a resource group (typed or configured) makes Azure Resource
-    Manager answer for URL and audience.
+    Typed names beat a configured URL. With both names, a typed resource group makes Azure Resource Manager answer for
+    URL and audience; a configured one only where nothing else says them, because it may be meant for other work.
 
     :param url_required: False where only the audience matters; a configured URL is then not looked at.
     :raises AzCLIError: for what does not go together, is not enough, or is no host to trust with a token.
     """
+    from azext_dicomtoken._hosts import active_cloud
+
     _refuse_unverified_connections()
     _refuse_odd_resource(resource)
     names = _names(workspace_name, dicom_service_name)
     _refuse_contradictions(service_url, resource_group_name, names=names)
-    cloud = dicom_cloud(invocation.cli_ctx.cloud.name)
-    if names and resource_group_name:
+    cloud = active_cloud(invocation.cli_ctx)
+    audience = resource or cloud.audience
+    is_known = audience is not None and (cloud.suffix is not None or not url_required)
+    if names and is_typed(resource_group_name):
         return _from_arm(invocation, cloud, names, resource_group_name=str(resource_group_name), resource=resource)
+    if names and resource_group_name and not is_known:
+        return _from_configured_group(
+            invocation, cloud, names, resource_group_name=resource_group_name, resource=resource
+        )
     url = None
     if names and (url_required or cloud.suffix):
         url = _url_from_names(cloud, *names)
     elif service_url and (url_required or is_typed(service_url)) and not names:
-        url = _url_from_text(cloud, service_url, resource)
+        url = _url_from_text(invocation.cli_ctx, service_url, resource)
     elif url_required:
         raise RequiredArgumentMissingError(
             'Which DICOM service is meant?',
@@ -79,7 +93,20 @@ def resolve_service(
                 'or a default: az config set defaults.dicom_service_url=URL',
             ],
         )
-    return Service(url, resource or cloud.audience or _refuse_unknown_audience(cloud), names=names)
+    return Service(url, audience or _refuse_unknown_audience(cloud), names=names)
+
+
+def source_of(value: Any, *, option: str, setting: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Where the value of an option comes from, for the person who has to correct it.
+
+    :param setting: the option's name among az's configured defaults.
+    """
+    if is_typed(value):
+        return option
+    variable = f'AZURE_DEFAULTS_{setting.upper()}'
+    if environ.get(variable):
+        return f'the environment variable {variable}'
+    return f'the configured default (az config get defaults.{setting})'
 
 
 def _refuse_unverified_connections() -> None:
@@ -133,33 +160,36 @@ def _refuse_contradictions(
         )
 
 
-def _url_from_names(cloud: DicomCloud, workspace_name: str, dicom_service_name: str) -> str:
+def _url_from_names(cloud: Cloud, workspace_name: str, dicom_service_name: str) -> str:
     if cloud.suffix is None:
         raise RequiredArgumentMissingError(
             'The host names of the DICOM service in the active cloud are not known.',
             recommendation='Add --resource-group, so that Azure Resource Manager can say the URL.',
         )
-    from azext_dicomtoken._hosts import parse_service_url
+    from azext_dicomtoken._hosts import origin_of
 
-    return str(parse_service_url(f'https://{workspace_name}-{dicom_service_name}.{cloud.suffix}'))
+    url = f'https://{workspace_name}-{dicom_service_name}.{cloud.suffix}'
+    return str(origin_of(url, source='--workspace-name and --dicom-service-name'))
 
 
-def _url_from_text(cloud: DicomCloud, service_url: str, resource: str | None) -> str:
-    from azext_dicomtoken._hosts import is_own_audience, parse_service_url, refuse_untrusted
+def _url_from_text(cli_ctx: Any, service_url: str, resource: str | None) -> str:
+    from azext_dicomtoken._hosts import origin_of, refuse_untrusted
 
-    origin = parse_service_url(service_url)
-    refuse_untrusted(origin, cloud, own_server=is_typed(service_url) and is_own_audience(resource))
+    source = source_of(service_url, option='--service-url', setting='dicom_service_url')
+    origin = origin_of(service_url, source=source)
+    both_typed = is_typed(service_url) and is_typed(resource)
+    refuse_untrusted(origin, resource or '', cli_ctx=cli_ctx, is_typed=both_typed, source=source)
     return str(origin)
 
 
 def _from_arm(
-    invocation: Invocation, cloud: DicomCloud, names: tuple[str, str], *, resource_group_name: str, resource: str | None
+    invocation: Invocation, cloud: Cloud, names: tuple[str, str], *, resource_group_name: str, resource: str | None
 ) -> Service:
     from azext_dicomtoken._arm import read_service
-    from azext_dicomtoken._hosts import parse_service_url
+    from azext_dicomtoken._hosts import origin_of
 
     found = read_service(invocation, *names, resource_group_name=resource_group_name)
-    origin = parse_service_url(found.url)
+    origin = origin_of(found.url, source='Azure Resource Manager')
     if not (origin.is_under(cloud.suffix) or cloud.suffix is None and origin.is_plain_https()):
         raise AzureResponseError(
             'Azure Resource Manager named a host that is no DICOM service of the active cloud.',
@@ -169,6 +199,22 @@ def _from_arm(
     return Service(str(origin), audience, found.resource_id, names)
 
 
+def _from_configured_group(
+    invocation: Invocation, cloud: Cloud, names: tuple[str, str], *, resource_group_name: str, resource: str | None
+) -> Service:
+    """Ask with a group that nobody typed, and say so: it may be the wrong one."""
+    from knack.log import get_logger
+
+    source = source_of(resource_group_name, option='--resource-group', setting='group')
+    said = f'The resource group {resource_group_name} comes from {source}.'
+    get_logger(__name__).warning(said)
+    try:
+        return _from_arm(invocation, cloud, names, resource_group_name=str(resource_group_name), resource=resource)
+    except AzCLIError as error:
+        error.recommendations.insert(0, f'{said} Type another one with --resource-group.')
+        raise
+
+
 def _choose(audiences: list[str], known: str | None) -> str | None:
     """The known one if it is among them, as it is spelled there; else the first; else what is known."""
     if not audiences or known in audiences:
@@ -176,7 +222,7 @@ def _choose(audiences: list[str], known: str | None) -> str | None:
     return next((audience for audience in audiences if audience.rstrip('/') == known), audiences[0])
 
 
-def _refuse_unknown_audience(cloud: DicomCloud) -> str:
+def _refuse_unknown_audience(cloud: Cloud) -> str:
     raise AudienceUnknown(
         f'The audience of the DICOM service in the cloud {cloud.name} is not known.',
         recommendation=[

@@ -18,7 +18,16 @@ from azure.cli.core.azclierror import (
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._output import is_standard_output
 
+_BLANKS = ' \t\r\n'
 SERVICE_OPTIONS = ('service_url', 'workspace_name', 'dicom_service_name', 'resource_group_name', 'resource', 'tenant')
+# Names, addresses, times and durations; not paths, whose names may begin or end with a blank.
+_WITHOUT_BLANKS = frozenset(
+    {
+        *SERVICE_OPTIONS,
+        *('start_time', 'end_time', 'min_validity', 'settle', 'poll_interval', 'stable_after', 'idle_timeout'),
+        *('next_token', 'study_instance_uid', 'series_instance_uid', 'sop_instance_uid'),
+    }
+)
 _SPELLINGS = {
     'resource_group_name': ('--resource-group', '-g'),
     'token_format': ('--format',),
@@ -68,10 +77,15 @@ def validate_changefeed(cmd: Any, namespace: Any) -> None:
 
 
 class Given(dict[str, Any]):
-    """The values of a command's options by name, and the refusals that all commands share."""
+    """The values of a command's options by name, and the refusals that all commands share.
+
+    Blanks and carriage returns around a value that may hold none are dropped: scripts with Windows line ends add them
+    (azure-cli#13573).
+    """
 
     def __init__(self, values: Mapping[str, Any], invocation: Invocation) -> None:
         super().__init__(values)
+        self.update({name: _stripped(value) for name, value in values.items() if name in _WITHOUT_BLANKS})
         self._invocation = invocation
 
     def spelled(self, name: str) -> str:
@@ -164,8 +178,20 @@ def seconds_of(text: str, option: str, *, lowest: float = 0, highest: float = fl
 
 
 def _given(cmd: Any, namespace: Any, *names: str) -> Given:
+    """The values of the options, which the command function gets without the blanks around them, too."""
     values = {name: getattr(namespace, name, None) for name in (*SERVICE_OPTIONS, *names)}
-    return Given(values, Invocation(cmd.cli_ctx))
+    given = Given(values, Invocation(cmd.cli_ctx))
+    vars(namespace).update({name: value for name, value in given.items() if hasattr(namespace, name)})
+    return given
+
+
+def _stripped(value: Any) -> Any:
+    """The text without blanks around it, still marked as configured where az marked it so; each text of a list."""
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    if not isinstance(value, str) or value == value.strip(_BLANKS):
+        return value
+    return type(value)(value.strip(_BLANKS))
 
 
 def _check_variable_name(namespace: Any, *, wanted: bool) -> None:

@@ -63,6 +63,7 @@ def show_claims(
     token_file: str | None = None,
 ) -> dict[str, Any]:
     from azext_dicomtoken._claims import describe
+    from azext_dicomtoken._token_file import read_token
 
     try:
         audience: str | None = resolve_service(
@@ -78,7 +79,7 @@ def show_claims(
         if not token_file:  # a token that is already there can be read all the same
             raise
         audience = None
-    token = _read_token(token_file) if token_file else _login(cmd, str(audience), tenant).get_token().token
+    token = read_token(token_file) if token_file else _login(cmd, str(audience), tenant).get_token().token
     return describe(_decode(token), expected_audience=audience, now=time.time())
 
 
@@ -139,13 +140,6 @@ def _write(text: str, output_file: str | None, *, overwrite: bool, stream: TextI
         write_private_file(output_file, text, overwrite=overwrite)
     else:
         write_stdout(text, stream=stream)
-
-
-def _read_token(token_file: str) -> str:
-    """The token in a file as `issue` writes it: bare, or as a header."""
-    from azext_dicomtoken._output import read_private_text
-
-    return read_private_text(token_file).strip().removeprefix('Authorization: ').removeprefix('Bearer ')
 
 
 def _decode(token: str) -> dict[str, Any]:

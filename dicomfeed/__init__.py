@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         OutputError,
         OutputExists,
         OutputLocked,
+        ProxySettingWrong,
         Redirected,
         RequestError,
         ServiceError,
@@ -114,6 +115,7 @@ __all__ = [
     'OutputExists',
     'OutputLocked',
     'Page',
+    'ProxySettingWrong',
     'Question',
     'Redirected',
     'RequestError',
@@ -157,9 +159,8 @@ _MODULES = {
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
         'FeedRestored FileError Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputChanged '
-        'OutputError OutputExists OutputLocked Redirected RequestError ServiceError ServiceTrouble SignInUnavailable '
-        'TlsFailed TooManyPoisoned '
-        'Unauthorized'
+        'OutputError OutputExists OutputLocked ProxySettingWrong Redirected RequestError ServiceError ServiceTrouble '
+        'SignInUnavailable TlsFailed TooManyPoisoned Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',

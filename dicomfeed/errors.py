@@ -5,6 +5,7 @@
     │   ├── ConnectionFailed        no connection that a token may go over, or one that broke
     │   │   ├── HostUnreachable     name look-up, refused, reset, time-out, proxy
     │   │   └── TlsFailed           the certificate was not trusted, or no TLS could be agreed on
+    │   ├── ProxySettingWrong       the environment names a proxy that cannot be one
     │   └── MalformedResponse       an answer that is not what the contract says: incomplete, not JSON, too deep
     │       └── HtmlResponse        a page for people: a portal, a gateway or another service answered
     ├── ServiceError                the service answered with a status that is not a success
@@ -74,6 +75,10 @@ class HostUnreachable(ConnectionFailed):
 
 class TlsFailed(ConnectionFailed):
     """The host was reached, but its certificate was not trusted, or no TLS could be agreed on."""
+
+
+class ProxySettingWrong(RequestError):
+    """What the environment names as the proxy is no URL of a proxy, or of another kind of proxy; nothing was sent."""
 
 
 class MalformedResponse(RequestError):

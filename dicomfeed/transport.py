@@ -23,7 +23,8 @@ import requests
 import urllib3
 
 from dicomfeed.credential import Secret
-from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
+from dicomfeed.errors import HostUnreachable, MalformedResponse, ProxySettingWrong, RequestError, TlsFailed
+from dicomfeed.trust import Origin
 
 CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -67,7 +68,8 @@ class _Route(NamedTuple):
 class HttpTransport:
     """HTTP by way of `requests`, over so many kept-alive connections at most; who finds none free waits for one.
 
-    Proxies, CA bundles and `NO_PROXY` come from the environment, as for every other tool. A redirect is an answer
+    Proxies, CA bundles and `NO_PROXY` come from the environment, as for every other tool; but connections to this
+    machine itself never use a proxy, which would read a token that goes there by plain http. A redirect is an answer
     like any other; it is never followed, because the token would go with it. Certificate checks are always on.
 
     :param user_agent: what the requests call themselves.
@@ -130,7 +132,7 @@ class HttpTransport:
                 body = self._read(response, url, largest=self._largest(session))
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _translated(error, url, proxied=route.is_proxied) from None
+            raise translated(error, url, proxied=route.is_proxied) from None
 
     def _largest(self, session: _Session) -> int:
         return self._largest_answer_bytes if session.extra_seconds else self._largest_bare_bytes
@@ -224,16 +226,27 @@ class _Session:
         self._routes: dict[str, _Route] = {}
 
     def route_to(self, url: str) -> _Route:
-        """The way to `url`. Raises HostUnreachable where the address or the proxy setting is none."""
+        """The way to `url`. Raises ProxySettingWrong where the environment names a proxy that is none."""
         if url not in self._routes:
             self._session = self._session or requests.Session()
             try:
                 self._routes[url] = _route(self._session, url, self._response_class)
             except (urllib3.exceptions.HTTPError, OSError):  # `requests` has its own as OSError
-                raise HostUnreachable(
-                    'The address or the proxy setting is not valid.', url=url, through_proxy=True
-                ) from None
+                raise ProxySettingWrong('The proxy setting is not the URL of a proxy.', url=url) from None
         return self._routes[url]
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy through which the URL is asked for, as the environment names it, password included."""
+    return requests.utils.select_proxy(url, _proxies(url))
+
+
+def _proxies(url: str) -> dict[str, str]:
+    parts = urlsplit(url)
+    if Origin(parts.scheme, (parts.hostname or '').removesuffix('.'), None).is_loopback():
+        return {}
+    found: dict[str, str] = requests.utils.get_environ_proxies(url)
+    return found
 
 
 def _route(session: requests.Session, url: str, response_class: type[http.client.HTTPResponse]) -> _Route:
@@ -241,23 +254,30 @@ def _route(session: requests.Session, url: str, response_class: type[http.client
     adapter = session.get_adapter(url)
     assert isinstance(adapter, requests.adapters.HTTPAdapter)
     pool = adapter.get_connection_with_tls_context(
-        requests.Request('GET', url).prepare(), settings['verify'], proxies=settings['proxies']
+        requests.Request('GET', url).prepare(), settings['verify'], proxies=_proxies(url)
     )
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     kind: Any = pool.ConnectionCls
     if kind.response_class is not response_class:  # addresses of one host share a pool
         pool.ConnectionCls = type(kind.__name__, (kind,), {'response_class': response_class})
-    is_proxied = requests.utils.select_proxy(url, settings['proxies']) is not None
+    is_proxied = proxy_of(url) is not None
     scheme, path = urlsplit(url).scheme, urlsplit(url).path
     return _Route(pool, url if is_proxied and scheme == 'http' else path, is_proxied)  # RFC 9112, 3.2.2
 
 
-def _translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
+def translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
     """Our exception for one of `requests` or urllib3; none of their texts, which may hold the whole address."""
     causes = _causes(error)
+    is_of_proxy = any(
+        isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes
+    )
+    if any(isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema) for cause in causes):
+        return ProxySettingWrong('The proxy setting is not the URL of a proxy.', url=url)
+    if is_of_proxy and any(getattr(cause, 'reason', None) == 'WRONG_VERSION_NUMBER' for cause in causes):
+        return ProxySettingWrong('The proxy does not speak TLS, but its URL begins with https.', url=url)
     if any(isinstance(cause, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for cause in causes):
         return TlsFailed('No trusted TLS connection to the host.', url=url, through_proxy=proxied)
-    if any(isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes):
+    if is_of_proxy:
         return HostUnreachable(
             'The proxy did not lead to the host.', url=url, through_proxy=True, proxy_status=_refusal(causes)
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knack.log import get_logger
 
-from azext_dicomtoken._advice import Access
+from azext_dicomtoken._advice import Access, access_of
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
 from azext_dicomtoken._output import say
@@ -49,7 +49,7 @@ class Session:  # pylint: disable=too-many-instance-attributes    # what one run
     def access(self) -> Access:
         """Who asks which service, for what is said when that fails."""
         check = service_command(self.invocation, self.options, 'check-access')
-        return Access(self.service, self.login.unverified_claims(), check_command=check)
+        return replace(access_of(self.invocation, self.service, self.login), check_command=check)
 
 
 def open_session(invocation: Invocation, options: Options) -> Session:

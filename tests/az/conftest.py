@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from tests.az.identity_endpoint import IdentityEndpoint, write_login
+from tests.e2e.logins import SignIn
+from tests.emulator.cloud import Emulator
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Outcome:
 
 
 Az = Callable[..., Outcome]
+
+# As tests/conftest.py lays it out.
+EXTENSIONS = Path(os.environ['AZURE_EXTENSION_DIR'])
 
 # The core can be installed alone, and that is enough for all that runs in this process.
 WHOLE_AZ = find_spec('azure.cli.__main__') is not None
@@ -74,6 +79,17 @@ def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outco
         except SystemExit as end:
             code = int(end.code or 0)
     return Outcome(code, _text(stdout), _text(stderr))
+
+
+@pytest.fixture(scope='module')
+def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('logins')
+
+
+@pytest.fixture
+def sign_in(emulator: Emulator, logins_folder: Path, tmp_path: Path) -> SignIn:
+    """Machines with the real az, signed in to the emulator of the test's module."""
+    return SignIn(emulator, extensions=EXTENSIONS, originals=logins_folder, folder=tmp_path)
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ class IdentityEndpoint:
     def __init__(self) -> None:
         self.token = 'plain-token'
         self.lifetime_seconds = 3600
+        self.delay_seconds = 0.0
         self.resources: list[str] = []
+        self._released = threading.Event()
         self._server = ThreadingHTTPServer(('127.0.0.1', 0), self._handler())
 
     @property
@@ -40,12 +42,14 @@ class IdentityEndpoint:
         try:
             yield self
         finally:
+            self._released.set()
             self._server.shutdown()
             self._server.server_close()
             thread.join()
 
     def _answer(self, resource: str) -> bytes:
         self.resources.append(resource)
+        self._released.wait(self.delay_seconds)
         return json.dumps(
             {
                 'access_token': self.token,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from azext_dicomtoken._claims import decode_unverified
+from tests.az.conftest import EXTENSIONS
 from tests.e2e.logins import LOGINS, SignIn
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
@@ -28,8 +28,6 @@ from tests.emulator.identities import (
 pytestmark = pytest.mark.usefixtures('az_process')
 
 ISSUE = ('dicom', 'token', 'issue')
-# As tests/conftest.py lays it out.
-EXTENSIONS = Path(os.environ['AZURE_EXTENSION_DIR'])
 
 
 def claims(machine: Machine, *options: str) -> dict[str, Any]:
@@ -40,16 +38,6 @@ def claims(machine: Machine, *options: str) -> dict[str, Any]:
 def emulator() -> Iterator[Emulator]:
     with Emulator() as running:
         yield running
-
-
-@pytest.fixture(scope='module')
-def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp('logins')
-
-
-@pytest.fixture
-def sign_in(emulator: Emulator, logins_folder: Path, tmp_path: Path) -> SignIn:
-    return SignIn(emulator, extensions=EXTENSIONS, originals=logins_folder, folder=tmp_path)
 
 
 @pytest.mark.parametrize('kind', ['secret', 'certificate', 'federated', 'user'])
@@ -138,14 +126,6 @@ def test_revoked_sign_in_says_what_core_says(sign_in: SignIn, emulator: Emulator
     shutil.rmtree(logins_folder / 'user')  # no more use to other tests
     refused = machine.az(*ISSUE)
     assert refused.returncode == 1 and 'AADSTS50173' in refused.stderr and 'az login' in refused.stderr
-
-
-def test_unreachable_sign_in_is_one_sentence(sign_in: SignIn) -> None:
-    machine = sign_in('secret')
-    machine.environment.update(dict.fromkeys(('HTTPS_PROXY', 'https_proxy'), 'http://127.0.0.1:1'))
-    refused = machine.az(*ISSUE, '--force-refresh')
-    assert refused.returncode == 1 and 'Traceback' not in refused.stderr
-    assert 'The sign-in service could not be reached.' in refused.stderr
 
 
 CLAIMS_SCRIPT = """

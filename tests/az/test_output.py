@@ -17,7 +17,6 @@ from azure.cli.core.azclierror import FileOperationError
 from azext_dicomtoken._output import (
     escape_controls,
     print_service_words,
-    read_private_text,
     write_private_file,
 )
 
@@ -116,19 +115,6 @@ def test_stdout_that_is_a_file_is_appended_to(tmp_path: Path, name: str) -> None
     assert path.read_text() == 'before text'
 
 
-def test_reading_takes_standard_input_for_a_dash() -> None:
-    assert read_private_text('-', stdin=io.StringIO('text')) == 'text'
-
-
-@pytest.mark.parametrize('content', [None, b'\xff\xfe'], ids=['missing', 'not text'])
-def test_reading_says_what_is_wrong(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / 'file'
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(FileOperationError):
-        read_private_text(str(path))
-
-
 @pytest.mark.parametrize(
     ('text', 'escaped'),
     [
@@ -162,7 +148,5 @@ def closed(script: str, stream: str) -> str:
 
 
 def test_n11_closed_standard_input_is_an_error() -> None:
-    read = (
-        'from azext_dicomtoken._output import read_private_text as r\ntry: r("-")\nexcept Exception as e: exit(str(e))'
-    )
-    assert 'standard input is closed' in closed(read, '<')
+    read = 'from azext_dicomtoken._token_file import read_token as r\ntry: r("-")\nexcept Exception as e: exit(str(e))'
+    assert 'Standard input is closed' in closed(read, '<')

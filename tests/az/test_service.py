@@ -31,7 +31,7 @@ class FakeCli:
 
     @property
     def cloud(self) -> SimpleNamespace:
-        return SimpleNamespace(name=self.cloud_name)
+        return SimpleNamespace(name=self.cloud_name, endpoints=SimpleNamespace(arm='https://management.azure.com/'))
 
 
 Resolve = Callable[..., Service]
@@ -67,6 +67,8 @@ def resolve() -> Resolve:
             {'service_url': 'https://x.example', 'cloud': 'AzureChinaCloud', 'resource': 'https://cn'},
             Service('https://x.example', 'https://cn'),
         ),
+        ({**NAMES, 'resource_group_name': DefaultStr('other')}, Service(URL, AUDIENCE, names=TYPED)),
+        ({'service_url': URL.removeprefix('https://')}, Service(URL, AUDIENCE)),
         ({'url_required': False}, Service(None, AUDIENCE)),
         ({'url_required': False, 'service_url': DefaultStr(OWN)}, Service(None, AUDIENCE)),
         (
@@ -85,6 +87,8 @@ def resolve() -> Resolve:
         'government names',
         'government url',
         'unknown cloud',
+        'n22 configured group is not needed',
+        'bare host',
         'audience only',
         'configured url not looked at',
         'names in an unknown cloud',
@@ -107,6 +111,7 @@ def test_service_is_found(resolve: Resolve, options: dict[str, Any], service: Se
         ({'workspace_name': 'w' * 40, 'dicom_service_name': 's' * 40}, azclierror.InvalidArgumentValueError),
         ({'service_url': OWN}, azclierror.InvalidArgumentValueError),
         ({'service_url': OWN, 'resource': AUDIENCE}, azclierror.InvalidArgumentValueError),
+        ({'service_url': OWN, 'resource': 'https://management.azure.com'}, azclierror.InvalidArgumentValueError),
         ({'service_url': DefaultStr(OWN), 'resource': 'api://own'}, azclierror.InvalidArgumentValueError),
         ({'service_url': URL, 'resource': 'api://own https://dicom'}, azclierror.InvalidArgumentValueError),
         ({'service_url': URL, 'resource': 'api://own\n'}, azclierror.InvalidArgumentValueError),
@@ -131,6 +136,7 @@ def test_service_is_found(resolve: Resolve, options: dict[str, Any], service: Se
         'too long a label',
         'own server without audience',
         'own server with shared audience',
+        't3 own server with the audience of an endpoint',
         'configured own server',
         'two audiences',
         'line break in audience',

@@ -175,12 +175,6 @@ def test_show_claims_reads_a_file_without_a_login(az: Az, tmp_path: Path) -> Non
     assert az(*SHOW, '--token-file', str(path), '--query', 'objectId', '-o', 'tsv').stdout == 'object\n'
 
 
-@pytest.mark.parametrize('prefix', ['', 'Bearer ', 'Authorization: Bearer '], ids=['bare', 'bearer', 'header'])
-def test_show_claims_reads_standard_input(az: Az, prefix: str) -> None:
-    outcome = az(*SHOW, '--token-file', '-', stdin=prefix + a_token({'tid': 'tenant'}) + '\n')
-    assert outcome.result['tenantId'] == 'tenant'
-
-
 def test_show_claims_reads_a_file_in_a_cloud_of_unknown_audience(az: Az, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('AZURE_CLOUD_NAME', 'AzureUSGovernment')
     outcome = az(*SHOW, '--token-file', '-', stdin=a_token({'aud': 'a'}))

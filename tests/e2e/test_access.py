@@ -18,7 +18,7 @@ FAILED_COMMAND = ('--query', "[?verdict=='failed'].command", '-o', 'tsv')
 def test_login_that_may_read_passes_every_step(kind: str, sign_in: SignIn, emulator: Emulator) -> None:
     done = sign_in(kind).az(*CHECK, '--service-url', emulator.service_url, '-o', 'table')
     assert (done.returncode, done.stderr) == (0, '')
-    assert [line.split()[1] for line in done.stdout.splitlines()[2:]] == ['passed'] * 6
+    assert [line.split()[1] for line in done.stdout.splitlines()[2:]] == ['passed'] * 7
     assert LOGINS[kind].object_id in done.stdout
 
 

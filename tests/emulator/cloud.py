@@ -35,10 +35,13 @@ from tests.emulator.identities import HOME_TENANT, READERS
 from tests.emulator.journal import Journal
 from tests.emulator.token_endpoints import (
     CLOUD_SHELL_HOST,
+    MANAGED_IDENTITY_FOLDER,
     TokenEndpoints,
     cloud_shell_environment,
     managed_identity_environment,
 )
+from tests.emulator.trouble import Trouble
+from tests.emulator.troubled import Troubled
 
 DICOM_SUFFIX = 'dicom.azurehealthcareapis.com'
 PRIVATE_HOST = 'dicom.hospital.example'
@@ -50,6 +53,9 @@ class Emulator:
 
     `directory` keeps the CA file (default: a temporary one), `port` 0 takes a free one, `latency_seconds` is added to
     every answer of the DICOM services.
+
+    `sign_in_trouble` stands in front of Entra ID, of the managed identity's endpoint and of Cloud Shell's broker;
+    `proxy_refusals` maps hosts, or `*`, to the status with which the proxy refuses CONNECT.
     """
 
     def __init__(self, *, directory: Path | None = None, port: int = 0, latency_seconds: float = 0.0) -> None:
@@ -63,10 +69,12 @@ class Emulator:
         self.entra = Entra(self.journal)
         self.arm = Arm(self.entra)
         self.token_endpoints = TokenEndpoints(self.entra, self.journal)
+        self.sign_in_trouble = Trouble()
         self.services: dict[str, DicomService] = {}
         self._authority = CertificateAuthority(self.directory / 'emulator-ca.pem')
         self.ca_file = self._authority.ca_file
         self._hosts = Hosts(self.journal)
+        self.proxy_refusals = self._hosts.refusals
         self.service = self.add_service('contoso', 'imaging')
         self.private_service = self._private_service()
         self._add_hosts()
@@ -156,12 +164,16 @@ class Emulator:
 
     def _add_hosts(self) -> None:
         for host in (*AUTHORITY_HOSTS, GRAPH_HOST):
-            self._hosts.add(host, self.entra.app)
+            self._hosts.add(host, Troubled(self.entra.app, self.sign_in_trouble))
         for host in ARM_HOSTS:
             self._hosts.add(host, self.arm.app)
-        self._hosts.add(CLOUD_SHELL_HOST, self.token_endpoints.cloud_shell_app)
+        self._hosts.add(CLOUD_SHELL_HOST, Troubled(self.token_endpoints.cloud_shell_app, self.sign_in_trouble))
         control = Mount('/_emulator', Control(self.service, self.journal).app)
-        loopback = Router([self.token_endpoints.managed_identity_route, control], default=self.private_service)
+        identity = Troubled(self.token_endpoints.managed_identity_app, self.sign_in_trouble)
+        loopback = Router(
+            [Mount(MANAGED_IDENTITY_FOLDER, identity), control],
+            default=self.private_service,
+        )
         self._hosts.add(f'127.0.0.1:{self.port}', loopback)
         self._hosts.add(f'localhost:{self.port}', loopback)
 
@@ -203,6 +215,7 @@ FAULTS: dict[str, Callable[..., trouble.Fault]] = {
         trouble.throttled,
         trouble.server_error,
         trouble.unavailable,
+        trouble.web_page,
         trouble.transient_400,
         trouble.redirect,
         trouble.cut,

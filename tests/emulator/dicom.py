@@ -76,6 +76,7 @@ class DicomService:
 
     `verify` gives the claims of a good token; for a bad one it raises an exception with the attributes `description`
     and `claims_challenge` (JSON text or None). Without `verify` the service runs with its security off.
+    `date_ahead_seconds` is how far `Date` is ahead of that clock.
     `role_assignments` maps object ids to names of roles. `latency_seconds` goes by, in `sleep`, before an answer
     over ASGI.
     How events are spelled is set at the store (`FeedStore.shape`), which keeps them as text.
@@ -97,6 +98,7 @@ class DicomService:
         self.trouble = Trouble()
         self.latency_seconds = latency_seconds
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self.date_ahead_seconds = 0
         self.role_assignments = dict(role_assignments or {})
         self.host = host
         self._verify = verify
@@ -140,7 +142,8 @@ class DicomService:
             response = fault(lambda: self._served(request)) if fault else self._served(request)
         except TokenExpired as error:
             response = self._unauthorized(error)
-        headers = {**_SECURITY_HEADERS, 'Date': ticks.http_date(self.store.clock()), **response.headers}
+        now = self.store.clock() + self.date_ahead_seconds * ticks.PER_SECOND
+        headers = {**_SECURITY_HEADERS, 'Date': ticks.http_date(now), **response.headers}
         return replace(response, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -109,6 +109,10 @@ class Entra:
         """The next refresh fails with AADSTS50076, until the user has gone through a device code again."""
         self._interaction[user.username] = json.dumps({'access_token': {'acrs': {'essential': True, 'value': 'c1'}}})
 
+    def forget_interaction(self, user: User) -> None:
+        """The user is not asked for another factor any more."""
+        self._interaction.pop(user.username, None)
+
     def approve(self, user_code: str, user: User | None = None) -> None:
         """Enter the code that the device showed, as this user (default: the one who asked for it)."""
         device_code = self._user_codes[user_code]

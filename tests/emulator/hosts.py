@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import formatdate
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,14 @@ _HEAD_LIMIT = 65536
 
 
 class Hosts:
-    """An ASGI application made of one application a host; names are lower-case, with the port where it is not 443."""
+    """An ASGI application made of one application a host; names are lower-case, with the port where it is not 443.
+
+    `refusals`: the status with which the proxy refuses CONNECT to a host, or with `*` to every host.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self.refusals: dict[str, int] = {}
         self._applications: dict[str, Application] = {}
 
     def __contains__(self, host: str) -> bool:
@@ -164,13 +169,21 @@ class _FrontDoor(asyncio.Protocol):
 
     def _connect(self, target: str) -> None:
         host, _, port = target.rpartition(':')
-        if port == '443' and host in self._hosts:
+        refusal = self._hosts.refusals.get(host) or self._hosts.refusals.get('*')
+        if refusal:
+            self._refuse(refusal)
+        elif port == '443' and host in self._hosts:
             self._transport.write(b'HTTP/1.1 200 Connection established\r\n\r\n')
             self._handshake = self._loop.create_task(self._start_tls(host))
         else:
             self._hosts.journal.record_refused_host(host if port == '443' else target)
-            self._transport.write(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
-            self._transport.close()
+            self._refuse(403)
+
+    def _refuse(self, status: int) -> None:
+        phrase = HTTPStatus(status).phrase
+        head = f'HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+        self._transport.write(head.encode())
+        self._transport.close()
 
     async def _start_tls(self, host: str) -> None:
         context = self._authority.server_context(host)

@@ -19,22 +19,27 @@ from tests.emulator.identities import HOME_TENANT, MANAGED_IDENTITY, READER_USER
 from tests.emulator.journal import Journal
 
 CLOUD_SHELL_HOST = 'localhost:50342'  # fixed in MSAL; reached through the emulator as a plain http proxy
-MANAGED_IDENTITY_PATH = '/msi/token'
+MANAGED_IDENTITY_FOLDER = '/msi'
+MANAGED_IDENTITY_PATH = f'{MANAGED_IDENTITY_FOLDER}/token'
 
 _IDENTITY_HEADER = 'demo-identity-header'
 _ID_PARAMETERS = ('client_id', 'object_id', 'mi_res_id')
 
 
 class TokenEndpoints:
-    """Both endpoints; a test may set the identity, the user, and Cloud Shell's list of audiences (without DICOM's)."""
+    """Both endpoints.
+
+    A test may set the identity, its `resource_ids`, the user, and Cloud Shell's list of audiences (without DICOM's).
+    """
 
     def __init__(self, entra: Entra, journal: Journal) -> None:
         self.managed_identity: ServicePrincipal = MANAGED_IDENTITY
         self.cloud_shell_user = READER_USER
         self.cloud_shell_audiences = {*ARM_AUDIENCES, 'https://graph.microsoft.com/', 'https://vault.azure.net'}
+        self.resource_ids: set[str] = set()
         self._entra = entra
         self._journal = journal
-        self.managed_identity_route = Route(MANAGED_IDENTITY_PATH, self._managed_identity)
+        self.managed_identity_app = Starlette(routes=[Route('/token', self._managed_identity)])
         self.cloud_shell_app = Starlette(routes=[Route('/oauth2/token', self._cloud_shell, methods=['POST'])])
 
     async def _managed_identity(self, request: Request) -> Response:
@@ -65,7 +70,7 @@ class TokenEndpoints:
         return JSONResponse({**self._answer(self.cloud_shell_user, resource), 'refresh_token': ''})
 
     def _is_managed_identity(self, asked_for: list[str]) -> bool:
-        known = {self.managed_identity.client_id, *self.managed_identity.object_ids.values()}
+        known = {self.managed_identity.client_id, *self.managed_identity.object_ids.values(), *self.resource_ids}
         return known.issuperset(asked_for)
 
     def _answer(self, principal: Principal, resource: str) -> dict[str, str]:

@@ -91,6 +91,12 @@ def unavailable() -> Fault:
     return status(503, DATA_STORE_TEXT)
 
 
+def web_page(code: int = 200) -> Fault:
+    """The page of a portal, a proxy or a gateway that answers in the place of the service."""
+    page = Response(code, {'Content-Type': 'text/html; charset=utf-8'}, b'<!DOCTYPE html><html><p>Sign in.</p></html>')
+    return lambda answer: page
+
+
 def transient_400() -> Fault:
     """The 400 that is no fault of the request: its text names no parameter (contract 4.3)."""
     return status(400, DATA_STORE_TEXT)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from dicomfeed.errors import HostUnreachable, MalformedResponse, RequestError, TlsFailed
-from dicomfeed.transport import LARGEST_BARE_BYTES, Answer, Budget, HttpTransport
+from dicomfeed.errors import HostUnreachable, MalformedResponse, ProxySettingWrong, RequestError, TlsFailed
+from dicomfeed.transport import LARGEST_BARE_BYTES, Answer, Budget, HttpTransport, proxy_of
 
 TOKEN = 'eyJhbGciOi.SECRET.signature'
 PAGE = b'[{"sequence":1,"timestamp":"2024-05-01T10:20:30+00:00"}]'
@@ -450,21 +450,55 @@ def test_n5_proxy_that_wants_a_password_in_the_clear_is_told_from_the_service(mo
     assert caught.value.proxy_status == 407
 
 
-@pytest.mark.parametrize('proxy', ['http://127.0.0.1:{port}', 'http://', 'socks5://127.0.0.1:{port}', 'ftp://x', '://'])
-def test_proxy_that_cannot_be_used_is_unreachable(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_that_is_gone_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(answer()) as gone:
         port = gone.port
-    monkeypatch.setenv('HTTPS_PROXY', proxy.format(port=port))
+    monkeypatch.setenv('HTTPS_PROXY', f'http://127.0.0.1:{port}')
     with pytest.raises(HostUnreachable) as caught:
         get('https://service.example')
-    assert caught.value.through_proxy
+    assert (caught.value.through_proxy, caught.value.proxy_status) == (True, None)
 
 
-def test_host_that_the_environment_excepts_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(answer()) as server:
-        monkeypatch.setenv('HTTP_PROXY', 'http://127.0.0.1:9')
-        monkeypatch.setenv('NO_PROXY', 'localhost')
-        assert get(server.url).body == PAGE
+@pytest.mark.parametrize('proxy', ['http://', 'ftp://x', '://', 'http://x:port', 'http://[x'])
+def test_n6_setting_that_is_no_url_of_a_proxy_is_wrong(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HTTPS_PROXY', proxy)
+    with pytest.raises(ProxySettingWrong):
+        get('https://service.example')
+
+
+def test_n21_proxy_that_is_asked_by_tls_and_speaks_none_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(answer(b'', status='400 Bad Request')) as proxy:
+        monkeypatch.setenv('HTTPS_PROXY', f'https://127.0.0.1:{proxy.port}')
+        with pytest.raises(ProxySettingWrong, match='does not speak TLS'):
+            get('https://service.example')
+
+
+@pytest.mark.parametrize('name', ['http_proxy', 'HTTP_PROXY', 'ALL_PROXY', 'all_proxy', 'HTTPS_PROXY'])
+@pytest.mark.parametrize('host', ['localhost', '127.0.0.1'])
+def test_t2_loopback_is_asked_directly_whatever_the_environment_says(
+    host: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(answer()) as server, serving(answer(b'', status='502')) as proxy:
+        monkeypatch.setenv(name, f'http://127.0.0.1:{proxy.port}')
+        assert get(f'http://{host}:{server.port}').body == PAGE
+    assert proxy.heads == []
+
+
+@pytest.mark.parametrize(
+    ('url', 'proxy'),
+    [
+        ('http://[::1]:8080/v1/changefeed', None),
+        ('https://LOCALHOST./x', None),
+        ('https://127.9.9.9', None),
+        ('https://localhost.example', 'http://proxy.example:3128'),
+        ('https://service.example/v1/changefeed', 'http://proxy.example:3128'),
+        ('https://excepted.example', None),
+    ],
+)
+def test_t2_proxy_is_told_by_the_host(url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ALL_PROXY', 'http://proxy.example:3128')
+    monkeypatch.setenv('NO_PROXY', 'excepted.example')
+    assert proxy_of(url) == proxy
 
 
 def test_netrc_does_not_replace_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

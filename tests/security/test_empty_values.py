@@ -17,6 +17,31 @@ COMMANDS = {
 }
 
 
+BLANK = {
+    'url': ('--service-url', 'http://127.0.0.1:8080\r', '--resource', ' api://own\r\n'),
+    'names': ('--workspace-name', 'contoso\r', '--dicom-service-name', '\timaging', '--resource', 'api://own\r'),
+    'duration': ('--min-validity', '5m\r', '--resource', 'api://own'),
+}
+
+
+@pytest.mark.parametrize('name', BLANK)
+def test_n15_blanks_around_a_value_mean_nothing(name: str, az: Az, identity: IdentityEndpoint) -> None:
+    outcome = az('dicom', 'token', 'issue', *BLANK[name])
+    assert (outcome.code, identity.resources) == (0, ['api://own']), outcome.stderr
+
+
+def test_n15_blanks_alone_are_an_empty_value(az: Az) -> None:
+    assert 'The value of --tenant is empty.' in az('dicom', 'token', 'issue', '--tenant', ' \r').stderr
+
+
+def test_n15_configured_value_with_a_carriage_return_stays_configured(
+    az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('AZURE_DEFAULTS_DICOM_SERVICE_URL', 'https://evil.example\r')
+    outcome = az('dicom', 'check-access', '--resource', 'api://own')
+    assert (outcome.code, identity.resources) == (1, []) and 'AZURE_DEFAULTS_DICOM_SERVICE_URL' in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ('command', 'option'), [(command, option) for command, options in COMMANDS.items() for option in options]
 )

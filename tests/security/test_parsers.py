@@ -12,24 +12,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from azure.cli.core.azclierror import AzCLIError, AzureResponseError, InvalidArgumentValueError
+from azure.cli.core.azclierror import AzureResponseError, InvalidArgumentValueError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azext_dicomtoken._advice import Access, unauthorized
 from azext_dicomtoken._arm import ArmService, _service_of
 from azext_dicomtoken._claims import NotAToken, decode_unverified, describe
-from azext_dicomtoken._clouds import dicom_cloud
 from azext_dicomtoken._format import changefeed_table, claims_table
-from azext_dicomtoken._hosts import parse_service_url, refuse_untrusted
 from azext_dicomtoken._service import Service
 from azext_dicomtoken._validators import seconds_of
 from azext_dicomtoken.changefeed.resume import NextToken
 from dicomfeed.errors import Unauthorized
 from dicomfeed.queries import TimeSlice
+from dicomfeed.trust import Verdict, cloud_named, judge, parse_origin
 from tests.az.test_claims import a_token
 
-CLOUD = dicom_cloud('AzureCloud')
+CLOUD = cloud_named('AzureCloud')
 SUFFIX = str(CLOUD.suffix)
 DIRECTIONS = {'LRE', 'RLE', 'LRO', 'RLO', 'PDF', 'LRI', 'RLI', 'FSI', 'PDI'}
 some = settings(max_examples=60, derandomize=True, deadline=None, database=None)
@@ -83,17 +82,16 @@ def encoded(content: Any) -> str:
 @some
 @given(URLS)
 def test_url_is_trusted_only_where_every_parser_reads_the_same_host(url: str) -> None:
-    try:
-        origin = parse_service_url(url)
-        refuse_untrusted(origin, CLOUD, own_server=False)
-    except InvalidArgumentValueError:
+    origin = parse_origin(url)
+    if origin is None or judge(origin, '', cloud=CLOUD, is_typed=False) is not Verdict.TRUSTED:
         return
-    for text in (url, str(origin)):
+    typed = url.strip(' \t\r\n')
+    for text in (typed if '://' in typed else f'https://{typed}', str(origin)):
         parts = urlsplit(text)
         host = (parts.hostname or '').removesuffix('.')
         assert (parts.scheme, host, parts.port or 443) == ('https', origin.host, 443)
         assert host.endswith('.' + SUFFIX) and not (parts.username or parts.password or parts.query or parts.fragment)
-    assert parse_service_url(str(origin)) == origin and str(origin).isascii()
+    assert parse_origin(str(origin)) == origin and str(origin).isascii()
 
 
 @some
@@ -189,10 +187,7 @@ def test_answer_of_arm_is_texts_or_refused(body: Any) -> None:
         return
     assert isinstance(service, ArmService)
     assert all(text.isascii() and text.isprintable() and ' ' not in text for text in (service.url, *service.audiences))
-    try:
-        parse_service_url(service.url)
-    except AzCLIError:
-        pass
+    parse_origin(service.url)
 
 
 @some

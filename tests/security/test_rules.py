@@ -12,7 +12,7 @@ import pytest
 from tests.az.test_imports import ROOT
 
 SERVICE = {
-    'the end of a URL means nothing': ['az/test_hosts.py::test_url_loses_what_means_nothing'],
+    'the end of a URL means nothing': ['feed/test_trust.py::test_url_loses_what_means_nothing'],
     'two names make a URL without a call': [
         'az/test_service.py::test_service_is_found',
         'security/test_which_service.py::test_service_is_the_one_that_was_meant',
@@ -30,18 +30,26 @@ SERVICE = {
     ],
     'an empty value is no value': ['security/test_empty_values.py::test_empty_value_is_refused'],
     'a token goes to hosts of the active cloud alone, by https': [
-        'az/test_hosts.py::test_other_host_gets_no_token',
-        'az/test_hosts.py::test_cloud_without_a_suffix_trusts_no_host',
-        'az/test_hosts.py::test_plain_http_is_refused_even_for_a_server_of_ones_own',
+        'feed/test_trust.py::test_other_host_needs_a_typed_url_and_a_private_audience',
+        'feed/test_trust.py::test_cloud_without_a_suffix_has_no_host',
+        'feed/test_trust.py::test_plain_http_is_for_loopback_alone',
         'security/test_parsers.py::test_url_is_trusted_only_where_every_parser_reads_the_same_host',
     ],
-    'no user info, query or fragment': ['az/test_hosts.py::test_url_of_another_shape_is_refused'],
+    'no user info, query or fragment': ['feed/test_trust.py::test_url_of_another_shape_is_no_service_url'],
     'the rule holds for the URL of Azure Resource Manager': [
         'security/test_which_service.py::test_foreign_url_of_resource_manager_gets_no_token'
     ],
-    'another host needs URL and audience typed, and not the shared audience': [
+    "another host needs URL and audience typed, and an audience that is none of Microsoft's": [
         'az/test_service.py::test_service_is_refused',
-        'az/test_hosts.py::test_shared_audience_is_nobodys_own',
+        'az/test_hosts.py::test_t3_audience_of_an_endpoint_of_any_cloud_goes_to_no_stranger',
+        'feed/test_trust.py::test_audience_of_microsoft_is_not_private',
+    ],
+    'a configured group is used only where nothing else says the service': [
+        'security/test_which_service.py::test_service_is_the_one_that_was_meant',
+        'security/test_which_service.py::test_n22_configured_group_is_named_where_it_is_used',
+    ],
+    'blanks around a value mean nothing': [
+        'security/test_empty_values.py::test_n15_blanks_around_a_value_mean_nothing'
     ],
     'a redirect is never followed': ['security/test_hostile_service.py::test_redirect_takes_no_token_anywhere'],
     'certificates are always checked': [

@@ -48,7 +48,7 @@ def service_of(outcome: Outcome) -> str:
         ({'dicom_service_url': OTHER}, ('--service-url', IMAGING), IMAGING),
         ({'dicom_service_url': OTHER, 'group': 'nonesuch'}, (), OTHER),
         ({'group': 'nonesuch'}, ('--service-url', IMAGING + '/v2/'), IMAGING),
-        ({'group': 'imaging', 'dicom_service_url': OTHER}, NAMES, IMAGING),
+        ({'group': 'nonesuch', 'dicom_service_url': OTHER}, NAMES, IMAGING),
     ],
     ids=['default', 'names beat it', 'URL beats it', 'group alone says nothing', 'group and URL', 'group and names'],
 )
@@ -65,8 +65,23 @@ def test_service_is_the_one_that_was_meant(
     configure(config_folder, monkeypatch, way, **defaults)
     in_the_cloud.journal.clear()
     assert service_of(az('dicom', 'check-access', *typed)) == service
-    asked = any('dicomservices' in request.path for request in in_the_cloud.journal.requests)
-    assert asked == ('group' in defaults and typed == NAMES)
+    assert not any('dicomservices' in request.path for request in in_the_cloud.journal.requests)
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_n22_configured_group_is_named_where_it_is_used(
+    way: str, az: Az, in_the_cloud: Emulator, config_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(config_folder, monkeypatch, way, group='nonesuch')
+    source = {
+        'config': 'the configured default (az config get defaults.group)',
+        'variable': 'the environment variable AZURE_DEFAULTS_GROUP',
+    }[way]
+    monkeypatch.setenv('AZURE_CLOUD_NAME', 'AzureUSGovernment')
+    profile = config_folder / 'azureProfile.json'
+    profile.write_text(profile.read_text('utf-8').replace('AzureCloud', 'AzureUSGovernment'), 'utf-8')
+    outcome = az('dicom', 'changefeed', '--latest', *NAMES)
+    assert outcome.code == 3 and f'The resource group nonesuch comes from {source}. Type another' in outcome.stderr
 
 
 @pytest.mark.parametrize('way', WAYS)

@@ -28,6 +28,18 @@ def test_unknown_host_is_refused_and_noted(emulator: Emulator, client: requests.
     assert emulator.journal.hosts == {'example.com'}
 
 
+@pytest.mark.parametrize('status', [407, 403, 502, 504])
+def test_proxy_refuses_a_host_with_the_status_that_it_is_told(
+    status: int, emulator: Emulator, client: requests.Session
+) -> None:
+    emulator.proxy_refusals['login.microsoftonline.com'] = status
+    with pytest.raises(requests.exceptions.ProxyError, match=f'Tunnel connection failed: {status}'):
+        client.get(OPENID)
+    assert client.get('https://management.azure.com/').status_code == 400
+    emulator.proxy_refusals.clear()
+    assert client.get(OPENID).status_code == 200
+
+
 def test_other_port_of_a_known_host_is_refused(emulator: Emulator, client: requests.Session) -> None:
     with pytest.raises(requests.exceptions.ProxyError, match='403'):
         client.get('https://management.azure.com:8443/')

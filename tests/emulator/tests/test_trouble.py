@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
@@ -19,6 +20,7 @@ from tests.emulator.dicom import DicomService
 from tests.emulator.journal import Journal
 from tests.emulator.trouble import ConnectionCut, Fault, Hang, Request, Trouble
 
+OPENID = 'https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration'
 LIST = Request('/v1/changefeed')
 
 
@@ -218,3 +220,30 @@ def test_broken_connections_reach_the_client_through_proxy_and_tls(
     with pytest.raises(requests.RequestException):
         client.get(emulator.service_url + '/health/check', timeout=60)
     assert client.get(emulator.service_url + '/health/check', timeout=60).status_code == 200
+
+
+def test_sign_in_meets_trouble_of_its_own(emulator: Emulator, client: requests.Session) -> None:
+    endpoint = emulator.managed_identity_environment['IDENTITY_ENDPOINT']
+    emulator.sign_in_trouble.next(faults.status(503), times=2)
+    emulator.sign_in_trouble.next(faults.web_page(), times=2)
+    assert [client.get(url).status_code for url in (OPENID, endpoint)] == [503, 503]
+    assert all('<html>' in client.get(url).text for url in (OPENID, endpoint))
+    emulator.sign_in_trouble.next(faults.cut())
+    with pytest.raises(requests.ConnectionError):
+        client.get(OPENID)
+    assert client.get(OPENID).json()['token_endpoint'] and client.get(endpoint).status_code == 401
+
+
+def test_sign_in_hangs_until_it_is_released(emulator: Emulator, client: requests.Session) -> None:
+    emulator.sign_in_trouble.next(faults.hang())
+    with pytest.raises(requests.Timeout):
+        client.get(OPENID, timeout=0.2)
+    emulator.sign_in_trouble.clear()
+    assert client.get(OPENID).status_code == 200
+
+
+def test_date_is_as_far_ahead_as_it_is_told(service: DicomService) -> None:
+    served = [parsedate_to_datetime(service.respond(LIST).headers['Date'])]
+    service.date_ahead_seconds = 7200
+    served.append(parsedate_to_datetime(service.respond(LIST).headers['Date']))
+    assert (served[1] - served[0]).total_seconds() // 60 == 120
