@@ -146,6 +146,7 @@ def refuse_response_head(head: bytes) -> Answer | None:
     """The same for the raw head of an answer of the service: whatever it breaks is 502."""
     first, *lines = head[:-4].split(b'\r\n')
     fields = _split_fields(lines)
+    fault: str | None
     if len(head) > LARGEST_HEAD_BYTES or len(lines) > MOST_FIELDS:
         fault = 'its head is too large'
     elif not _STATUS_LINE.fullmatch(first) or first[9:12] == b'101':
