@@ -4,8 +4,8 @@ usage: python scripts/vendor.py [FOLDER]
 
 az does not ship h11, and what a wheel requires, `az extension add` downloads again beside it: so the wheel carries it.
 None of its code is in the repository. The release is fetched with pip, from whatever index pip is configured for, and
-checked against the SHA-256 below; what is unpacked is checked against another one, so that a copy that was changed never
-gets into a wheel and an unchanged one is not fetched again.
+checked against the SHA-256 below. What is unpacked is checked against another one, so that a changed copy never gets
+into a wheel, and an unchanged one is not fetched again.
 
 To update: set VERSION and WHEEL_SHA256, run this script, and set TREE_SHA256 to what it says.
 """
