@@ -58,6 +58,7 @@ class Response:
     status: int
     reason: bytes
     fields: Fields = field(repr=False)
+    is_http10: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def refuse_request_head(head: bytes) -> Answer | None:
         return Answer(431, 'The head of the request is too large.')
     first, *lines = head[:-4].split(b'\r\n')
     if not _REQUEST_LINE.fullmatch(first):
-        return _bad_request('The request line is not one of HTTP/1.1 in origin form.')
+        return _bad_request('The request line is not valid, or not in origin form.')
     if len(lines) > MOST_FIELDS:
         return Answer(431, 'The request has too many headers.')
     fields = _split_fields(lines)
