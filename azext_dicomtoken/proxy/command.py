@@ -1,0 +1,189 @@
+"""Command function of `az dicom proxy`: service, identity, secret and port, then it serves until it is told to end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+    from azext_dicomtoken._login import Login
+    from azext_dicomtoken.proxy.conversation import Exchange
+    from azext_dicomtoken.proxy.server import Server
+    from azext_dicomtoken.proxy.upstream import Upstream
+
+IDLE_TIMEOUT_SECONDS = 8 * 3600.0
+
+
+def proxy(
+    cmd: Any,
+    *,
+    service_url: str | None = None,
+    workspace_name: str | None = None,
+    dicom_service_name: str | None = None,
+    resource_group_name: str | None = None,
+    resource: str | None = None,
+    tenant: str | None = None,
+    port: int = 0,
+    allow: list[str] | None = None,
+    allow_origin: list[str] | None = None,
+    allow_host: list[str] | None = None,
+    secret_file: str | None = None,
+    url_file: str | None = None,
+    idle_timeout: float = IDLE_TIMEOUT_SECONDS,
+) -> None:
+    from azext_dicomtoken._login import Login
+    from azext_dicomtoken._service import resolve_service
+    from azext_dicomtoken.proxy.files import kept_secret, new_secret
+    from azext_dicomtoken.proxy.rules import Policy
+    from azext_dicomtoken.proxy.server import Server
+
+    service = resolve_service(
+        cmd.cli_ctx,
+        service_url=service_url,
+        workspace_name=workspace_name,
+        dicom_service_name=dicom_service_name,
+        resource_group_name=resource_group_name,
+        resource=resource,
+    )
+    assert service.url is not None
+    login = Login(
+        cmd.cli_ctx, audience=service.audience, subscription=cmd.cli_ctx.data.get('subscription_id'), tenant=tenant
+    )
+    login.get_token()  # what is wrong with the sign-in is said here, and not to the first tool
+    secret = kept_secret(secret_file) if secret_file else new_secret()
+    listener = _listen(port)
+    policy = Policy(
+        listener.getsockname()[1],
+        secret,
+        frozenset(allow or ()),
+        frozenset(allow_origin or ()),
+        frozenset(name.lower() for name in allow_host or ()),
+    )
+    server = Server(
+        listener,
+        policy,
+        _upstream(service.url, login),
+        idle_timeout_seconds=idle_timeout,
+        on_exchange=_log,
+        on_fault=_report_fault,
+    )
+    _run(cmd, server, url=f'http://127.0.0.1:{policy.port}/{secret}', url_file=url_file)
+
+
+def _listen(port: int) -> socket.socket:
+    import errno
+
+    from azure.cli.core.azclierror import AzureConnectionError
+
+    from azext_dicomtoken.proxy.server import listen
+
+    try:
+        return listen(port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AzureConnectionError(
+                f'Port {port} is in use.', recommendation='Choose another --port, or leave it out to take a free one.'
+            ) from None
+        raise AzureConnectionError(
+            f'Port {port} cannot be listened on: {error.strerror}.', recommendation='Choose another --port.'
+        ) from None
+
+
+def _upstream(url: str, login: Login) -> Upstream:
+    import requests
+    from azure.cli.core.azclierror import AzureConnectionError
+
+    from azext_dicomtoken.proxy.upstream import Tokens, Upstream
+
+    try:
+        return Upstream(url, Tokens(login, on_lost=_report_lost_sign_in))
+    except requests.RequestException:
+        raise AzureConnectionError(
+            'The proxy setting of the environment is not a URL.',
+            recommendation='Write HTTPS_PROXY as http://HOST:PORT.',
+        ) from None
+
+
+def _run(cmd: Any, server: Server, *, url: str, url_file: str | None) -> None:
+    """Until a signal or the idle timeout: both are the ordinary end, with exit code 0."""
+    from azext_dicomtoken._signals import Interrupted, Interruption
+    from azext_dicomtoken.proxy.files import UrlFile
+
+    written = None
+    try:
+        with Interruption().raising():
+            try:
+                written = UrlFile(url_file, url) if url_file else None
+                if not written:
+                    _write_url(cmd, url)
+                _greet(cmd, url)
+                server.serve()
+            except Interrupted:
+                pass
+            server.end()
+    except Interrupted:
+        pass  # a second one: what is in flight ends with the process
+    finally:
+        server.close()
+        if written:
+            written.remove_unchanged()
+
+
+def _write_url(cmd: Any, url: str) -> None:
+    from azext_dicomtoken._output import write_stdout
+
+    if is_json_typed(cmd):
+        import json
+
+        write_stdout(json.dumps({'url': url}) + '\n')
+    else:
+        write_stdout(f'{url}\n')
+
+
+def is_json_typed(cmd: Any) -> bool:
+    """az does not tell a typed `-o json` from its default by the value."""
+    if cmd.cli_ctx.invocation.data.get('output') != 'json':
+        return False
+    typed = cmd.cli_ctx.data.get('safe_params') or ()
+    return any(name == '-o' or name.startswith('--ou') and '--output'.startswith(name) for name in typed)
+
+
+def _greet(cmd: Any, url: str) -> None:
+    """On a terminal, what a person pastes into a tool."""
+    if sys.stderr.isatty() and not cmd.cli_ctx.only_show_errors:
+        print(f'DICOMweb root: {url}/v2\nThe secret in it is for this machine only. Ctrl-C ends.', file=sys.stderr)
+
+
+def _log(exchange: Exchange) -> None:
+    """Nothing of the request itself."""
+    from knack.log import get_logger
+
+    get_logger(__name__).info(
+        '%s %s %d, %d bytes, %d ms%s',
+        exchange.method,
+        exchange.kind,
+        exchange.status,
+        exchange.payload_bytes,
+        exchange.milliseconds,
+        '' if exchange.is_whole else ', cut short',
+    )
+
+
+def _report_lost_sign_in(error: Exception) -> None:
+    """Once: what to do about it. Of az's own errors, their advice counts; their text may be anything."""
+    from knack.log import get_logger
+
+    advice = [line for text in getattr(error, 'recommendations', ()) for line in str(text).splitlines() if line]
+    get_logger(__name__).error(
+        'There is no access token any more, and tools get status 502. Sign in in another terminal, and the proxy goes '
+        'on:\n%s',
+        '\n'.join(advice) or 'az login',
+    )
+
+
+def _report_fault(name: str) -> None:
+    from knack.log import get_logger
+
+    get_logger(__name__).error('A request was ended by a fault of the proxy: %s.', name)
