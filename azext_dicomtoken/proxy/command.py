@@ -31,7 +31,7 @@ def proxy(
     allow_host: list[str] | None = None,
     secret_file: str | None = None,
     url_file: str | None = None,
-    idle_timeout: float = IDLE_TIMEOUT_SECONDS,
+    idle_timeout: float | None = None,
 ) -> None:
     from azext_dicomtoken._login import Login
     from azext_dicomtoken._service import resolve_service
@@ -65,7 +65,7 @@ def proxy(
         listener,
         policy,
         _upstream(service.url, login),
-        idle_timeout_seconds=idle_timeout,
+        idle_timeout_seconds=idle_timeout or IDLE_TIMEOUT_SECONDS,
         on_exchange=_log,
         on_fault=_report_fault,
     )

@@ -1,6 +1,6 @@
 """The two files of the proxy: the secret that outlives a run, and the address of this run.
 
-Both are for their owner alone from the moment they exist, and neither is a link that somebody else could have put there.
+Both are for their owner alone from the moment they exist. Neither is a link that somebody else could have put there.
 """
 
 from __future__ import annotations
