@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from azext_dicomtoken._invocation import Invocation
+
 if TYPE_CHECKING:
     import socket
 
@@ -39,8 +41,9 @@ def proxy(
     from azext_dicomtoken.proxy.rules import Policy
     from azext_dicomtoken.proxy.server import Server
 
+    invocation = Invocation(cmd.cli_ctx)
     service = resolve_service(
-        cmd.cli_ctx,
+        invocation,
         service_url=service_url,
         workspace_name=workspace_name,
         dicom_service_name=dicom_service_name,
@@ -48,9 +51,7 @@ def proxy(
         resource=resource,
     )
     assert service.url is not None
-    login = Login(
-        cmd.cli_ctx, audience=service.audience, subscription=cmd.cli_ctx.data.get('subscription_id'), tenant=tenant
-    )
+    login = Login(cmd.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=tenant)
     login.get_token()  # what is wrong with the sign-in is said here, and not to the first tool
     secret = kept_secret(secret_file) if secret_file else new_secret()
     listener = _listen(port)
@@ -134,20 +135,12 @@ def _run(cmd: Any, server: Server, *, url: str, url_file: str | None) -> None:
 def _write_url(cmd: Any, url: str) -> None:
     from azext_dicomtoken._output import write_stdout
 
-    if is_json_typed(cmd):
+    if Invocation(cmd.cli_ctx).typed_output == 'json':
         import json
 
         write_stdout(json.dumps({'url': url}) + '\n')
     else:
         write_stdout(f'{url}\n')
-
-
-def is_json_typed(cmd: Any) -> bool:
-    """az does not tell a typed `-o json` from its default by the value."""
-    if cmd.cli_ctx.invocation.data.get('output') != 'json':
-        return False
-    typed = cmd.cli_ctx.data.get('safe_params') or ()
-    return any(name == '-o' or name.startswith('--ou') and '--output'.startswith(name) for name in typed)
 
 
 def _greet(cmd: Any, url: str) -> None:
