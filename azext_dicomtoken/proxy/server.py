@@ -76,6 +76,11 @@ class Server:
         self._last_end = monotonic()
         self._is_ending = False
 
+    @property
+    def idle_since(self) -> float:
+        """When the last request that passed had ended, on the monotonic clock."""
+        return self._last_end
+
     def serve(self) -> None:
         """Accept connections until no request has come for the idle timeout, or `end` was called."""
         while not self._is_ending and not self._is_idle():

@@ -12,7 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -100,22 +101,28 @@ class Tokens:
         limits: Limits = LIMITS,
         on_lost: Callable[[Exception], None] = lambda error: None,
     ) -> None:
+        self._source = source
         self._clock = clock or Clock()
-        self._credential = Credential(_Patient(source, self._clock), clock=self._clock)
         self._limits = limits
         self._on_lost = on_lost
-        self._forcing = threading.Lock()
-        self._telling = threading.Lock()
-        self._is_lost = False
+        self._lock = threading.RLock()
+        self._credential = self._new_credential()
+        self._lost: float | None = None  # when the sign-in was last tried in vain
         self._forced: float | None = None
 
     def current(self) -> str:
-        """A token. Raises Failure where there is none."""
-        return self._told(self._credential.token)
+        """A token. Raises Failure where there is none; a lost sign-in is tried again every few seconds."""
+        if self._lost is not None and self._clock.monotonic() - self._lost < self._limits.lost_seconds:
+            raise Failure(SIGN_IN_LOST)
+        with self._found_or_lost():
+            token = self._credential.token()
+            if not _SENDABLE.fullmatch(token):
+                raise ValueError('a token that no header may hold')
+            return token
 
     def after_refusal(self, refused: str) -> str | None:
         """Another token than the one that the service refused; None where a new one may not be forced yet."""
-        with self._forcing:
+        with self._lock:
             current = self.current()
             if current != refused:
                 return current
@@ -123,22 +130,26 @@ class Tokens:
             if self._forced is not None and now - self._forced < self._limits.forced_renewal_seconds:
                 return None
             self._forced = now
-            self._told(lambda: self._credential.renew(refused))
+            with self._found_or_lost():
+                self._credential.renew(refused)
             return self.current()
 
-    def _told(self, ask: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _found_or_lost(self) -> Iterator[None]:
         try:
-            token = ask()
+            yield
         except Exception as error:  # whatever the sign-in raises; it is reported, and the client gets an answer
-            with self._telling:
-                if not self._is_lost:
-                    self._is_lost = True
+            with self._lock:
+                is_news = self._lost is None
+                self._lost = self._clock.monotonic()
+                self._credential = self._new_credential()  # without the token that was refused or has expired
+                if is_news:
                     self._on_lost(error)
             raise Failure(SIGN_IN_LOST) from None
-        self._is_lost = False
-        if token is not None and not _SENDABLE.fullmatch(token):
-            raise Failure(SIGN_IN_LOST)
-        return token
+        self._lost = None
+
+    def _new_credential(self) -> Credential:
+        return Credential(_Patient(self._source, self._clock), clock=self._clock)
 
 
 class _Patient:

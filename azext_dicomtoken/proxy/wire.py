@@ -36,6 +36,7 @@ class Limits:
     linger_seconds: float = 2.0
     end_seconds: float = 10.0
     forced_renewal_seconds: float = 60.0
+    lost_seconds: float = 5.0
 
 
 LIMITS = Limits()

@@ -334,8 +334,8 @@ def test_proxy_ends_when_it_was_idle_for_long(start: Start) -> None:
 
 def test_refused_requests_do_not_keep_the_proxy_alive(start: Start, service: ScriptedService) -> None:
     proxy = start()
-    before = proxy.server._last_end
+    before = proxy.server.idle_since
     proxy.say(proxy.head('GET / HTTP/1.1', 'Connection: close'))
-    assert proxy.server._last_end == before
+    assert proxy.server.idle_since == before
     proxy.ask()
-    assert proxy.server._last_end > before
+    assert proxy.server.idle_since > before

@@ -96,16 +96,40 @@ def test_body_that_waits_for_the_100_is_sent_with_the_new_token(proxy: Proxy, se
         assert sock.recv(4096).startswith(b'HTTP/1.1 200')
 
 
-def test_lost_sign_in_is_said_once_and_ends_without_a_restart(proxy: Proxy, service: ScriptedService) -> None:
-    proxy.source.error = RuntimeError('token-1 AADSTS')
+def test_lost_sign_in_is_said_once_and_ends_without_a_restart(start: Start, service: ScriptedService) -> None:
+    proxy = start(limits=Limits(lost_seconds=0.0))
+    proxy.source.error = RuntimeError('AADSTS of DOE')
     answers = [proxy.ask() for _ in range(3)]
     assert [status_of(answer) for answer in answers] == [502] * 3 and len(proxy.lost) == 1
     assert b'AADSTS' not in answers[0] and service.talks == []
     proxy.source.error = None
     assert status_of(proxy.ask()) == 200
-    proxy.upstream.tokens = Tokens(Source(error=RuntimeError('again')), on_lost=proxy.lost.append)
-    proxy.ask()
-    assert len(proxy.lost) == 2
+
+
+def test_sign_in_that_is_lost_with_a_refusal_is_found_again_at_once() -> None:
+    time = Time()
+    source, lost = Issuer(time), []
+    tokens = Tokens(source, clock=time.clock, on_lost=lost.append)
+    refused = tokens.current()
+    source.error = OSError('signed out')
+    for _ in range(2):
+        with pytest.raises(Failure):
+            tokens.after_refusal(refused)
+    assert len(lost) == 1
+    source.error, time.seconds = None, 6
+    assert tokens.current() == 'token-2' and source.forced == 0
+
+
+def test_lost_sign_in_is_not_tried_for_every_request() -> None:
+    time = Time()
+    source = Issuer(time)
+    tokens = Tokens(source, clock=time.clock)
+    tried: list[float] = []
+    source.get_token = lambda **_: tried.append(time.seconds) or 1 / 0  # type: ignore[method-assign, assignment]
+    for time.seconds in (0, 1, 4.9, 5, 9, 10):
+        with pytest.raises(Failure):
+            tokens.current()
+    assert tried == [0, 5, 10]
 
 
 def test_outage_of_the_sign_in_is_waited_out_while_the_token_lasts() -> None:
@@ -120,7 +144,7 @@ def test_outage_of_the_sign_in_is_waited_out_while_the_token_lasts() -> None:
     with pytest.raises(Failure) as raised:
         tokens.current()
     assert raised.value.answer == SIGN_IN_LOST and len(lost) == 1
-    source.error = None
+    source.error, time.seconds = None, 3706
     assert tokens.current() == 'token-2'
 
 
@@ -173,10 +197,3 @@ def test_this_machine_is_not_asked_for_through_a_proxy(
 ) -> None:
     monkeypatch.setenv('HTTPS_PROXY', 'http://127.0.0.1:9')
     assert status_of(start().ask()) == 200
-
-
-def test_kept_connections_are_bounded(start: Start, service: ScriptedService) -> None:
-    proxy = start(limits=Limits(connections=1))
-    for _ in range(3):
-        assert status_of(proxy.ask()) in (200, 503)
-    assert len(proxy.upstream._kept) <= 1
