@@ -92,12 +92,17 @@ class Relay:
         """The service's final answer; a 401 only where a new token did not help."""
         token = self._upstream.tokens.current()
         service, response, body = self._ask_with(token)
-        if response.status == 401 and not self._is_body_begun:
+        if response.status != 401 or self._is_body_begun:
+            return service, response, body
+        try:
             renewed = self._upstream.tokens.after_refusal(token)
-            if renewed:
-                service.close()
-                return self._ask_with(renewed)
-        return service, response, body
+        except Failure:
+            service.close()
+            raise
+        if not renewed:
+            return service, response, body
+        service.close()
+        return self._ask_with(renewed)
 
     def _ask_with(self, token: str) -> tuple[Wire, Response, Body]:
         """Once; what only reads is sent once more where a kept connection broke before it had answered."""

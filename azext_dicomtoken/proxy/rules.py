@@ -140,6 +140,8 @@ def refuse_request_head(head: bytes) -> Answer | None:
         return _bad_request(fault)
     if _NEVER_HOP_BY_HOP & named_by_connection(fields):
         return _bad_request('Connection names a header that belongs to the message.')
+    if first.split(b' ')[0] in (b'GET', b'HEAD') and _says_body(fields):
+        return _bad_request('What only reads has no body.')
     return None
 
 
@@ -250,6 +252,12 @@ def _framing_fault(fields: Fields, *, is_http10: bool, once: Sequence[bytes]) ->
     if codings and (lengths or is_http10):
         return 'A chunked message has no length, and is not of HTTP/1.0.'
     return None
+
+
+def _says_body(fields: Fields) -> bool:
+    """Some servers pass over the body of a GET, and take it for the next request."""
+    lengths = values_of(fields, b'content-length')
+    return bool(values_of(fields, b'transfer-encoding')) or any(length.strip(b'0') for length in lengths)
 
 
 def _bad_request(text: str) -> Answer:

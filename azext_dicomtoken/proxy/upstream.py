@@ -56,6 +56,7 @@ class Upstream:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._kept: list[tuple[float, Wire]] = []
+        self._is_closed = False
 
     def take(self, *, idle_seconds: float) -> Wire | None:
         """A kept connection that was last used within that time and has not ended, if there is one."""
@@ -76,12 +77,13 @@ class Upstream:
         """Keep a connection on which a whole answer was read and nothing more."""
         with self._lock:
             self._kept.append((self._monotonic(), wire))
-            if len(self._kept) > self._limits.connections:
+            if self._is_closed or len(self._kept) > self._limits.connections:
                 self._kept.pop(0)[1].close()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close what is kept, and what would be from now on."""
         with self._lock:
+            self._is_closed = True
             kept, self._kept = self._kept, []
         for _, wire in kept:
             wire.close()
