@@ -81,7 +81,8 @@ class Wire:
     ) -> None:
         sock.settimeout(0)
         if isinstance(sock, ssl.SSLSocket):
-            vars(sock)['suppress_ragged_eofs'] = False  # else a connection that was cut looks like one that was closed
+            # Else a connection that was cut looks like one that was closed.
+            sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
         self._sock = sock
         self._left = left
         self._monotonic = monotonic
