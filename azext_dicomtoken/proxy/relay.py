@@ -269,9 +269,9 @@ class Relay:
         return rules.fields_for_client(fields, origin=self._passage.origin)
 
     def _let_go(self, service: Wire, response: Response, body: Body) -> None:
-        """Keep the connection only where both sides are at the end of a message, and nothing came after it."""
+        """Keep the connection only where both sides are at the end of a message."""
         is_closing = b'close' in rules.named_by_connection(response.fields) or response.is_http10
-        if is_closing or service.has_unread or not self._body.finished or isinstance(body, EndlessBody):
+        if is_closing or not self._body.finished or isinstance(body, EndlessBody):
             service.close()
         else:
             self._upstream.keep(service)

@@ -156,8 +156,8 @@ def test_signed_out_is_said_before_anything_listens(az: Az, service: ScriptedSer
 
 REFUSED = {
     'no service': ((), 'Which DICOM service'),
-    'port': (('--port', '65536'), '--port is not a port'),
-    'negative port': (('--port', '-1'), '--port is not a port'),
+    'port': (('--port', '65536'), '--port is out of bounds'),
+    'negative port': (('--port', '-1'), '--port is out of bounds'),
     'secret without a port': (('--secret-file', 'x'), '--secret-file requires --port'),
     'null': (('--allow-origin', 'null'), '--allow-origin is not an origin'),
     'any origin': (('--allow-origin', '*'), '--allow-origin is not an origin'),
@@ -165,8 +165,8 @@ REFUSED = {
     'second origin': (('--allow-origin', 'http://a', 'b'), '--allow-origin is not an origin'),
     'host with a port': (('--allow-host', 'a:80'), '--allow-host is not a host name'),
     'empty host': (('--allow-host', ''), '--allow-host is empty'),
-    'short idle timeout': (('--idle-timeout', '59s'), '--idle-timeout is out of range'),
-    'long idle timeout': (('--idle-timeout', '31d'), '--idle-timeout is out of range'),
+    'short idle timeout': (('--idle-timeout', '59s'), '--idle-timeout is out of bounds'),
+    'long idle timeout': (('--idle-timeout', '31d'), '--idle-timeout is out of bounds'),
     'no duration': (('--idle-timeout', 'soon'), '--idle-timeout is not a duration'),
     'query': (('--query', 'url'), '--query'),
     'table': (('-o', 'table'), '-o has no effect'),
