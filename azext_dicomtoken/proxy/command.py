@@ -37,7 +37,7 @@ def proxy(
 ) -> None:
     from azext_dicomtoken._login import Login
     from azext_dicomtoken._service import resolve_service
-    from azext_dicomtoken.proxy.files import kept_secret, new_secret
+    from azext_dicomtoken.proxy.address import kept_secret, new_secret
     from azext_dicomtoken.proxy.rules import Policy
     from azext_dicomtoken.proxy.server import Server
 
@@ -110,7 +110,7 @@ def _upstream(url: str, login: Login) -> Upstream:
 def _run(cmd: Any, server: Server, *, url: str, url_file: str | None) -> None:
     """Until a signal or the idle timeout: both are the ordinary end, with exit code 0."""
     from azext_dicomtoken._signals import Interrupted, Interruption
-    from azext_dicomtoken.proxy.files import UrlFile
+    from azext_dicomtoken.proxy.address import UrlFile
 
     written = None
     try:

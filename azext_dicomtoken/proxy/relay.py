@@ -109,15 +109,15 @@ class Relay:
         only_reads = self._request.method in _NO_BODY and self._body.finished
         limits = self._limits
         kept = self._upstream.take(idle_seconds=limits.idle_seconds if only_reads else limits.body_reuse_seconds)
-        if kept and only_reads:
+        if kept:
             self._has_answered = False
             try:
                 return self._exchange(kept, token)
             except ServiceLeft:
-                if self._has_answered:
+                if not only_reads or self._has_answered:
                     raise Failure(NOT_REACHED) from None
         try:
-            return self._exchange(kept if kept and not only_reads else self._upstream.open(), token)
+            return self._exchange(self._upstream.open(), token)
         except ServiceLeft:
             raise Failure(NOT_REACHED) from None
 

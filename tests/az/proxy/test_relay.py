@@ -273,7 +273,19 @@ def test_write_is_never_sent_twice(proxy: Proxy, service: ScriptedService) -> No
     service.script = script
     proxy.ask()
     assert status_of(proxy.ask(method='POST', body=b'hello')) == 502
-    assert [talk.method for talk in service.talks if talk.body] == ['POST']
+    assert [talk.method for talk in service.talks] == ['GET', 'POST']
+
+
+def test_reading_is_not_asked_again_once_the_answer_has_begun(proxy: Proxy, service: ScriptedService) -> None:
+    def script(talk: Talk) -> None:
+        if len(service.talks) == 2:
+            talk.send(b'HTTP/1.1 200 OK\r\nA: b')
+            raise EOFError
+        talk.reply()
+
+    service.script = script
+    proxy.ask()
+    assert status_of(proxy.ask()) == 502 and len(service.talks) == 2
 
 
 def test_body_takes_no_connection_that_was_idle_for_long(start: Start, service: ScriptedService) -> None:

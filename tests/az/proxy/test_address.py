@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from azure.cli.core.azclierror import FileOperationError
 
-from azext_dicomtoken.proxy.files import UrlFile, kept_secret, new_secret
+from azext_dicomtoken.proxy.address import UrlFile, kept_secret, new_secret
 
 URL = 'http://127.0.0.1:8042/0123'
 

@@ -1,4 +1,4 @@
-"""The two files of the proxy: the secret that outlives a run, and the address of this run.
+"""What makes the address of a proxy, and its two files: the secret that outlives a run, the base URL of this run.
 
 Both are for their owner alone from the moment they exist. Neither is a link that somebody else could have put there.
 """
