@@ -46,39 +46,40 @@ def kept_secret(path: str) -> str:
         ) from error
 
 
-class UrlFile:
-    """The base URL for other programs: written when the proxy listens, taken away at its end.
+def write_url(path: str, url: str) -> None:
+    """Tell other programs the base URL: a file that takes the place of an older one, or of a link.
 
     :raises FileOperationError: where it cannot be written.
     """
-
-    def __init__(self, path: str, url: str) -> None:
-        self._path = path
-        self._data = f'{url}\n'.encode()
-        try:
-            if os.path.lexists(path) and not stat.S_ISLNK(mode := os.lstat(path).st_mode) and not stat.S_ISREG(mode):
-                raise FileOperationError(
-                    'The URL file is a folder, a device or a pipe.', recommendation='Name a file with --url-file.'
-                )
-            descriptor, beside = tempfile.mkstemp(prefix='.', suffix='.new', dir=os.path.dirname(path) or '.')
-            with open(descriptor, 'wb') as file:
-                file.write(self._data)
-            os.replace(beside, path)
-        except OSError as error:
+    try:
+        if os.path.lexists(path) and not stat.S_ISLNK(mode := os.lstat(path).st_mode) and not stat.S_ISREG(mode):
             raise FileOperationError(
-                f'The URL file could not be written: {error.strerror}.',
-                recommendation='Check the folder of --url-file, its permissions and the free space.',
-            ) from error
+                'The URL file is a folder, a device or a pipe.', recommendation='Name a file with --url-file.'
+            )
+        descriptor, beside = tempfile.mkstemp(prefix='.', suffix='.new', dir=os.path.dirname(path) or '.')
+        with open(descriptor, 'wb') as file:
+            file.write(_line(url))
+        os.replace(beside, path)
+    except OSError as error:
+        raise FileOperationError(
+            f'The URL file could not be written: {error.strerror}.',
+            recommendation='Check the folder of --url-file, its permissions and the free space.',
+        ) from error
 
-    def remove_unchanged(self) -> None:
-        """Another proxy may have written its own address there since; then it stays."""
-        try:
-            with open(os.open(self._path, os.O_RDONLY | _NO_LINK | _BINARY), 'rb') as file:
-                if file.read(len(self._data) + 1) != self._data:
-                    return
-            os.unlink(self._path)
-        except OSError:
-            pass  # it is gone, or is not ours any more
+
+def remove_url(path: str, url: str) -> None:
+    """At the end, take the file away. Where another proxy has written its own address since, it stays."""
+    try:
+        with open(os.open(path, os.O_RDONLY | _NO_LINK | _BINARY), 'rb') as file:
+            if file.read(_MOST_BYTES) != _line(url):
+                return
+        os.unlink(path)
+    except OSError:
+        pass  # it is gone, or is not ours any more
+
+
+def _line(url: str) -> bytes:
+    return f'{url}\n'.encode()
 
 
 def _read_secret(path: str) -> str:

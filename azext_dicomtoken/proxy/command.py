@@ -9,9 +9,10 @@ from azext_dicomtoken._invocation import Invocation
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
-    from azext_dicomtoken._login import Login
     from azext_dicomtoken.proxy.conversation import Exchange
+    from azext_dicomtoken.proxy.rules import Policy
     from azext_dicomtoken.proxy.server import Server
     from azext_dicomtoken.proxy.upstream import Upstream
 
@@ -35,42 +36,69 @@ def proxy(
     url_file: str | None = None,
     idle_timeout: float | None = None,
 ) -> None:
+    invocation = Invocation(cmd.cli_ctx)
+    named = {
+        'service_url': service_url,
+        'workspace_name': workspace_name,
+        'dicom_service_name': dicom_service_name,
+        'resource_group_name': resource_group_name,
+        'resource': resource,
+    }
+    upstream = _upstream(invocation, named, tenant=tenant)
+    secret = _secret(secret_file)
+    listener = _listen(port)
+    policy = _policy(
+        listener.getsockname()[1], secret, groups=allow or (), origins=allow_origin or (), hosts=allow_host or ()
+    )
+    server = _server(listener, policy, upstream=upstream, idle_timeout=idle_timeout or IDLE_TIMEOUT_SECONDS)
+    _run(invocation, server, url=f'http://127.0.0.1:{policy.port}/{policy.secret}', url_file=url_file)
+
+
+def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | None) -> Upstream:
+    """The service, with a sign-in that works: what is wrong with it is said here, and not to the first tool."""
+    import requests
+    from azure.cli.core.azclierror import AzureConnectionError
+
     from azext_dicomtoken._login import Login
     from azext_dicomtoken._service import resolve_service
+    from azext_dicomtoken.proxy.upstream import Tokens, Upstream
+
+    service = resolve_service(invocation, **named)
+    assert service.url is not None
+    login = Login(invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=tenant)
+    login.get_token()
+    try:
+        return Upstream(service.url, Tokens(login, on_lost=_report_lost_sign_in))
+    except requests.RequestException:
+        raise AzureConnectionError(
+            'The proxy setting of the environment is not a URL.',
+            recommendation='Write HTTPS_PROXY as http://HOST:PORT.',
+        ) from None
+
+
+def _secret(secret_file: str | None) -> str:
     from azext_dicomtoken.proxy.address import kept_secret, new_secret
+
+    return kept_secret(secret_file) if secret_file else new_secret()
+
+
+def _policy(port: int, secret: str, *, groups: Sequence[str], origins: Sequence[str], hosts: Sequence[str]) -> Policy:
     from azext_dicomtoken.proxy.rules import Policy
+
+    return Policy(port, secret, frozenset(groups), frozenset(origins), frozenset(map(str.lower, hosts)))
+
+
+def _server(listener: socket.socket, policy: Policy, *, upstream: Upstream, idle_timeout: float) -> Server:
     from azext_dicomtoken.proxy.server import Server
 
-    invocation = Invocation(cmd.cli_ctx)
-    service = resolve_service(
-        invocation,
-        service_url=service_url,
-        workspace_name=workspace_name,
-        dicom_service_name=dicom_service_name,
-        resource_group_name=resource_group_name,
-        resource=resource,
-    )
-    assert service.url is not None
-    login = Login(cmd.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=tenant)
-    login.get_token()  # what is wrong with the sign-in is said here, and not to the first tool
-    secret = kept_secret(secret_file) if secret_file else new_secret()
-    listener = _listen(port)
-    policy = Policy(
-        listener.getsockname()[1],
-        secret,
-        frozenset(allow or ()),
-        frozenset(allow_origin or ()),
-        frozenset(name.lower() for name in allow_host or ()),
-    )
-    server = Server(
+    return Server(
         listener,
         policy,
-        _upstream(service.url, login),
-        idle_timeout_seconds=idle_timeout or IDLE_TIMEOUT_SECONDS,
+        upstream,
+        idle_timeout_seconds=idle_timeout,
         on_exchange=_log,
         on_fault=_report_fault,
     )
-    _run(cmd, server, url=f'http://127.0.0.1:{policy.port}/{secret}', url_file=url_file)
 
 
 def _listen(port: int) -> socket.socket:
@@ -92,34 +120,15 @@ def _listen(port: int) -> socket.socket:
         ) from None
 
 
-def _upstream(url: str, login: Login) -> Upstream:
-    import requests
-    from azure.cli.core.azclierror import AzureConnectionError
-
-    from azext_dicomtoken.proxy.upstream import Tokens, Upstream
-
-    try:
-        return Upstream(url, Tokens(login, on_lost=_report_lost_sign_in))
-    except requests.RequestException:
-        raise AzureConnectionError(
-            'The proxy setting of the environment is not a URL.',
-            recommendation='Write HTTPS_PROXY as http://HOST:PORT.',
-        ) from None
-
-
-def _run(cmd: Any, server: Server, *, url: str, url_file: str | None) -> None:
+def _run(invocation: Invocation, server: Server, *, url: str, url_file: str | None) -> None:
     """Until a signal or the idle timeout: both are the ordinary end, with exit code 0."""
     from azext_dicomtoken._signals import Interrupted, Interruption
-    from azext_dicomtoken.proxy.address import UrlFile
+    from azext_dicomtoken.proxy.address import remove_url
 
-    written = None
     try:
         with Interruption().raising():
             try:
-                written = UrlFile(url_file, url) if url_file else None
-                if not written:
-                    _write_url(cmd, url)
-                _greet(cmd, url)
+                _tell(invocation, url, url_file)
                 server.serve()
             except Interrupted:
                 pass
@@ -128,24 +137,24 @@ def _run(cmd: Any, server: Server, *, url: str, url_file: str | None) -> None:
         pass  # a second one: what is in flight ends with the process
     finally:
         server.close()
-        if written:
-            written.remove_unchanged()
+        if url_file:
+            remove_url(url_file, url)
 
 
-def _write_url(cmd: Any, url: str) -> None:
+def _tell(invocation: Invocation, url: str, url_file: str | None) -> None:
+    """The address, for a script; and on a terminal what a person pastes into a tool."""
     from azext_dicomtoken._output import write_stdout
+    from azext_dicomtoken.proxy.address import write_url
 
-    if Invocation(cmd.cli_ctx).typed_output == 'json':
+    if url_file:
+        write_url(url_file, url)
+    elif invocation.typed_output == 'json':
         import json
 
         write_stdout(json.dumps({'url': url}) + '\n')
     else:
         write_stdout(f'{url}\n')
-
-
-def _greet(cmd: Any, url: str) -> None:
-    """On a terminal, what a person pastes into a tool."""
-    if sys.stderr.isatty() and not cmd.cli_ctx.only_show_errors:
+    if sys.stderr.isatty() and not invocation.cli_ctx.only_show_errors:
         print(f'DICOMweb root: {url}/v2\nThe secret in it is for this machine only. Ctrl-C ends.', file=sys.stderr)
 
 

@@ -38,7 +38,7 @@ class Exchange:
     is_whole: bool
 
 
-class Conversation:
+class Conversation:  # pylint: disable=too-many-instance-attributes    # what it is given
     """For one thread.
 
     :param passing: entered while a request passes to the service.

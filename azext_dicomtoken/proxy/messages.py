@@ -29,7 +29,7 @@ class Body:
 
     def take(self, piece: memoryview) -> tuple[bytes | memoryview, int]:
         """The payload in a piece, and how many of its bytes belong to this body."""
-        return b'', 0
+        return piece[:0], 0
 
     def end(self) -> bool:
         """The connection ended; whether that is the end of the body."""

@@ -41,7 +41,7 @@ class Outcome:
     keeps_client: bool
 
 
-class Relay:
+class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-methods    # the state of one exchange
     """Carries one request.
 
     :param base: the proxy's origin as this client knows it, with the secret where its addresses have it.

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from urllib.parse import unquote
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -123,26 +124,11 @@ def refuse_request_head(head: bytes) -> Answer | None:
 
     :param head: everything up to and with the empty line.
     """
-    if len(head) > LARGEST_HEAD_BYTES:
-        return Answer(431, 'The head of the request is too large.')
     first, *lines = head[:-4].split(b'\r\n')
-    if not _REQUEST_LINE.fullmatch(first):
-        return _bad_request('The request line is not valid, or not in origin form.')
-    if len(lines) > MOST_FIELDS:
-        return Answer(431, 'The request has too many headers.')
-    fields = _split_fields(lines)
-    if fields is None:
-        return _bad_request('A header is folded, or holds a character that no header may hold.')
-    if len(values_of(fields, b'host')) != 1:
-        return _bad_request('A request has one Host header.')
-    fault = _framing_fault(fields, is_http10=first.endswith(b'0'), once=_ONCE_IN_A_REQUEST)
-    if fault:
-        return _bad_request(fault)
-    if _NEVER_HOP_BY_HOP & named_by_connection(fields):
-        return _bad_request('Connection names a header that belongs to the message.')
-    if first.split(b' ')[0] in (b'GET', b'HEAD') and _says_body(fields):
-        return _bad_request('What only reads has no body.')
-    return None
+    if len(head) > LARGEST_HEAD_BYTES or len(lines) > MOST_FIELDS:
+        return Answer(431, 'The head of the request is too large.')
+    fault = _request_fault(first, lines)
+    return Answer(400, fault) if fault else None
 
 
 def refuse_response_head(head: bytes) -> Answer | None:
@@ -177,22 +163,25 @@ class ChunkSyntax:
     """Watches the raw bytes of a chunked body: sizes without extensions, exact line ends, a bounded trailer.
 
     h11, which decodes the same bytes, takes extensions and blanks after a size.
-
-    :ivar finished: whether the end of the body was seen.
     """
 
     def __init__(self) -> None:
-        self.finished = False
+        self._is_finished = False
         self._left = 0
         self._line = bytearray()
         self._trailer_bytes = 0
         self._end_line = self._end_size
 
+    @property
+    def finished(self) -> bool:
+        """Whether the end of the body was seen."""
+        return self._is_finished
+
     def take(self, data: bytes | memoryview) -> int | None:
         """How many of the bytes belong to the body; None when they break the syntax."""
         data = bytes(data)
         at = 0
-        while at < len(data) and not self.finished:
+        while at < len(data) and not self._is_finished:
             if self._left:
                 step = min(self._left, len(data) - at)
                 self._left -= step
@@ -229,8 +218,8 @@ class ChunkSyntax:
 
     def _end_trailer_line(self, line: bytes) -> bool:
         self._trailer_bytes += len(line)
-        self.finished = line == b'\r\n'
-        return self.finished or line.endswith(b'\r\n') and _FIELD.fullmatch(line[:-2]) is not None
+        self._is_finished = line == b'\r\n'
+        return self._is_finished or line.endswith(b'\r\n') and _FIELD.fullmatch(line[:-2]) is not None
 
 
 def _split_fields(lines: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
@@ -254,14 +243,25 @@ def _framing_fault(fields: Fields, *, is_http10: bool, once: Sequence[bytes]) ->
     return None
 
 
+def _request_fault(first: bytes, lines: list[bytes]) -> str | None:
+    fields = _split_fields(lines)
+    if not _REQUEST_LINE.fullmatch(first):
+        return 'The request line is not valid, or not in origin form.'
+    if fields is None:
+        return 'A header is folded, or holds a character that no header may hold.'
+    if len(values_of(fields, b'host')) != 1:
+        return 'A request has one Host header.'
+    if _NEVER_HOP_BY_HOP & named_by_connection(fields):
+        return 'Connection names a header that belongs to the message.'
+    if first.split(b' ')[0] in (b'GET', b'HEAD') and _says_body(fields):
+        return 'What only reads has no body.'
+    return _framing_fault(fields, is_http10=first.endswith(b'0'), once=_ONCE_IN_A_REQUEST)
+
+
 def _says_body(fields: Fields) -> bool:
     """Some servers pass over the body of a GET, and take it for the next request."""
     lengths = values_of(fields, b'content-length')
     return bool(values_of(fields, b'transfer-encoding')) or any(length.strip(b'0') for length in lengths)
-
-
-def _bad_request(text: str) -> Answer:
-    return Answer(400, text)
 
 
 # ---- Host, secret, origin, method, path ------------------------------------------------------------------------------
@@ -272,15 +272,25 @@ _SEGMENT = rb'(?:[A-Za-z0-9.,_$@:-]|%2[Cc]|%24)+'
 _PATH = re.compile(rb'/v[12](?:/(?!\.+(?:/|$))' + _SEGMENT + rb')*/?')
 _STUDY = r'[0-9.]{1,64}'
 
-# Group -> methods and the paths below the version and the partition, escapes decoded (contract of the service:
-# "Conformance statement", and the routes of microsoft/dicom-server).
-GROUPS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
-    'store': (('POST', 'PUT'), re.compile(rf'/studies(?:/{_STUDY})?/?')),
-    'update': (('POST',), re.compile(r'/studies/\$bulkUpdate/?')),
-    'delete': (('DELETE',), re.compile(r'/studies/[^/].*')),
-    'tags': (('POST', 'PATCH', 'DELETE'), re.compile(r'/extendedquerytags(?:/.*)?')),
-    'export': (('POST',), re.compile(r'/export/?')),
-    'workitems': (('POST', 'PUT'), re.compile(r'/workitems(?:/.*)?')),
+
+class Group(NamedTuple):
+    """Writes that one name of `--allow` lets through.
+
+    :ivar paths: below the version and the partition, escapes decoded ("Conformance statement", and the routes of
+        microsoft/dicom-server).
+    """
+
+    methods: tuple[str, ...]
+    paths: re.Pattern[str]
+
+
+GROUPS = {
+    'store': Group(('POST', 'PUT'), re.compile(rf'/studies(?:/{_STUDY})?/?')),
+    'update': Group(('POST',), re.compile(r'/studies/\$bulkUpdate/?')),
+    'delete': Group(('DELETE',), re.compile(r'/studies/[^/].*')),
+    'tags': Group(('POST', 'PATCH', 'DELETE'), re.compile(r'/extendedquerytags(?:/.*)?')),
+    'export': Group(('POST',), re.compile(r'/export/?')),
+    'workitems': Group(('POST', 'PUT'), re.compile(r'/workitems(?:/.*)?')),
 }
 
 _HOST_NAME = re.compile(r'[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?')
@@ -301,19 +311,11 @@ def judge(request: Request, policy: Policy) -> Answer | Passage:
         return Answer(404, 'There is nothing here.', origin=origin)
     if not _is_from_allowed_page(request, origin):
         return Answer(403, 'Web pages of this origin are not allowed.', origin=origin)
-    path = target.partition(b'?')[0]
-    methods = _methods_of(path, policy)
-    if request.method.decode('ascii') not in methods:
-        allow = (b'Allow', ', '.join(methods).encode())
-        return Answer(405, 'This method is not allowed here.', (allow,), origin)
-    if not _PATH.fullmatch(path):
-        return Answer(404, 'This is not a path of the DICOM service.', origin=origin)
-    expected = values_of(request.fields, b'expect')
-    if any(value.lower() != b'100-continue' for value in expected):
-        return Answer(417, 'The only expectation is 100-continue.', origin=origin)
-    if request.method == b'OPTIONS':
-        return Answer(204, '', ((b'Allow', ', '.join(methods).encode()),), origin)
-    return Passage(request.method, target, origin, is_secret_in_path, bool(expected) and not request.is_http10)
+    answer = _answer_here(request, policy, path=target.partition(b'?')[0])
+    if answer:
+        return replace(answer, origin=origin)
+    expects_continue = bool(values_of(request.fields, b'expect')) and not request.is_http10
+    return Passage(request.method, target, origin, is_secret_in_path, expects_continue)
 
 
 def is_origin(text: str) -> bool:
@@ -343,6 +345,19 @@ _KINDS = frozenset(
 )
 
 
+def _answer_here(request: Request, policy: Policy, *, path: bytes) -> Answer | None:
+    """What a caller who may ask gets from the proxy itself: for a method, a path or an expectation, and for OPTIONS."""
+    methods = _methods_of(path, policy)
+    allow = (b'Allow', ', '.join(methods).encode())
+    if request.method.decode('ascii') not in methods:
+        return Answer(405, 'This method is not allowed here.', (allow,))
+    if not _PATH.fullmatch(path):
+        return Answer(404, 'This is not a path of the DICOM service.')
+    if any(value.lower() != b'100-continue' for value in values_of(request.fields, b'expect')):
+        return Answer(417, 'The only expectation is 100-continue.')
+    return Answer(204, '', (allow,)) if request.method == b'OPTIONS' else None
+
+
 def _is_own_host(host: bytes, policy: Policy) -> bool:
     """The bare name too: some clients leave a port out. A page that rebinds its own name to this address gets 421."""
     name = host.decode('ascii').lower().removesuffix(f':{policy.port}')
@@ -360,7 +375,7 @@ def _is_preflight(request: Request) -> bool:
 
 def _preflight(request: Request, policy: Policy, origin: bytes) -> Answer:
     """Browsers send no secret with it; it says nothing but that the origin is allowed."""
-    methods = {'GET', 'HEAD', *(method for group in policy.groups for method in GROUPS[group][0])}
+    methods = {'GET', 'HEAD', *(method for group in policy.groups for method in GROUPS[group].methods)}
     wanted = b', '.join(values_of(request.fields, b'access-control-request-headers'))
     names = sorted({name for part in wanted.split(b',') if re.fullmatch(_TOKEN, name := part.strip().lower())} - {b'*'})
     fields = [(b'Access-Control-Allow-Methods', ', '.join(sorted(methods)).encode())]
@@ -397,9 +412,9 @@ def _methods_of(path: bytes, policy: Policy) -> list[str]:
         return list(_READING)
     added = {
         method
-        for group, (methods, pattern) in GROUPS.items()
-        if group in policy.groups and pattern.fullmatch(route[1])
-        for method in methods
+        for name, group in GROUPS.items()
+        if name in policy.groups and group.paths.fullmatch(route[1])
+        for method in group.methods
     }
     return [*_READING, *sorted(added)]
 

@@ -42,7 +42,7 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-class Server:
+class Server:  # pylint: disable=too-many-instance-attributes    # what connections share
     """Serves on a listening socket until it is idle or told to end.
 
     :param on_exchange: told of each request, from the thread that served it.
@@ -158,7 +158,7 @@ class Server:
                 self._rest(wire)
         except (PeerLeft, Late):
             pass  # nobody is left to tell
-        except Exception as error:  # a fault of ours; its text may hold parts of a request
+        except Exception as error:  # pylint: disable=broad-exception-caught    # a fault of ours, which is reported
             self._on_fault(type(error).__name__)
         finally:
             wire.close()

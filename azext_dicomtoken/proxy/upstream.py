@@ -32,7 +32,7 @@ NOT_REACHED = Answer(502, 'The DICOM service could not be reached.')
 SIGN_IN_LOST = Answer(502, 'There is no access token: see where the proxy was started.')
 
 
-class Upstream:
+class Upstream:  # pylint: disable=too-many-instance-attributes    # what connections share
     """Connections to one service; for any number of threads.
 
     :param url: scheme, host and port of the service, nothing after them.
@@ -89,7 +89,7 @@ class Upstream:
             wire.close()
 
 
-class Tokens:
+class Tokens:  # pylint: disable=too-many-instance-attributes    # two clocks beside what it is given
     """The tokens of one sign-in for all clients.
 
     :param on_lost: told once that there is no token, until there is one again.
@@ -140,7 +140,7 @@ class Tokens:
     def _found_or_lost(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # whatever the sign-in raises; it is reported, and the client gets an answer
+        except Exception as error:  # pylint: disable=broad-exception-caught    # whatever a sign-in raises is reported
             with self._lock:
                 is_news = self._lost is None
                 self._lost = self._clock.monotonic()
@@ -154,7 +154,7 @@ class Tokens:
         return Credential(_Patient(self._source, self._clock), clock=self._clock)
 
 
-class _Patient:
+class _Patient:  # pylint: disable=too-few-public-methods    # a TokenSource
     """A source whose last token is good until it expires, although no new one can be had: an outage is waited out."""
 
     def __init__(self, source: TokenSource, clock: Clock) -> None:
@@ -165,7 +165,7 @@ class _Patient:
     def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> AccessToken:
         try:
             self._last = self._source.get_token(claims=claims, force_refresh=force_refresh)
-        except Exception:
+        except Exception:  # pylint: disable=broad-exception-caught    # raised again, unless the last token is still good
             if force_refresh or self._last is None or self._last.expires_on <= epoch_seconds(self._clock.now()):
                 raise
         return self._last
@@ -188,11 +188,11 @@ def connector(url: str, *, timeout_seconds: float) -> Connect:
 
     def connect() -> socket.socket:
         # urllib3 offers no public way to a connected socket; its pools have had these two since 1.x.
-        connection = pool._new_conn()
+        connection = pool._new_conn()  # pylint: disable=protected-access
         connection.timeout = timeout_seconds
         try:
             if pool.proxy is not None and pool.scheme == 'https':
-                pool._prepare_proxy(connection)
+                pool._prepare_proxy(connection)  # pylint: disable=protected-access
             else:
                 connection.connect()
         except (urllib3.exceptions.HTTPError, OSError) as error:

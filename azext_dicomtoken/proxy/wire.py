@@ -13,7 +13,6 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from azext_dicomtoken.proxy import rules
 from azext_dicomtoken.proxy.rules import Answer
@@ -23,7 +22,7 @@ _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits:  # pylint: disable=too-many-instance-attributes    # a table
     """How many, and how long; seconds are those of the monotonic clock."""
 
     connections: int = 64
@@ -66,10 +65,6 @@ class ServiceLeft(PeerLeft):
     """The service did."""
 
 
-class _HasFileno(Protocol):
-    def fileno(self) -> int: ...
-
-
 class Wire:
     """A connected socket. Not for two threads, but for `shut_down`.
 
@@ -84,7 +79,7 @@ class Wire:
             # Else a connection that was cut looks like one that was closed.
             sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
         self._sock = sock
-        self._left = left
+        self.left = left
         self._monotonic = monotonic
         self._space = bytearray(_PIECE_BYTES)
         self._unread = b''
@@ -148,7 +143,7 @@ class Wire:
             if piece is None:
                 self._wait(deadline, watch)
             elif not piece:
-                raise self._left
+                raise self.left
             else:
                 head += piece
         self.unread(memoryview(head)[end + 4 :])
@@ -161,7 +156,7 @@ class Wire:
         except _NOT_YET:
             return 0
         except OSError as error:
-            raise self._left from error
+            raise self.left from error
 
     def write(self, data: bytes | memoryview, seconds: float) -> None:
         """All of it, with never more than that time between two pieces."""
@@ -202,7 +197,7 @@ class Wire:
         except _NOT_YET:
             return None
         except OSError as error:
-            raise self._left from error
+            raise self.left from error
         self._is_ended = count == 0
         return memoryview(self._space)[:count]
 
@@ -212,10 +207,10 @@ class Wire:
         ready = wait([self, *watched], [], deadline - self._monotonic())
         for other in watched:
             if other in ready and other.poll() and not other.has_unread:
-                raise other._left
+                raise other.left
 
 
-def wait(reading: Sequence[_HasFileno], writing: Sequence[_HasFileno], seconds: float) -> list[_HasFileno]:
+def wait(reading: Sequence[Wire], writing: Sequence[Wire], seconds: float) -> list[Wire]:
     """Those that are ready. Raises Late where none is within that time."""
     try:
         readable, writable, _ = select.select(reading, writing, [], max(0.0, seconds))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from azure.cli.core.azclierror import FileOperationError
 
-from azext_dicomtoken.proxy.address import UrlFile, kept_secret, new_secret
+from azext_dicomtoken.proxy.address import kept_secret, new_secret, remove_url, write_url
 
 URL = 'http://127.0.0.1:8042/0123'
 
@@ -84,33 +84,33 @@ def test_errors_about_the_secret_do_not_say_it(tmp_path: Path) -> None:
 
 def test_url_file_is_private_and_taken_away(tmp_path: Path) -> None:
     path = tmp_path / 'proxy.url'
-    file = UrlFile(str(path), URL)
+    write_url(str(path), URL)
     assert path.read_text() == URL + '\n' and stat.S_IMODE(path.stat().st_mode) == 0o600
-    file.remove_unchanged()
+    remove_url(str(path), URL)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_url_file_replaces_a_link_and_what_was_there(tmp_path: Path) -> None:
     (tmp_path / 'precious').write_text('kept')
     (tmp_path / 'proxy.url').symlink_to(tmp_path / 'precious')
-    UrlFile(str(tmp_path / 'proxy.url'), URL)
+    write_url(str(tmp_path / 'proxy.url'), URL)
     assert (tmp_path / 'precious').read_text() == 'kept' and not (tmp_path / 'proxy.url').is_symlink()
 
 
 def test_url_file_of_another_proxy_stays(tmp_path: Path) -> None:
-    first = UrlFile(str(tmp_path / 'proxy.url'), URL)
-    UrlFile(str(tmp_path / 'proxy.url'), URL + '4')
-    first.remove_unchanged()
+    write_url(str(tmp_path / 'proxy.url'), URL)
+    write_url(str(tmp_path / 'proxy.url'), URL + '4')
+    remove_url(str(tmp_path / 'proxy.url'), URL)
     assert (tmp_path / 'proxy.url').read_text() == URL + '4\n'
 
 
 def test_url_file_that_is_gone_or_a_link_now_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / 'proxy.url'
-    file = UrlFile(str(path), URL)
+    write_url(str(path), URL)
     path.rename(tmp_path / 'moved')
-    file.remove_unchanged()
+    remove_url(str(path), URL)
     path.symlink_to(tmp_path / 'moved')
-    file.remove_unchanged()
+    remove_url(str(path), URL)
     assert path.is_symlink() and (tmp_path / 'moved').exists()
 
 
@@ -118,4 +118,4 @@ def test_url_file_is_no_pipe_and_no_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / 'pipe')
     for path in (tmp_path / 'pipe', tmp_path):
         with pytest.raises(FileOperationError):
-            UrlFile(str(path), URL)
+            write_url(str(path), URL)
