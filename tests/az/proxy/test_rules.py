@@ -580,9 +580,25 @@ def test_no_page_may_read_an_answer_without_an_allowed_origin() -> None:
     assert not any(name.startswith(b'Access-Control') for name, _ in rules.fields_for_client([], origin=None))
 
 
-def test_wrong_secret_of_an_allowed_page_is_readable() -> None:
-    verdict = rules.judge(request(target='/0/v2', Origin=PAGE), OPEN)
-    assert isinstance(verdict, Answer) and verdict.status == 404 and verdict.origin == PAGE.encode()
+@pytest.mark.parametrize(
+    ('asked', 'expected'),
+    [
+        (request(target='/0/v2', Origin=PAGE), 404),
+        (request(target=f'/{SECRET}/v9', Origin=PAGE), 404),
+        (request('PATCH', Origin=PAGE), 405),
+        (request(Origin=PAGE, Expect='x'), 417),
+        (request('OPTIONS', Origin=PAGE), 204),
+    ],
+    ids=['secret', 'path', 'method', 'expectation', 'options'],
+)
+def test_answer_of_ours_is_readable_for_an_allowed_page(asked: Request, expected: int) -> None:
+    verdict = rules.judge(asked, OPEN)
+    assert isinstance(verdict, Answer) and (verdict.status, verdict.origin) == (expected, PAGE.encode())
+
+
+def test_answer_to_a_foreign_host_is_readable_for_nobody() -> None:
+    verdict = rules.judge(request(Host='evil.example', Origin=PAGE), OPEN)
+    assert isinstance(verdict, Answer) and (verdict.status, verdict.origin) == (421, None)
 
 
 SERVICE = 'https://ws-dicom.dicom.azurehealthcareapis.com'

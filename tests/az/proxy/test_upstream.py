@@ -106,6 +106,20 @@ def test_lost_sign_in_is_said_once_and_ends_without_a_restart(start: Start, serv
     assert status_of(proxy.ask()) == 200
 
 
+def test_refusal_without_a_sign_in_ends_the_request_to_the_service(proxy: Proxy, service: ScriptedService) -> None:
+    ended = threading.Event()
+
+    def script(talk: Talk) -> None:
+        proxy.source.error = RuntimeError('signed out')
+        talk.reply(b'', '401 Unauthorized')
+        if not talk.receive():
+            ended.set()
+        raise EOFError
+
+    service.script = script
+    assert status_of(proxy.ask()) == 502 and ended.wait(30)
+
+
 def test_sign_in_that_is_lost_with_a_refusal_is_found_again_at_once() -> None:
     time = Time()
     source, lost = Issuer(time), []
