@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from azext_dicomtoken._login import Login
     from azext_dicomtoken.proxy.conversation import Exchange
     from azext_dicomtoken.proxy.rules import Policy
     from azext_dicomtoken.proxy.server import Server
@@ -68,7 +69,7 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
     login = Login(invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=tenant)
     login.get_token()
     try:
-        return Upstream(service.url, Tokens(login, on_lost=_report_lost_sign_in))
+        return Upstream(service.url, Tokens(login, on_lost=lambda error: _report_lost_sign_in(error, login)))
     except requests.RequestException:
         raise AzureConnectionError(
             'The proxy setting of the environment is not a URL.',
@@ -173,15 +174,19 @@ def _log(exchange: Exchange) -> None:
     )
 
 
-def _report_lost_sign_in(error: Exception) -> None:
-    """Once: what to do about it. Of az's own errors, their advice counts; their text may be anything."""
+def _report_lost_sign_in(error: Exception, login: Login) -> None:
+    """Once: what to do about it, for this kind of account. The error's own text may be anything."""
     from knack.log import get_logger
 
-    advice = [line for text in getattr(error, 'recommendations', ()) for line in str(text).splitlines() if line]
+    from azext_dicomtoken._advice import Access, of_core
+    from azext_dicomtoken._errors import to_az_error
+
+    again = Access(unverified_claims=login.unverified_claims()).login_command()
+    is_signed_out = "'az login'" in str(error)  # Please run 'az login' to setup account.
+    advice = [again] if is_signed_out else of_core(to_az_error(error), tenant=None) or [again]
     get_logger(__name__).error(
-        'There is no access token any more, and tools get status 502. Sign in in another terminal, and the proxy goes '
-        'on:\n%s',
-        '\n'.join(advice) or 'az login',
+        'There is no access token, so tools get status 502. This helps, in another terminal; the proxy goes on then:\n%s',
+        '\n'.join(advice),
     )
 
 

@@ -15,6 +15,7 @@ from tests.e2e.logins import LOGINS, SignIn
 from tests.e2e.machine import Machine
 from tests.e2e.processes import wait_until
 from tests.emulator.cloud import Emulator
+from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 
 _SECONDS = 60
 _PATH = '/v2/changefeed?limit=2&includeMetadata=false'
@@ -57,8 +58,17 @@ def test_login_serves_tools(kind: str, sign_in: SignIn, emulator: Emulator) -> N
         assert status(base) == (403 if kind == 'without-a-role' else 200)
 
 
-@pytest.mark.parametrize('kind', ['user', 'secret'])
-def test_lost_sign_in_is_found_again_without_a_restart(kind: str, sign_in: SignIn, emulator: Emulator) -> None:
+@pytest.mark.parametrize(
+    ('kind', 'command'),
+    [
+        ('user', f'az login --tenant {HOME_TENANT.id}'),
+        ('secret', f'az login --service-principal --username {READER_APPLICATION.client_id} --tenant {HOME_TENANT.id}'),
+    ],
+    ids=['user', 'secret'],
+)
+def test_lost_sign_in_is_explained_and_found_again_without_a_restart(
+    kind: str, command: str, sign_in: SignIn, emulator: Emulator
+) -> None:
     machine = sign_in(kind)
     with proxy(machine, emulator) as (process, base):
         assert status(base) == 200
@@ -69,7 +79,8 @@ def test_lost_sign_in_is_found_again_without_a_restart(kind: str, sign_in: SignI
         wait_until(lambda: status(base) == 200, pause_seconds=0.5)
         process.terminate()
         _, said = process.communicate(timeout=_SECONDS)
-    assert process.returncode == 0 and said.count('Sign in in another terminal') == 1 and 'az login' in said
+    assert process.returncode == 0 and said.endswith(f'\n{command}\n')
+    assert said.count('There is no access token') == 1
 
 
 def test_token_that_the_service_refuses_is_renewed_unseen(sign_in: SignIn, emulator: Emulator) -> None:
