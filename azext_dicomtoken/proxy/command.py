@@ -185,8 +185,7 @@ def _report_lost_sign_in(error: Exception, login: Login) -> None:
     is_signed_out = "'az login'" in str(error)  # Please run 'az login' to setup account.
     advice = [again] if is_signed_out else of_core(to_az_error(error), tenant=None) or [again]
     get_logger(__name__).error(
-        'There is no access token, so tools get status 502. This helps, in another terminal; the proxy goes on then:\n%s',
-        '\n'.join(advice),
+        'There is no access token, so tools get status 502. In another terminal, run what helps:\n%s', '\n'.join(advice)
     )
 
 

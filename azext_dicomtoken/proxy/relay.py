@@ -72,6 +72,8 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         self._is_continued = False
         self._interim_answers = 0
         self._has_answered = False
+        self._unsent_head = b''
+        self._payload_bytes = 0
 
     def run(self) -> Outcome:
         """To its end.
@@ -232,26 +234,36 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
             render_status(response.status, response.reason),
             [*self._fields(response), *_framing(response, body, is_chunked=is_chunked), *_connection(keeps_client)],
         )
-        sent = 0
         try:
-            self._write(head)
-            while not body.finished:
-                piece = service.read(self._limits.piece_seconds, watch=self._client)
-                if not piece and not body.end():
-                    raise ServiceLeft
-                payload, used = body.take(piece)
-                service.unread(piece[used:])
-                self._write(render_chunk(payload) if is_chunked else payload)
-                sent += len(payload)
-            if is_chunked:
-                self._write(LAST_CHUNK)
+            self._copy(service, body, head=head, is_chunked=is_chunked)
         except (ServiceLeft, Late, Failure):
             service.close()
+            if self._unsent_head:
+                raise Failure(NOT_REACHED) from None
             if body.length is None and not is_chunked:
                 self._client.reset()
-            return Outcome(response.status, sent, is_whole=False, keeps_client=False)
+            return Outcome(response.status, self._payload_bytes, is_whole=False, keeps_client=False)
         self._let_go(service, response, body)
-        return Outcome(response.status, sent, is_whole=True, keeps_client=keeps_client)
+        return Outcome(response.status, self._payload_bytes, is_whole=True, keeps_client=keeps_client)
+
+    def _copy(self, service: Wire, body: Body, *, head: bytes, is_chunked: bool) -> None:
+        """Head and body; the head goes out with the first piece of the body, where that is there already."""
+        self._unsent_head = head
+        while not body.finished:
+            if self._unsent_head and not service.poll():
+                self._write_with_head(b'')
+            piece = service.read(self._limits.piece_seconds, watch=self._client)
+            if not piece and not body.end():
+                raise ServiceLeft
+            payload, used = body.take(piece)
+            service.unread(piece[used:])
+            self._write_with_head(render_chunk(payload) if is_chunked else payload)
+            self._payload_bytes += len(payload)
+        self._write_with_head(LAST_CHUNK if is_chunked else b'')
+
+    def _write_with_head(self, data: bytes | memoryview) -> None:
+        head, self._unsent_head = self._unsent_head, b''
+        self._write(b''.join((head, data)) if head else data)
 
     def _write(self, data: bytes | memoryview) -> None:
         try:
