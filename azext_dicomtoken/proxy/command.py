@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from azext_dicomtoken._login import Login
+    from azext_dicomtoken._advice import Access
     from azext_dicomtoken.proxy.conversation import Exchange
     from azext_dicomtoken.proxy.rules import Policy
     from azext_dicomtoken.proxy.server import Server
@@ -60,6 +60,7 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
     import requests
     from azure.cli.core.azclierror import AzureConnectionError
 
+    from azext_dicomtoken._advice import access_of
     from azext_dicomtoken._login import Login
     from azext_dicomtoken._service import resolve_service
     from azext_dicomtoken.proxy.upstream import Tokens, Upstream
@@ -68,8 +69,9 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
     assert service.url is not None
     login = Login(invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=tenant)
     login.get_token()
+    access = access_of(invocation, service, login)  # as long as it is known
     try:
-        return Upstream(service.url, Tokens(login, on_lost=lambda error: _report_lost_sign_in(error, login)))
+        return Upstream(service.url, Tokens(login, on_lost=lambda error: _report_lost_sign_in(error, access)))
     except requests.RequestException:
         raise AzureConnectionError(
             'The proxy setting of the environment is not a URL.',
@@ -174,18 +176,18 @@ def _log(exchange: Exchange) -> None:
     )
 
 
-def _report_lost_sign_in(error: Exception, login: Login) -> None:
+def _report_lost_sign_in(error: Exception, access: Access) -> None:
     """Once: what to do about it, for this kind of account. The error's own text may be anything."""
     from knack.log import get_logger
 
-    from azext_dicomtoken._advice import Access, of_core
+    from azext_dicomtoken._advice import of_core
     from azext_dicomtoken._errors import to_az_error
 
-    again = Access(unverified_claims=login.unverified_claims()).login_command()
     is_signed_out = "'az login'" in str(error)  # Please run 'az login' to setup account.
-    advice = [again] if is_signed_out else of_core(to_az_error(error), tenant=None) or [again]
+    advice = [] if is_signed_out else of_core(to_az_error(error, access=access), tenant=None)
     get_logger(__name__).error(
-        'There is no access token, so tools get status 502. In another terminal, run what helps:\n%s', '\n'.join(advice)
+        'There is no access token, so tools get status 502. In another terminal, run what helps:\n%s',
+        '\n'.join(advice or [access.login_command()]),
     )
 
 

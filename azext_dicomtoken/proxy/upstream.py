@@ -22,8 +22,8 @@ import urllib3
 
 from azext_dicomtoken.proxy.rules import Answer
 from azext_dicomtoken.proxy.wire import LIMITS, Failure, Limits, PeerLeft, ServiceLeft, Wire
-from dicomfeed.credential import AccessToken, Credential, TokenSource
-from dicomfeed.times import Clock, epoch_seconds
+from dicomfeed.credential import Credential, TokenSource
+from dicomfeed.times import Clock
 
 Connect = Callable[[], socket.socket]
 
@@ -151,24 +151,7 @@ class Tokens:  # pylint: disable=too-many-instance-attributes    # two clocks be
         self._lost = None
 
     def _new_credential(self) -> Credential:
-        return Credential(_Patient(self._source, self._clock), clock=self._clock)
-
-
-class _Patient:  # pylint: disable=too-few-public-methods    # a TokenSource
-    """A source whose last token is good until it expires, although no new one can be had: an outage is waited out."""
-
-    def __init__(self, source: TokenSource, clock: Clock) -> None:
-        self._source = source
-        self._clock = clock
-        self._last: AccessToken | None = None
-
-    def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> AccessToken:
-        try:
-            self._last = self._source.get_token(claims=claims, force_refresh=force_refresh)
-        except Exception:  # pylint: disable=broad-exception-caught    # raised again, unless the last token is still good
-            if force_refresh or self._last is None or self._last.expires_on <= epoch_seconds(self._clock.now()):
-                raise
-        return self._last
+        return Credential(self._source, clock=self._clock)
 
 
 def connector(url: str, *, timeout_seconds: float) -> Connect:

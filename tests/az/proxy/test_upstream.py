@@ -10,6 +10,7 @@ import pytest
 
 from azext_dicomtoken.proxy.upstream import SIGN_IN_LOST, Tokens
 from azext_dicomtoken.proxy.wire import Failure, Limits
+from dicomfeed.errors import SignInUnavailable
 from dicomfeed.times import Clock, ticks_from_epoch
 from tests.az.proxy.conftest import Proxy, Source, Start, Token, status_of
 from tests.az.proxy.service import ScriptedService, Talk
@@ -151,7 +152,7 @@ def test_outage_of_the_sign_in_is_waited_out_while_the_token_lasts() -> None:
     source, lost = Issuer(time), []
     tokens = Tokens(source, clock=time.clock, on_lost=lost.append)
     assert tokens.current() == 'token-1'
-    source.error = OSError('unreachable')
+    source.error = SignInUnavailable('unreachable')
     for time.seconds in (3300, 3400, 3599):
         assert tokens.current() == 'token-1' and lost == []
     time.seconds = 3700
