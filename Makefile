@@ -20,6 +20,7 @@ EMULATOR_READY := $(VENV)/emulator-ready
 AZ_READY := $(if $(filter $(BIN)/az,$(AZ)),$(VENV)/az-ready)
 TESTS_READY := $(VENV)/tests-ready
 LINT_READY := $(VENV)/lint-ready
+VENDORED := azext_dicomtoken/vendored_sdks/__init__.py
 
 # az has thousands of modules, which it would compile again at each start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -78,7 +79,7 @@ mutants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see th
 	$(BIN)/python scripts/mutants.py
 
 clean:  ## remove what was built or installed here
-	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-* .demo azext_dicomtoken/vendored_sdks build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems leave out what puts pip into a new environment; any pip from 22.3 on can do it, too.
@@ -89,7 +90,12 @@ $(VENV)/created:
 		$(PYTHON) -m pip --python $(BIN)/python install -qq pip; }
 	@touch $@
 
-$(BUILD_READY): scripts/requirements.txt | $(VENV)/created
+# Code of others that the wheel carries and git does not have.
+$(VENDORED): scripts/vendor.py | $(VENV)/created
+	@$(BIN)/python scripts/vendor.py
+	@touch $@
+
+$(BUILD_READY): scripts/requirements.txt $(VENDORED) | $(VENV)/created
 	@$(PIP_INSTALL) --upgrade --target $(VENV)/build -r scripts/requirements.txt
 	@touch $@
 

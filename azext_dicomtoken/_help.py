@@ -136,3 +136,31 @@ examples:
   - name: Follow the feed into a file, and after an interruption go on where it ended.
     text: az dicom changefeed --follow --checkpoint feed.checkpoint --output-file feed.jsonl
 """
+
+helps['dicom proxy'] = """
+type: command
+short-summary: Give DICOMweb tools a local address for a DICOM service.
+long-summary: >
+    A viewer, archive or script that cannot sign in to Microsoft Entra ID sends its requests to the local address. The
+    proxy adds the access token and renews it, so the tool needs no credentials of its own. It acts in your name: the
+    service's log shows the identity of az for every tool.
+
+
+    Once it listens, the command prints the base URL, http://127.0.0.1:PORT/SECRET; the DICOMweb root is that and /v2.
+    The secret in it keeps other users of the machine and pages in a browser out: treat it like a password. A tool that
+    can send a header may send Authorization: Bearer SECRET to http://127.0.0.1:PORT instead.
+
+
+    Reading is always allowed, writing only with --allow: store (store and replace instances), update (bulk update),
+    delete (studies, series, instances), tags (extended query tags), export (copy images to a storage account),
+    workitems. Nothing of a request is logged; --verbose shows its kind and its size. Ctrl-C ends the proxy.
+examples:
+  - name: Give tools an address, of a service that is configured as the default.
+    text: az dicom proxy
+  - name: Let an archive store images, on a port that stays the same.
+    text: az dicom proxy --allow store --port 8042 --secret-file proxy.secret
+  - name: Let a viewer that runs in the browser at http://localhost:3000 read.
+    text: az dicom proxy --allow-origin http://localhost:3000
+  - name: Give the address to a container, and end after an hour without requests.
+    text: az dicom proxy --allow-host host.docker.internal --url-file proxy.url --idle-timeout 1h
+"""

@@ -49,7 +49,7 @@ class IssuedToken:
     subscription: str | None
 
 
-class Login:
+class Login:  # pylint: disable=too-many-instance-attributes
     """One identity and one audience. Safe to share between threads.
 
     :param audience: the resource as az's `--resource` takes it; a trailing slash counts.

@@ -54,7 +54,7 @@ def _give_up_messages() -> None:
     except OSError:
         _lead_nowhere(2)
     except ValueError:  # closed: nothing will be flushed
-        return
+        pass
 
 
 def _lead_nowhere(descriptor: int) -> None:

@@ -88,6 +88,62 @@ def _check_access(loader: Any) -> None:
         _identity_arguments(context.argument)
 
 
+def _proxy(loader: Any) -> None:
+    from azext_dicomtoken.proxy.rules import GROUPS
+
+    with loader.argument_context('dicom proxy') as context:
+        _service_arguments(context.argument)
+        _identity_arguments(context.argument)
+        context.argument(
+            'port',
+            options_list=['--port'],
+            type=int,
+            help='Listen on this port of 127.0.0.1. 0 takes a free one.  Default: 0.',
+        )
+        context.argument(
+            'allow',
+            options_list=['--allow'],
+            nargs='+',
+            action=_Extend,
+            arg_type=get_enum_type(GROUPS),
+            help='Allow writes of these groups too. Reading is always allowed, and no group implies another.',
+        )
+        context.argument(
+            'allow_origin',
+            options_list=['--allow-origin'],
+            nargs='+',
+            action=_Extend,
+            help='Allow web pages of these origins, such as http://localhost:3000.',
+        )
+        context.argument(
+            'allow_host',
+            options_list=['--allow-host'],
+            nargs='+',
+            action=_Extend,
+            help='Accept these names in the Host header too, such as host.docker.internal for a container. The proxy '
+            'still listens on 127.0.0.1 only.',
+        )
+        context.argument(
+            'secret_file',
+            options_list=['--secret-file'],
+            arg_type=_FILE,
+            help='Keep the secret in this file across restarts; a missing file is created. Requires --port. Another '
+            'user of the machine can listen on the port while the proxy is down, and receive the secret.',
+        )
+        context.argument(
+            'url_file',
+            options_list=['--url-file'],
+            arg_type=_FILE,
+            help='Write the base URL to this file instead of standard output. Only its owner may read it. It is '
+            'replaced if it exists, and removed at the end.',
+        )
+        context.argument(
+            'idle_timeout',
+            options_list=['--idle-timeout'],
+            help='End this long after the end of the last request: 1m to 30d.  Default: 8h.',
+        )
+
+
 def _changefeed(loader: Any) -> None:
     with loader.argument_context('dicom changefeed') as context:
 
@@ -407,5 +463,6 @@ _LOADERS = {
     'dicom token issue': _token_issue,
     'dicom token show-claims': _token_show_claims,
     'dicom check-access': _check_access,
+    'dicom proxy': _proxy,
     'dicom changefeed': _changefeed,
 }

@@ -70,6 +70,27 @@ def validate_check_access(cmd: Any, namespace: Any) -> None:
     _given(cmd, namespace).refuse_empty()
 
 
+def validate_proxy(cmd: Any, namespace: Any) -> None:
+    names = ('port', 'allow', 'allow_origin', 'allow_host', 'secret_file', 'url_file', 'idle_timeout')
+    given = _given(cmd, namespace, *names)
+    given.refuse_empty()
+    given.refuse_out_of_bounds({'port': (0, 65535)})
+    if given['secret_file'] and not given['port']:
+        raise RequiredArgumentMissingError(
+            '--secret-file requires --port.',
+            recommendation='Name a port: an address that changes is of no use with a secret that stays.',
+        )
+    _check_origins_and_hosts(given)
+    if given['idle_timeout'] is not None:
+        namespace.idle_timeout = seconds_of(given['idle_timeout'], '--idle-timeout')
+        if not 60 <= namespace.idle_timeout <= 30 * 86_400:
+            raise InvalidArgumentValueError(
+                'The value of --idle-timeout is out of bounds.', recommendation='It takes 1m to 30d.'
+            )
+    given.refuse_query('az dicom proxy')
+    given.refuse_output_format('az dicom proxy', but=() if given['url_file'] else ('json',))
+
+
 def validate_changefeed(cmd: Any, namespace: Any) -> None:
     from azext_dicomtoken.changefeed.options import checked
 
@@ -192,6 +213,21 @@ def _stripped(value: Any) -> Any:
     if not isinstance(value, str) or value == value.strip(_BLANKS):
         return value
     return type(value)(value.strip(_BLANKS))
+
+
+def _check_origins_and_hosts(given: Given) -> None:
+    from azext_dicomtoken.proxy.rules import is_host_name, is_origin
+
+    if not all(map(is_origin, given['allow_origin'] or ())):
+        raise InvalidArgumentValueError(
+            'A value of --allow-origin is not an origin.',
+            recommendation='Write scheme, host and port as a browser does: http://localhost:3000, no slash at the end.',
+        )
+    if not all(map(is_host_name, given['allow_host'] or ())):
+        raise InvalidArgumentValueError(
+            'A value of --allow-host is not a host name.',
+            recommendation='Write a name without scheme and port: host.docker.internal.',
+        )
 
 
 def _check_variable_name(namespace: Any, *, wanted: bool) -> None:

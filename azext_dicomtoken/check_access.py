@@ -66,7 +66,7 @@ def _is_passed(row: dict[str, str], step: str) -> bool:
     return (row['step'], row['verdict']) == (step, 'passed')
 
 
-class _Check:
+class _Check:  # pylint: disable=too-many-instance-attributes    # one for what each step finds
     """What is known of the way so far. Each step adds to it, says what is to be said of it, or raises an error."""
 
     service: Service
@@ -176,7 +176,7 @@ class _Check:
                 raise self._error
 
 
-class _Watched:
+class _Watched:  # pylint: disable=too-few-public-methods    # a transport has one
     """A transport, and what its last answer says of the service's clock.
 
     :ivar seconds_ahead: how far this machine's clock is ahead, by the `Date` of the answer; None until one said it.

@@ -68,6 +68,7 @@ def _dicom_commands(loader: Any) -> None:
             validator=_validators.validate_check_access,
             table_transformer=_format.access_table,
         )
+        group.custom_command('proxy', 'proxy.command#proxy', validator=_validators.validate_proxy)
 
 
 def raise_az_error(error: Exception) -> NoReturn:

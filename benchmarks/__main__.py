@@ -1,9 +1,9 @@
 """`python -m benchmarks`: measure everything, one thing after the other, and write `RESULTS.md`.
 
-    python -m benchmarks [SECTION …]      only those: startup reading cpu counting window following memory; to the
-                                      screen
+    python -m benchmarks [SECTION …]      only those: startup proxy reading cpu counting window following memory; to
+                                      the screen
 
-Takes about fourteen minutes on two cores, which it wants for itself. Needs curl and jq.
+Takes about fifteen minutes on two cores, which it wants for itself. Needs curl and jq.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import client_cpu, counting, following, memory, reading, report, window
+from benchmarks import client_cpu, counting, following, memory, proxy, reading, report, window
 from benchmarks.bench import Bench
 from benchmarks.server import Server
 
@@ -51,6 +51,8 @@ def main(chosen: set[str]) -> None:
 def _sections(chosen: set[str]) -> Iterator[str]:
     if not chosen or 'startup' in chosen:
         yield _startup()
+    if not chosen or 'proxy' in chosen:
+        yield proxy.measure()
     for measurements, events, metadata in ((_ON_THE_FEED, 100_000, True), (_ON_A_LARGE_FEED, 1_000_000, False)):
         wanted = [measure for name, those in measurements.items() if not chosen or name in chosen for measure in those]
         if wanted:

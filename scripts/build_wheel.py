@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ('azext_dicomtoken', 'dicomfeed')
-FILES = ('setup.py', 'setup.cfg', 'README.md', 'HISTORY.rst', 'LICENSE', 'MANIFEST.in')
+FILES = ('setup.py', 'setup.cfg', 'README.md', 'HISTORY.rst', 'LICENSE', 'MANIFEST.in', 'scripts/vendor.py')
 READABLE_METADATA = ('2.1', '2.2')
 LONG_AGO = '1577836800'  # 2020; a zip file cannot say anything before 1980
 
@@ -66,6 +66,7 @@ def copy_sources(target: Path, *, root: Path = ROOT) -> None:
                 copy_function=shutil.copyfile,
                 ignore=shutil.ignore_patterns('__pycache__', '.*'),
             )
+        (target / 'scripts').mkdir()
         for name in FILES:
             shutil.copyfile(root / name, target / name)
     finally:

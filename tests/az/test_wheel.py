@@ -47,6 +47,11 @@ def test_wheel_holds_the_files_that_are_not_python(names: list[str]) -> None:
     assert {'azext_dicomtoken/azext_metadata.json', 'dicomfeed/py.typed'} <= set(names)
 
 
+def test_wheel_holds_h11_with_its_licence(names: list[str]) -> None:
+    folder = 'azext_dicomtoken/vendored_sdks'
+    assert {f'{folder}/__init__.py', f'{folder}/h11/__init__.py', f'{folder}/h11/LICENSE.txt'} <= set(names)
+
+
 def test_wheel_holds_every_module(names: list[str]) -> None:
     modules = {
         str(path.relative_to(ROOT))

@@ -11,7 +11,7 @@ import yaml
 from knack.help_files import helps
 
 # From `az dicom` to what ends a simple command, or to where its output goes; quoted text may hold anything.
-_COMMAND_LINE = re.compile(r"""az dicom(?:"[^"]*"|'[^']*'|[^|;>)"'\n])*""")
+_COMMAND_LINE = re.compile(r"""az dicom(?:"[^"]*"|'[^']*'|[^|;>&)"'\n])*""")
 _EXPANSION = re.compile(r'\$(?:\w+|\(.*\))')
 
 

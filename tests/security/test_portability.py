@@ -26,6 +26,7 @@ POSIX_NAMES = {
     'select': {'epoll', 'kqueue', 'poll'},
 }
 BESIDE = {
+    'address.py': ({'os.geteuid'}, ("if os.name != 'nt'",)),
     'files.py': (
         {'fcntl', 'os.pread', 'select.poll'},
         ('import msvcrt', "hasattr(os, 'pread')", "hasattr(select, 'poll')"),
