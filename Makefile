@@ -26,14 +26,24 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test pytest oldest lint fix matrix demo build release bench mutants clean
+.PHONY: help test test-slow not-slow slow pytest oldest lint fix matrix demo build release bench mutants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
 
-test: lint pytest oldest  ## everything that CI runs: lint, the tests with the emulator and the real az, the oldest core
+# Each is a stage of .ci/run. Which tests are slow, their files say: `pytestmark = pytest.mark.slow`.
+test: lint not-slow  ## lint, and every test that is not slow, with the emulator and the real az
 
-pytest: $(TESTS_READY)  ## the tests alone; ARGS="tests/az -k claims" chooses some
+test-slow: slow oldest  ## the rest: kills, following for minutes, the index of extensions, the oldest core of az
+
+not-slow:
+	$(MAKE) --no-print-directory pytest ARGS="-m 'not slow'"
+
+# A few long tests: whoever is free takes the next one, from whatever file.
+slow:
+	$(MAKE) --no-print-directory pytest ARGS='-m slow --dist worksteal'
+
+pytest: $(TESTS_READY)  ## all tests, slow ones included; ARGS="tests/az -k claims" chooses some
 	$(PYTEST) $(ARGS)
 
 oldest:  ## the tests that run az in one process, on the oldest release that the extension takes

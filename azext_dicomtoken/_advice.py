@@ -69,12 +69,14 @@ class Access:
     """Who asks which service, as far as it is known.
 
     :ivar cloud: the active one, whose DICOM hosts are believed; None believes nobody.
+    :ivar check_command: checks the access to the service.
     """
 
     service: Service | None = None
     unverified_claims: dict[str, Any] = field(default_factory=dict)
     account: Account | None = None
     cloud: Cloud | None = None
+    check_command: str = 'az dicom check-access'
 
     @property
     def tenant(self) -> str | None:

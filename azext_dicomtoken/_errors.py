@@ -6,7 +6,7 @@ said of itself is only printed. Advice that depends on caller and service is in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,14 +17,16 @@ from azext_dicomtoken import _advice
 from azext_dicomtoken._advice import LIST_SERVICES, Access
 from dicomfeed import errors
 
-CHECK_ACCESS = 'Step by step, for the same service: az dicom check-access'
+CHECK_ACCESS = f'Step by step, for the same service: {Access.check_command}'
 
 
 @contextmanager
-def explained(access: Callable[[], Access]) -> Iterator[None]:
-    """What the reader raises inside comes out as az's error, with advice for this caller and this service."""
+def explained(access: Callable[[], Access], *, files: Sequence[str] = ()) -> Iterator[None]:
+    """What the reader raises inside comes out as az's error, with advice for caller, service and files."""
     try:
         yield
+    except errors.FileError as error:
+        raise _from_file_error(error, files) from error
     except errors.FeedError as error:
         raise to_az_error(error, access=access()) from error
 
@@ -34,6 +36,8 @@ def to_az_error(error: Exception, *, access: Access = Access()) -> Exception:
 
     Prints what the service said, where the error carries it.
     """
+    if isinstance(error, errors.FileError):
+        return _from_file_error(error, ())
     return _from_feed_error(error, access) if isinstance(error, errors.FeedError) else error
 
 
@@ -43,7 +47,17 @@ def _from_feed_error(error: errors.FeedError, access: Access) -> AzCLIError:
 
         print_service_words(error.text, error.request_id)
     kind, advice = next(row for cls in type(error).__mro__ if (row := _ROWS.get(cls)))
-    return kind(str(error), recommendation=[*advice(error, access), CHECK_ACCESS] if callable(advice) else list(advice))
+    lines = [*advice(error, access), CHECK_ACCESS] if callable(advice) else list(advice)
+    check = CHECK_ACCESS.replace(Access.check_command, access.check_command)
+    return kind(str(error), recommendation=[check if line == CHECK_ACCESS else line for line in lines])
+
+
+def _from_file_error(error: errors.FileError, files: Sequence[str]) -> AzCLIError:
+    from azext_dicomtoken._file_advice import file_advice
+
+    mismatch = isinstance(error, errors.CheckpointMismatch)
+    kind = azclierror.InvalidArgumentValueError if mismatch else azclierror.FileOperationError
+    return kind(str(error), recommendation=file_advice(error, files))
 
 
 _AdviceFor = tuple[str, ...] | Callable[[Any, Access], _advice.Advice]
@@ -82,22 +96,5 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     errors.TooManyPoisoned: (
         azclierror.AzureResponseError,
         ('Read without --include-metadata, or report the events to the support of the service.',),
-    ),
-    errors.CheckpointError: (
-        azclierror.FileOperationError,
-        ('Choose another file for --checkpoint; this one was left as it is.',),
-    ),
-    errors.CheckpointMismatch: (
-        azclierror.InvalidArgumentValueError,
-        ('Give the options that the checkpoint was made with, or another file for --checkpoint.',),
-    ),
-    errors.CheckpointLocked: (
-        azclierror.FileOperationError,
-        ('Wait until the other process has ended, or choose another file for --checkpoint.',),
-    ),
-    errors.OutputExists: (azclierror.FileOperationError, ('Choose another name, or add --overwrite.',)),
-    errors.OutputError: (
-        azclierror.FileOperationError,
-        ('Check the folder, its permissions and the free space, or choose another --output-file.',),
     ),
 }

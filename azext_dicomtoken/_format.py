@@ -1,29 +1,104 @@
-"""How results look as a table: one function for each command, and the one row that all of them escape.
+"""How results look: as a table, one function for each command; and what of them is escaped in which format.
 
-az imports this file for the commands' names, so it loads nothing until a table is printed.
+az imports this file for the commands' names, so it loads nothing until a result is printed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azext_dicomtoken._stdout import Escape, Stdout
 
 _GAP = 2
 _TITLE_PADDING = 2  # tabulate, which az prints tables with, makes a column so much wider than its title
 _SHORTEST_BAR = 8
+_SHORTEST_UID = 9
 _LONGEST_BAR = 60
+_UID_LENGTH = 64
+_SHORTEST_UID = 9
+_EVENT_COLUMNS = {
+    'Sequence': 'sequence',
+    'Timestamp': 'timestamp',
+    'Action': 'action',
+    'State': 'state',
+    'Study': 'studyInstanceUid',
+    'Instance': 'sopInstanceUid',
+}
+_UIDS = ('Study', 'Instance')
+_FIXED_WIDTHS = {'Sequence': 10, 'Timestamp': 20, 'Action': 6, 'State': 8}
+_SPACES = str.maketrans('\t\r\n', '   ')
 _GIVE_WAY = (('First', 'Last'), ('Created', 'Updated', 'Deleted'))
 
 
-def for_terminals(loader: Any) -> Callable[[Any], Any]:
-    """Escape what az prints bare to a terminal."""
+def printed(obj: Any, formatter: Any, *, output: str, stdout: Stdout) -> tuple[str, Escape]:
+    """What az prints of a result in an output format, and how characters are escaped that are not to be printed.
 
-    def transform(result: Any) -> Any:
-        from azext_dicomtoken._output import escape_on_terminal
+    :param obj: knack's item, which holds the result and its table.
+    """
+    from copy import copy
 
-        return escape_on_terminal(result, loader.cli_ctx.invocation.data.get('output'))
+    from azext_dicomtoken import _json, _output
+    from azext_dicomtoken._stdout import backslash
 
-    return transform
+    obj = copy(obj)
+    if output in ('json', 'jsonc'):
+        obj.result = _json.hold_numbers(obj.result)
+        text = _json.restore_numbers(formatter(obj))
+        return (_output.escape_json_controls(text) if stdout.is_terminal else text), _json.escape
+    if output == 'tsv':
+        obj.result = spaced_rows(obj.result)
+    if output in ('yaml', 'yamlc'):
+        obj.result = _json.hold_numbers(obj.result)
+        text, fits = formatter(obj), _fits(stdout)
+        if not fits(text):
+            text = _quoted_yaml(obj.result, fits)
+        return _json.restore_numbers(_output.escape_json_controls(text) if stdout.is_terminal else text), backslash
+    if stdout.is_terminal:
+        obj.result = _output.map_texts(_output.escape_controls, obj.result)
+    return formatter(obj), backslash
+
+
+def spaced_rows(result: Any) -> Any:
+    """The rows of a result with spaces for what would end a column or a row; a text alone is one's own to lay out."""
+    return result if isinstance(result, str) else spaced(result)
+
+
+def spaced(value: Any) -> Any:
+    """The value with a space for each TAB, CR and LF in its texts."""
+    from azext_dicomtoken._output import map_texts
+
+    return map_texts(lambda text: text.translate(_SPACES), value)
+
+
+def _fits(stdout: Stdout) -> Callable[[str], bool]:
+    """Whether a text can be printed as it is: in the encoding, and to a terminal."""
+    from azext_dicomtoken._output import escape_json_controls
+
+    def fits(text: str) -> bool:
+        try:
+            text.encode(stdout.encoding)
+        except UnicodeEncodeError:
+            return False
+        return not stdout.is_terminal or escape_json_controls(text) == text
+
+    return fits
+
+
+def _quoted_yaml(result: Any, fits: Callable[[str], bool]) -> str:
+    """As knack does it, with double quotes around what does not fit: only there YAML has escapes."""
+    import yaml  # type: ignore[import-untyped]
+
+    class Dumper(yaml.SafeDumper):  # pylint: disable=too-many-ancestors
+        """knack's, with representers of its own."""
+
+    def represent(dumper: Any, text: str) -> Any:
+        return dumper.represent_scalar('tag:yaml.org,2002:str', text, style=None if fits(text) else '"')
+
+    Dumper.add_representer(str, represent)
+    Dumper.add_multi_representer(dict, yaml.SafeDumper.represent_dict)
+    return str(yaml.dump(result, Dumper=Dumper, default_flow_style=False, allow_unicode=True))
 
 
 def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -36,26 +111,83 @@ def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def changefeed_table(result: Any) -> list[dict[str, str]]:
-    """One row an event, whatever letter case the service gave the names; or one row a count, with a bar."""
+def changefeed_table(result: Any, *, columns: int | None = None) -> list[dict[str, str]]:
+    """One row an event, or one row a count, with a bar.
+
+    :param columns: width of the terminal, which UIDs are shortened to; None for complete ones.
+    """
     if isinstance(result, list) and result and 'firstTimestamp' in result[0]:
-        return counts_table(result)
+        return counts_table(result, columns=columns)
+    rows = [_event_row(event) for event in (result if isinstance(result, list) else [result])]
+    if columns is None or not rows:
+        return rows
+    taken = sum(_column_width(rows, title) + _GAP for title in rows[0] if title not in _UIDS)
+    width = _uid_width(columns - taken)
+    return [{title: _shortened(text, width) if title in _UIDS else text for title, text in row.items()} for row in rows]
+
+
+def changefeed_table_for(loader: Any) -> Callable[[Any], list[dict[str, str]]]:
+    """The table of a result, as wide as the terminal that it is printed to."""
+
+    def table(result: Any) -> list[dict[str, str]]:
+        from azext_dicomtoken._invocation import Invocation
+
+        return changefeed_table(result, columns=Invocation(loader.cli_ctx).terminal_columns)
+
+    return table
+
+
+class FixedTable:
+    """The table of events row by row: columns of fixed widths, because nobody knows the rows that are still to come.
+
+    :param columns: width of the terminal, which UIDs are shortened to; None for complete ones.
+    """
+
+    def __init__(self, *, columns: int | None = None) -> None:
+        taken = sum(width + _GAP for width in _FIXED_WIDTHS.values())
+        self._uid_width = _UID_LENGTH if columns is None else _uid_width(columns - taken)
+        self._widths = {**_FIXED_WIDTHS, **dict.fromkeys(_UIDS, self._uid_width)}
+
+    @property
+    def header(self) -> str:
+        return self._line({title: title for title in self._widths})
+
+    def row(self, event: Any) -> str:
+        cells = _event_row(event)
+        return self._line({**cells, **{title: _shortened(cells[title], self._uid_width) for title in _UIDS}})
+
+    def _line(self, cells: dict[str, str]) -> str:
+        return (' ' * _GAP).join(cells[title].ljust(width) for title, width in self._widths.items()).rstrip()
+
+
+def _event_row(event: Any) -> dict[str, str]:
+    """What a table shows of an event, whatever letter case the service gave the names."""
     from azext_dicomtoken._output import escape_controls
     from dicomfeed.events import field
 
-    columns = {
-        'Sequence': 'sequence',
-        'Timestamp': 'timestamp',
-        'Action': 'action',
-        'State': 'state',
-        'Study': 'studyInstanceUid',
-        'Series': 'seriesInstanceUid',
-        'Instance': 'sopInstanceUid',
-    }
-    events = result if isinstance(result, list) else [result]
-    return [
-        {title: escape_controls(str(field(event, name) or '')) for title, name in columns.items()} for event in events
-    ]
+    cells = {title: escape_controls(str(field(event, name) or '')) for title, name in _EVENT_COLUMNS.items()}
+    return {**cells, 'Timestamp': _to_the_second(cells['Timestamp'])}
+
+
+def _to_the_second(timestamp: str) -> str:
+    from dicomfeed.times import utc_text
+
+    try:
+        return f'{utc_text(timestamp)[: len("2026-01-31T09:30:00")]}Z'
+    except ValueError:
+        return timestamp
+
+
+def _uid_width(left: int) -> int:
+    return max(_SHORTEST_UID, (left - _GAP * (len(_UIDS) - 1)) // len(_UIDS))
+
+
+def _shortened(uid: str, width: int) -> str:
+    """Without its middle, as both ends tell studies apart."""
+    if len(uid) <= width:
+        return uid
+    end = (width - 1) // 2
+    return f'{uid[: width - 1 - end]}…{uid[-end:]}'
 
 
 def claims_table(claims: dict[str, Any]) -> list[dict[str, str]]:
@@ -101,7 +233,11 @@ def _title(name: str) -> str:
 
 def _width(table: list[dict[str, str]]) -> int:
     """Columns that the table takes before the bar."""
-    return sum(max(len(title) + _TITLE_PADDING, *(len(row[title]) for row in table)) + _GAP for title in table[0])
+    return sum(_column_width(table, title) + _GAP for title in table[0])
+
+
+def _column_width(table: list[dict[str, str]], title: str) -> int:
+    return max(len(title) + _TITLE_PADDING, *(len(row[title]) for row in table))
 
 
 def _bar(events: int, most: int, longest: int) -> str:

@@ -1,18 +1,21 @@
 """What az knows of this run of a command, beside the command's own options.
 
-Owned: the subscription, the output format, --query, which of these a person typed, and az's user agent. Each of them is
-dug out of az in this one file, so that a release of az that moves one is fixed here.
+Owned: the subscription, the output format, --query, which of these a person typed, the stream for data, and az's user
+agent. Each of them is dug out of az in this one file, so that a release of az that moves one is fixed here.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from azext_dicomtoken._stdout import Stdout
     from dicomfeed.transport import HttpTransport
 
 _ARGUMENTS = 'dicom_arguments'
+_MESSAGE_FLAGS = ('--only-show-errors', '--verbose', '--debug')
 # Short options of az and of this extension that take a value: what follows them in one word is the value.
 _SHORT_WITH_VALUE = 'got'
 
@@ -54,18 +57,61 @@ class Invocation:
         return self.output if any(map(_is_output_option, self._arguments)) else None
 
     @property
+    def out_file(self) -> TextIO | None:
+        """Where az prints results: standard output, None where that is closed, or what a program that runs az gave.
+
+        knack hands that to no command. It is a local variable of the `CLI.invoke` further up the stack, the nearest of
+        which runs this command, with a copy of its own context.
+        """
+        from knack.cli import CLI
+
+        frame = sys._getframe()  # pylint: disable=protected-access
+        while frame.f_back is not None:
+            frame = frame.f_back
+            if frame.f_code is CLI.invoke.__code__:
+                given: TextIO | None = frame.f_locals['out_file']
+                return given
+        return sys.stdout
+
+    @property
+    def stdout(self) -> Stdout:
+        """Takes a command's data."""
+        from azext_dicomtoken._stdout import Stdout
+
+        return Stdout(self.out_file)
+
+    @property
+    def terminal_columns(self) -> int | None:
+        """Width of the terminal that data goes to; None where it goes elsewhere."""
+        import shutil
+
+        return shutil.get_terminal_size().columns if self.stdout.is_terminal else None
+
+    def inform(self, *lines: str) -> None:
+        """Say how a run went, on standard error, unless only errors are shown; no warning, so not by the logger."""
+        from azext_dicomtoken._output import say
+
+        if not self.cli_ctx.only_show_errors:
+            say(*lines)
+
+    @property
+    def typed_flags(self) -> list[str]:
+        """az's own options for messages that were typed."""
+        return [flag for flag in _MESSAGE_FLAGS if flag in self._arguments]
+
+    @property
     def has_query(self) -> bool:
         return bool(self._data.get('query_active'))
 
     @property
     def typed_query(self) -> str | None:
-        """The text of --query."""
-        words = self._arguments
-        for word, following in zip(words, [*words[1:], ''], strict=True):
+        """The text of --query; of two, the last one counts."""
+        typed = None
+        for position, word in enumerate(self._arguments):
             name, equals, value = word.partition('=')
             if _abbreviates(name, '--query', shortest='--q'):
-                return value if equals else following
-        return None
+                typed = value if equals else ''.join(self._arguments[position + 1 : position + 2])
+        return typed
 
     def query(self) -> Callable[[Any], Any]:
         """What --query makes of one result.

@@ -1,14 +1,18 @@
-"""Where a command's own output goes: standard output as bytes, private files, and standard error beside an error.
+"""Private files, messages, and control characters, which nothing holds that a person reads.
 
-How a result is printed is up to az. The files of the change feed are `dicomfeed.sinks`'s.
+Standard output and what az prints there is in `_stdout`. The files of the change feed are `dicomfeed.sinks`'s.
 """
 
 from __future__ import annotations
 
+import atexit
+import io
 import os
 import re
 import stat
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from azure.cli.core.azclierror import FileOperationError
@@ -18,30 +22,51 @@ _CONTROLS = re.compile('[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 _STREAM_PATHS = re.compile(r'/dev/(?:(stdin|stdout|stderr)|fd/(\d{1,9}))|/proc/self/fd/(\d{1,9})', re.ASCII)
 
 
-def write_stdout(text: str, *, stream: TextIO | None = None) -> None:
-    """Write text as UTF-8 with its own line ends, whatever the platform, and flush it.
+def say(*lines: str, stream: TextIO | None = None) -> None:
+    """Say something to a person on standard error; nowhere, where that is closed or cannot be written."""
+    stream = stream or sys.stderr
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
+        print(*lines, sep='\n', file=stream, flush=True)
 
-    :raises BrokenPipeError: where nobody reads any more.
-    :raises FileOperationError: where it cannot be written for another reason.
+
+def keep_messages_apart() -> None:
+    """See to it that messages go to standard error or nowhere, and that none decides how the command ends.
+
+    Where standard error is closed (`2>&-`), Python's `print` takes standard output for it, and whatever is opened next
+    gets its descriptor. Where it cannot be written, the interpreter's last flush fails with the exit code 120.
     """
-    stream = stream or sys.stdout
+    atexit.unregister(_give_up_messages)
+    atexit.register(_give_up_messages)
+    if sys.stderr is not None:
+        return
+    sys.stderr = _Nowhere()
     try:
-        stream.flush()
-        stream.buffer.write(text.encode('utf-8'))
-        stream.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        abandon_stdout()
-        raise FileOperationError(
-            f'Standard output could not be written: {error.strerror}.',
-            recommendation='Check where it leads and the free space there.',
-        ) from error
+        os.fstat(2)
+    except OSError:
+        _lead_nowhere(2)
 
 
-def abandon_stdout() -> None:
-    """Let the interpreter's last flush succeed although nobody reads any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _give_up_messages() -> None:
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(2)
+    except ValueError:  # closed: nothing will be flushed
+        return
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != descriptor:
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+
+
+class _Nowhere(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None:
@@ -52,14 +77,16 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
 
     :raises FileOperationError: where that is not possible; a half-written file is taken away.
     """
+    from dicomfeed import files  # a token on standard output needs none
+
     data = text.encode('utf-8')
     try:
         if is_stream(path):
-            _write_all(open_stream(path), data)
+            _write_directly(path, data)
         elif overwrite:
-            _replace(path, data)
+            files.replace_with(path, data)
         else:
-            _create(path, data)
+            files.create_with(path, data)
     except FileExistsError:
         raise FileOperationError(
             'The output file exists already.', recommendation='Choose another name, or add --overwrite.'
@@ -79,6 +106,12 @@ def is_stream(path: str) -> bool:
         return False
 
 
+def is_standard_output(path: str) -> bool:
+    """Whether the path is `-` or another name for standard output."""
+    own = _STREAM_PATHS.fullmatch(path)
+    return path == '-' or own is not None and (own[1] == 'stdout' or int(own[2] or own[3] or 0) == 1)
+
+
 def open_stream(path: str) -> int:
     """A descriptor that writes to what `is_stream`."""
     own = _STREAM_PATHS.fullmatch(path)
@@ -92,27 +125,27 @@ def escape_controls(text: str) -> str:
     return _CONTROLS.sub(_escape, text)
 
 
-def escape_on_terminal(result: Any, output: str | None) -> Any:
-    """A command's result, its texts without controls where az prints them bare (`tsv`, `table`) and to a terminal."""
-    if output not in ('tsv', 'table') or not sys.stdout.isatty():
-        return result
-    return _escaped(result)
+def escape_json_controls(text: str) -> str:
+    """JSON without anything that a terminal acts on; what is escaped already and layout stay as they are."""
+    from azext_dicomtoken._json import escape
+
+    return _CONTROLS.sub(lambda match: match[0] if match[0] < '\x20' else escape(match[0]), text)
+
+
+def map_texts(change: Callable[[str], str], value: Any) -> Any:
+    """A command's result with each text in it changed, names included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return type(value)((change(name), map_texts(change, item)) for name, item in value.items())
+    return [map_texts(change, item) for item in value] if isinstance(value, list) else value
 
 
 def print_service_words(text: str, request_id: str | None, *, stream: TextIO | None = None) -> None:
     """Say on standard error what a service said, for a person's eyes; not through a logger, which may keep it."""
-    stream = stream or sys.stderr
     for label, words in (('The service says', text), ('Request ID', request_id)):
         if words and words.strip():
-            print(f'{label}: {escape_controls(words.strip())}', file=stream)
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return escape_controls(value)
-    if isinstance(value, dict):
-        return {escape_controls(name): _escaped(item) for name, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
+            say(f'{label}: {escape_controls(words.strip())}', stream=stream)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -120,27 +153,11 @@ def _escape(match: re.Match[str]) -> str:
     return f'\\x{code:02x}' if code < 0x100 else f'\\u{code:04x}'
 
 
-def _create(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o600)
+def _write_directly(path: str, data: bytes) -> None:
+    from dicomfeed import files
+
+    descriptor = open_stream(path)
     try:
-        _write_all(descriptor, data)
-    except OSError:
-        os.unlink(path)
-        raise
-
-
-def _replace(path: str, data: bytes) -> None:
-    import tempfile  # makes its files with mode 0600
-
-    descriptor, beside = tempfile.mkstemp(prefix='.', suffix='.new', dir=os.path.dirname(path) or '.')
-    try:
-        _write_all(descriptor, data)
-        os.replace(beside, path)
-    except OSError:
-        os.unlink(beside)
-        raise
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    with open(descriptor, 'wb') as file:
-        file.write(data)
+        files.write_all(descriptor, data)
+    finally:
+        os.close(descriptor)

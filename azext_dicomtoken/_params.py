@@ -17,6 +17,8 @@ from azext_dicomtoken.changefeed.vocabulary import (
     BUCKETS,
     CONCURRENCY,
     MAX_ITEMS,
+    MOST_FOR_QUERY,
+    MOST_FOR_QUERY_WITH_METADATA,
     POLL_INTERVAL,
     SETTLE,
     STATES,
@@ -230,13 +232,15 @@ def _limit_arguments(argument: Any) -> None:
         options_list=['--max-items'],
         arg_group='Pagination',
         type=int,
-        help=f'Largest number of events in the list.  Default: {MAX_ITEMS}.',
+        help=f'Largest number of events in the list.  Default: {MAX_ITEMS}; with --query everything, up to '
+        f'{MOST_FOR_QUERY:,} events ({MOST_FOR_QUERY_WITH_METADATA:,} with metadata).',
     )
     argument(
         'next_token',
         options_list=['--next-token'],
         arg_group='Pagination',
-        help='Go on where an earlier list was cut. The command with the token was printed then.',
+        help='Continue where an earlier list was cut, or a stream or file of a window was interrupted: the command '
+        'with the token was printed then. With --stream or --output-file, everything that is left.',
     )
 
 
@@ -247,7 +251,8 @@ def _output_arguments(argument: Any) -> None:
         options_list=['--stream'],
         arg_group=group,
         action='store_true',
-        help='Write every event as a line of JSON to standard output, as it arrives. --query applies to each event.',
+        help='Write every event as a line of JSON to standard output, as it arrives. --query applies to each event; '
+        '-o tsv writes its results as columns, -o table the columns of the table.',
     )
     argument(
         'output_file',
@@ -255,21 +260,22 @@ def _output_arguments(argument: Any) -> None:
         arg_group=group,
         arg_type=_FILE,
         help='Write every event as a line of JSON to this file, compressed where its name ends in .gz. Only its '
-        'owner may read it.',
+        'owner may read it. --query and -o tsv choose columns. - is standard output.',
     )
     argument(
         'overwrite',
         options_list=['--overwrite'],
         arg_group=group,
         action='store_true',
-        help='Replace files that exist already.',
+        help='Replace an existing output file, once the service has answered. Not with --checkpoint.',
     )
     argument(
         'summary_file',
         options_list=['--summary-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Write what the run did to this file, as JSON: events, first and last sequence number, gaps.',
+        help='Write what the run did to this file, as JSON: events, first and last sequence number, gaps. The summary '
+        'of an earlier run is replaced; any other existing file is refused.',
     )
     argument(
         'checkpoint',
@@ -277,7 +283,7 @@ def _output_arguments(argument: Any) -> None:
         arg_group=group,
         arg_type=_FILE,
         help='Begin after what this file says, and keep it up to date. The first run makes it and begins where '
-        'the other options say; later runs go on from the file alone.',
+        'the other options say; later runs go on from the file alone, with the same filters, --query and -o.',
     )
     argument(
         'concurrency',
@@ -316,7 +322,8 @@ def _following_arguments(argument: Any) -> None:
         options_list=['--until-latest'],
         arg_group=group,
         action='store_true',
-        help='End when what was the newest event at the start has been reached.',
+        help='End when what was the newest event at the start has been reached. Requires --start-time, '
+        '--after-sequence, --tail or --checkpoint.',
     )
 
 
@@ -389,7 +396,7 @@ def _output_file_arguments(context: Any) -> None:
         'output_file',
         options_list=['--output-file'],
         arg_type=_FILE,
-        help='Write to this file instead of standard output. Only its owner may read it.',
+        help='Write to this file instead of standard output. Only its owner may read it. - is standard output.',
     )
     context.argument(
         'overwrite', options_list=['--overwrite'], action='store_true', help='Replace a file that exists already.'

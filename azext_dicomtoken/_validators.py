@@ -16,6 +16,7 @@ from azure.cli.core.azclierror import (
 )
 
 from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._output import is_standard_output
 
 _BLANKS = ' \t\r\n'
 SERVICE_OPTIONS = ('service_url', 'workspace_name', 'dicom_service_name', 'resource_group_name', 'resource', 'tenant')
@@ -46,6 +47,8 @@ def validate_token_issue(cmd: Any, namespace: Any) -> None:
     namespace.token_format = str(namespace.token_format)
     if given['min_validity'] is not None:
         namespace.min_validity = seconds_of(given['min_validity'], '--min-validity')
+    if given['output_file'] and is_standard_output(given['output_file']):  # as without it
+        namespace.output_file = given['output_file'] = None
     _check_variable_name(namespace, wanted=FORMATS[namespace.token_format].sets_variables)
     if given['output_file']:
         given.refuse_az_output('--output-file')
@@ -127,18 +130,22 @@ class Given(dict[str, Any]):
 
     def refuse_az_output(self, option: str) -> None:
         """Refuse what az would do to a result where the command writes by itself and there is none."""
+        self.refuse_query(option)
+        self.refuse_output_format(option)
+
+    def refuse_query(self, option: str) -> None:
         if self._invocation.has_query:
             raise MutuallyExclusiveArgumentError(
                 f'--query has nothing to work on with {option}.',
                 recommendation=f'Leave out either --query or {option}.',
             )
-        if self._invocation.typed_output is not None:
-            self.refuse_output_format(option)
 
-    def refuse_output_format(self, option: str) -> None:
-        raise MutuallyExclusiveArgumentError(
-            f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
-        )
+    def refuse_output_format(self, option: str, *, but: tuple[str, ...] = ()) -> None:
+        """Refuse a typed `-o` with another format than those; a configured one is for what az prints itself."""
+        if self._invocation.typed_output not in (None, *but):
+            raise MutuallyExclusiveArgumentError(
+                f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
+            )
 
     def _has(self, name: str) -> bool:
         """Whether the option was given; a number may be 0."""

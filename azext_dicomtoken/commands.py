@@ -15,8 +15,27 @@ def load_command_table(loader: Any, arguments: Any) -> None:
     from azext_dicomtoken._invocation import keep_arguments
 
     keep_arguments(loader.cli_ctx, arguments)
+    _take_care_of_output(loader.cli_ctx)
     _token_commands(loader)
     _dicom_commands(loader)
+
+
+def _take_care_of_output(cli_ctx: Any) -> None:
+    """Once az knows that the command is one of these: its result is printed whole, its messages on standard error."""
+    from knack.events import EVENT_INVOKER_POST_PARSE_ARGS
+
+    from azext_dicomtoken._output import keep_messages_apart
+
+    keep_messages_apart()
+
+    def take_care(_cli_ctx: Any, command: str = '', **_: Any) -> None:
+        from azext_dicomtoken._stdout import print_whole
+
+        if command.startswith('dicom '):
+            print_whole(cli_ctx)
+        cli_ctx.unregister_event(EVENT_INVOKER_POST_PARSE_ARGS, take_care)
+
+    cli_ctx.register_event(EVENT_INVOKER_POST_PARSE_ARGS, take_care)
 
 
 def _token_commands(loader: Any) -> None:
@@ -31,7 +50,6 @@ def _token_commands(loader: Any) -> None:
             'show-claims',
             'token#show_claims',
             validator=_validators.validate_token_show_claims,
-            transform=_format.for_terminals(loader),
             table_transformer=_format.claims_table,
         )
 
@@ -42,8 +60,7 @@ def _dicom_commands(loader: Any) -> None:
             'changefeed',
             'changefeed.command#changefeed',
             validator=_validators.validate_changefeed,
-            transform=_format.for_terminals(loader),
-            table_transformer=_format.changefeed_table,
+            table_transformer=_format.changefeed_table_for(loader),
         )
         group.custom_command(
             'check-access',
@@ -60,10 +77,7 @@ def raise_az_error(error: Exception) -> NoReturn:
     _empty_frames(error)
     if isinstance(error, CLIError):
         raise error
-    if isinstance(error, BrokenPipeError):
-        from azext_dicomtoken._output import abandon_stdout
-
-        abandon_stdout()
+    if isinstance(error, BrokenPipeError):  # from standard output only: elsewhere it is an error like any other
         raise SystemExit(0)
     from azext_dicomtoken._errors import to_az_error
 

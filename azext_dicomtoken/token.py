@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from azext_dicomtoken._formats import DEFAULT_VARIABLE_NAME, FORMATS
 from azext_dicomtoken._invocation import Invocation
@@ -46,7 +46,8 @@ def issue(
     result = _as_result(issued, service.audience)
     if token_format == 'json' and not output_file:
         return result
-    _write(_render(result, token_format, variable_name), output_file, overwrite=overwrite)
+    text = _render(result, token_format, variable_name)
+    _write(text, output_file, overwrite=overwrite, stream=Invocation(cmd.cli_ctx).out_file)
     return None
 
 
@@ -131,13 +132,14 @@ def _render(result: dict[str, Any], token_format: str, variable_name: str | None
         raise AzureResponseError(str(error), recommendation='Use another --format.') from None
 
 
-def _write(text: str, output_file: str | None, *, overwrite: bool) -> None:
-    from azext_dicomtoken._output import write_private_file, write_stdout
+def _write(text: str, output_file: str | None, *, overwrite: bool, stream: TextIO | None) -> None:
+    from azext_dicomtoken._output import write_private_file
+    from azext_dicomtoken._stdout import write_stdout
 
     if output_file:
         write_private_file(output_file, text, overwrite=overwrite)
     else:
-        write_stdout(text)
+        write_stdout(text, stream=stream)
 
 
 def _decode(token: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
 The files are in three layers, each of which knows only itself and those above it in this list:
 
     protocol    trust  errors  times  events  queries  credential  transport  client
-    reading     filters  gaps  metadata  feed  prefetch  sequences  starts  windows
+    reading     filters  gaps  metadata  prefetch  feed  sequences  starts  windows
     delivery    counts  files  checkpoint  sinks  delivery
 
 A name is loaded when it is first asked for, and with it what it needs: who imports one file loads no other for it.
@@ -47,13 +47,16 @@ if TYPE_CHECKING:
         ConnectionFailed,
         FeedError,
         FeedRestored,
+        FileError,
         Forbidden,
         HostUnreachable,
         HtmlResponse,
         MalformedResponse,
         NotFound,
+        OutputChanged,
         OutputError,
         OutputExists,
+        OutputLocked,
         ProxySettingWrong,
         Redirected,
         RequestError,
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
     from dicomfeed.queries import Page, SequenceRange, TimeSlice
     from dicomfeed.sequences import AtGap, SequenceReader
     from dicomfeed.sinks import FileSink, StreamSink
-    from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+    from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
     from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
     from dicomfeed.transport import HttpTransport
     from dicomfeed.windows import WindowReader
@@ -96,6 +99,7 @@ __all__ = [
     'FeedClient',
     'FeedError',
     'FeedRestored',
+    'FileError',
     'FileSink',
     'Filters',
     'Forbidden',
@@ -106,8 +110,10 @@ __all__ = [
     'MalformedResponse',
     'NotFound',
     'Output',
+    'OutputChanged',
     'OutputError',
     'OutputExists',
+    'OutputLocked',
     'Page',
     'ProxySettingWrong',
     'Question',
@@ -122,6 +128,7 @@ __all__ = [
     'SignInUnavailable',
     'StreamSink',
     'Summary',
+    'TailReader',
     'ThreadPool',
     'TimeSlice',
     'TlsFailed',
@@ -132,7 +139,6 @@ __all__ = [
     'format_timestamp',
     'load_checkpoint',
     'lock_checkpoint',
-    'newest_events',
     'open_output',
     'parse_duration',
     'parse_time',
@@ -152,9 +158,9 @@ _MODULES = {
     'delivery': 'Delivery Summary open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
-        'FeedRestored Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputError OutputExists '
-        'ProxySettingWrong Redirected RequestError ServiceError ServiceTrouble SignInUnavailable TlsFailed '
-        'TooManyPoisoned Unauthorized'
+        'FeedRestored FileError Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputChanged '
+        'OutputError OutputExists OutputLocked ProxySettingWrong Redirected RequestError ServiceError ServiceTrouble '
+        'SignInUnavailable TlsFailed TooManyPoisoned Unauthorized'
     ),
     'events': 'Event',
     'feed': 'Feed',
@@ -164,7 +170,7 @@ _MODULES = {
     'queries': 'Page SequenceRange TimeSlice',
     'sequences': 'AtGap SequenceReader',
     'sinks': 'FileSink StreamSink',
-    'starts': 'newest_events sequence_before sequence_before_tail sequence_now',
+    'starts': 'TailReader sequence_before sequence_before_tail sequence_now',
     'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',
     'transport': 'HttpTransport',
     'windows': 'WindowReader',

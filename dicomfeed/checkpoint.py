@@ -19,7 +19,8 @@ from dicomfeed.events import LAST_SEQUENCE, Event, Identity
 from dicomfeed.times import Ticks, format_timestamp, parse_time
 
 FORMAT = 1
-_LARGEST_BYTES = 2**20
+_LARGEST_BYTES = 2**24  # more than the filters of a command line, which has two million bytes on most systems
+_LONGEST_NAME = 143  # bytes, in the file systems that bear the least (eCryptfs)
 
 
 class Output(NamedTuple):
@@ -46,11 +47,13 @@ class Question:
 
     :ivar service_url: scheme and host of the service.
     :ivar filters: wanted values by property.
+    :ivar form: what tells one form of line from another; empty for the service's own.
     """
 
     service_url: str
     filters: dict[str, list[str]] = field(default_factory=dict)
     include_metadata: bool = False
+    form: str = ''
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Checkpoint:
     """Where a reading stands.
 
     :ivar sequence: everything up to this sequence number has been dealt with and is final.
-    :ivar last: identity of the event read last; None before the first one.
+    :ivar last: identity of the event read last; before the first one, of the newest that existed at the beginning.
     :ivar since: events with a timestamp before this are left out; the first start as an absolute time.
     """
 
@@ -73,7 +76,7 @@ class CheckpointWriter:
     """The checkpoint of a run, kept up to date. The run holds the lock on it (`lock_checkpoint`)."""
 
     def __init__(self, path: str, checkpoint: Checkpoint) -> None:
-        self._path = path
+        self._path = os.path.realpath(path)
         self._saved: Checkpoint | None = None
         self._taken: Event | None = None
         self.checkpoint = checkpoint
@@ -95,27 +98,28 @@ class CheckpointWriter:
 
 @contextmanager
 def lock_checkpoint(path: str) -> Iterator[None]:
-    """Nobody else works with the checkpoint inside this context.
+    """Nobody else works with the checkpoint inside this context, under whatever link to it.
 
-    It is replaced by rename, so what is locked is a file of its own beside it, which stays. Raises CheckpointLocked,
-    with the holder's process ID, and CheckpointError where there can be no such file or no lock.
+    It is replaced by rename, so what is locked is a file of its own beside it. That one stays as long as there is a
+    checkpoint. Raises CheckpointLocked, with the holder's process ID, and CheckpointError where the checkpoint is a
+    device, a pipe or a folder, and where there can be no such file or no lock.
     """
-    try:
-        descriptor = files.lock(lock_path(path))
-    except files.FileLocked as error:
-        named = f' by process {error.process_id}' if error.process_id else ''
-        raise CheckpointLocked(f'The checkpoint is in use{named}.', process_id=error.process_id) from None
-    except OSError as error:
-        raise CheckpointError(f'The lock of the checkpoint cannot be used: {error.strerror}.') from error
+    lock, behind_link = lock_path(path), os.path.realpath(path)
+    with _checkpoint_errors(path, 'The lock of the checkpoint cannot be used'):
+        _refuse_irregular(path)
+        descriptor = files.lock(lock)
     try:
         yield
     finally:
-        os.close(descriptor)
+        files.unlock(lock, descriptor, remove=not os.path.lexists(behind_link))
 
 
 def lock_path(path: str) -> str:
-    """The file that is locked while a run works with the checkpoint."""
-    return f'{os.path.abspath(path)}.lock'
+    """The file that is locked while a run works with the checkpoint: beside the file behind a link."""
+    folder, name = os.path.split(os.path.realpath(path))
+    if len(os.fsencode(f'{name}.lock')) > _LONGEST_NAME:
+        name = f'.{_sha256(os.fsencode(name))[:16]}'
+    return os.path.join(folder, f'{name}.lock')
 
 
 def load_checkpoint(path: str, question: Question) -> Checkpoint | None:
@@ -124,24 +128,52 @@ def load_checkpoint(path: str, question: Question) -> Checkpoint | None:
     Raises CheckpointDamaged, CheckpointMismatch where it was made for another question or by a newer version, and
     CheckpointError where it cannot be read. The file is never changed.
     """
-    try:
-        with open(path, 'rb') as file:
-            data = file.read(_LARGEST_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CheckpointError(f'The checkpoint cannot be read: {error.strerror}.') from error
-    checkpoint = _decoded(data)
-    _refuse_other_question(checkpoint.question, question)
-    return checkpoint
+    with _checkpoint_errors(path, 'The checkpoint cannot be read'):
+        _refuse_irregular(path)
+        try:
+            with open(path, 'rb') as file:
+                data = file.read(_LARGEST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        checkpoint = _decoded(data)
+        _refuse_other_question(checkpoint.question, question)
+        return checkpoint
 
 
 def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
-    """Write the file anew beside the old one and rename it over. Raises CheckpointError; then the old one stands."""
+    """Write the file anew beside the old one, behind a link to it, and rename it over.
+
+    Raises CheckpointError; then the old one stands, unless only the folder could not be synced.
+    """
+    with _checkpoint_errors(path, 'The checkpoint cannot be written'):
+        data = _encoded(checkpoint)
+        if len(data) > _LARGEST_BYTES:
+            raise CheckpointError('The checkpoint would be too large: there are too many filter values.')
+        files.replace_with(os.path.realpath(path), data)
+
+
+def _refuse_irregular(path: str) -> None:
+    if not files.is_regular(path):
+        raise CheckpointError('The checkpoint is a folder, a device or a pipe.')
+
+
+@contextmanager
+def _checkpoint_errors(path: str, what_failed: str) -> Iterator[None]:
+    """What goes wrong inside comes out as a CheckpointError that knows the file."""
     try:
-        files.replace_with(path, _encoded(checkpoint))
+        yield
+    except CheckpointError as error:
+        error.path = os.path.abspath(path)
+        raise
+    except files.FileLocked as error:
+        named = f' by process {error.process_id}' if error.process_id else ''
+        raise CheckpointLocked(
+            f'The checkpoint is in use{named}.', path=os.path.abspath(path), process_id=error.process_id
+        ) from None
     except OSError as error:
-        raise CheckpointError(f'The checkpoint cannot be written: {error.strerror}.') from error
+        raise CheckpointError(
+            f'{what_failed}: {error.strerror or error}.', path=os.path.abspath(path), errno=error.errno
+        ) from error
 
 
 def _encoded(checkpoint: Checkpoint) -> bytes:
@@ -151,6 +183,7 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         'service': question.service_url,
         'filters': question.filters,
         'includeMetadata': question.include_metadata,
+        'form': question.form,
         'since': None if checkpoint.since is None else format_timestamp(checkpoint.since),
         'sequence': checkpoint.sequence,
         'last': None
@@ -183,7 +216,7 @@ def _decoded(data: bytes) -> Checkpoint:
 def _from_content(content: dict[str, Any]) -> Checkpoint:
     last, output = content['last'], content['output']
     return Checkpoint(
-        question=Question(content['service'], content['filters'], content['includeMetadata']),
+        question=Question(content['service'], content['filters'], content['includeMetadata'], content.get('form', '')),
         sequence=min(int(content['sequence']), LAST_SEQUENCE),
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
         since=None if content['since'] is None else parse_time(content['since'], now=0),
@@ -203,6 +236,8 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made with other filters.')
     if made_for.include_metadata != asked.include_metadata:
         raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
+    if made_for.form != asked.form:
+        raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
 
 
 def _sha256(data: bytes) -> str:

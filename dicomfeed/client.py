@@ -35,7 +35,7 @@ from dicomfeed.errors import (
 )
 from dicomfeed.events import Event, decode_event, decode_page
 from dicomfeed.queries import Page, Query
-from dicomfeed.times import Clock, Ticks, parse_http_date, ticks_from_seconds
+from dicomfeed.times import LAST_TICK, Clock, Ticks, parse_http_date, ticks_from_seconds
 from dicomfeed.transport import Answer, Transport
 
 ONE_SHOT_PATIENCE_SECONDS = 300.0
@@ -44,6 +44,7 @@ FIRST_ANSWER_PATIENCE_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
 """A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
+CLOCK_DIFFERENCE_SECONDS = 120.0
 _FIRST_PAUSE_SECONDS = 0.5
 _PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion'
 _PROXY_REFUSALS = frozenset({403, 407})
@@ -70,6 +71,8 @@ class FeedClient:
     :param tokens: where bearer tokens come from.
     :param patience_seconds: how long one page is asked for again after trouble that passes; None: for ever.
     :param on_retry: told of every request that will be asked again, from the thread that asks.
+    :param on_clock_difference: told once, at the first answer, by how many seconds the local clock is ahead of the
+        service's (negative: behind), if that is more than `CLOCK_DIFFERENCE_SECONDS`.
     """
 
     def __init__(
@@ -81,14 +84,17 @@ class FeedClient:
         clock: Clock | None = None,
         patience_seconds: float | None = ONE_SHOT_PATIENCE_SECONDS,
         on_retry: Callable[[Retry], None] = lambda retry: None,
+        on_clock_difference: Callable[[float], None] = lambda seconds: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.service_url = service_url.rstrip('/')
         self.clock = clock or Clock()
         self.patience_seconds = patience_seconds
+        self.on_retry = on_retry
         self._transport = transport
         self._credential = Credential(tokens, clock=self.clock)
         self._retries = _Retries(self.clock, on_retry=on_retry, jitter=jitter)
+        self._service_clock = _ServiceClock(self.clock, on_difference=on_clock_difference)
 
     def read(self, query: Query, *, include_metadata: bool, patience_seconds: float | None) -> Page:
         """The page that answers the query.
@@ -114,16 +120,30 @@ class FeedClient:
             lambda: self._ask(path, _metadata_parameter(include_metadata), _newest_of), self.patience_seconds
         )
 
+    def service_now(self) -> Ticks:
+        """The time by the service's clock: its `Date` at the first answer, and what has gone by since.
+
+        Asks for the newest event where nothing has been answered yet. The local clock where answers have no `Date`.
+        """
+        if not self._service_clock.is_known:
+            self.latest()
+        return self._service_clock.now()
+
+    def earlier_now(self) -> Ticks:
+        """The earlier of the local clock and the service's, as far as it is known; asks nothing."""
+        return min(self.clock.now(), self._service_clock.now())
+
     def _ask(self, path: str, parameters: dict[str, str], read: Callable[[Answer], T]) -> T:
         """One request, with one renewal of the token; raises our errors."""
         url = f'{self.service_url}/{path}'
+        is_slow = parameters['includeMetadata'] == 'true'
         token = self._credential.token()
         self._retries.note_token()
-        answer = self._transport.get(url, parameters=parameters, token=token)
+        answer = self._transport.get(url, parameters=parameters, token=token, is_slow=is_slow)
         self._retries.note_answer()
         if answer.status == 401:
             self._credential.renew(token, claims=_challenged_claims(answer.headers.get('www-authenticate', '')))
-            answer = self._transport.get(url, parameters=parameters, token=self._credential.token())
+            answer = self._transport.get(url, parameters=parameters, token=self._credential.token(), is_slow=is_slow)
         if answer.status not in (200, 204):
             raise _service_error(answer, url)
         if _is_html(answer):
@@ -133,6 +153,7 @@ class FeedClient:
         except ValueError:
             raise MalformedResponse('The answer is not a page of the change feed.', url=url) from None
         self._retries.note_page()
+        self._service_clock.note(answer)
         return result
 
 
@@ -243,13 +264,44 @@ class Gate:
             self._clock.sleep(left)
 
 
+class _ServiceClock:
+    """The service's clock, as its first page tells it; kept by the monotonic clock, which nobody sets."""
+
+    def __init__(self, clock: Clock, *, on_difference: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._on_difference = on_difference
+        self._lock = threading.Lock()
+        self._at_zero: Ticks | None = None
+        self.is_known = False
+
+    def note(self, answer: Answer) -> None:
+        """Take the clock from the answer, if it is the first one."""
+        with self._lock:
+            if self.is_known:
+                return
+            self.is_known = True
+        served = parse_http_date(answer.headers.get('date'))
+        if served is None:
+            return
+        self._at_zero = served - ticks_from_seconds(self._clock.monotonic())
+        ahead = (self._clock.now() - served) / ticks_from_seconds(1)
+        if abs(ahead) > CLOCK_DIFFERENCE_SECONDS:
+            self._on_difference(ahead)
+
+    def now(self) -> Ticks:
+        """The service's time, or the local one where nothing is known."""
+        if self._at_zero is None:
+            return self._clock.now()
+        return min(LAST_TICK, self._at_zero + ticks_from_seconds(self._clock.monotonic()))
+
+
 # What an answer means
 
 
 def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float, asked_ticks: Ticks) -> Page:
     """The page, where it answers the query; the service's clock at the time of asking is its `Date`, less the wait."""
     answered = clock.monotonic()
-    events = decode_page(answer.body)
+    events = decode_page(answer.body, limit=query.limit)
     if not query.answers(events):
         raise ValueError('not an answer to the question')
     served = parse_http_date(answer.headers.get('date'))

@@ -1,7 +1,8 @@
 """From events to a sink: which are written, when that is made to last, when the checkpoint says so; and its summary.
 
-The order is always: write, make the file last, then say so in the checkpoint. So whatever ends the process, the
-checkpoint claims nothing that is not there. Lists of events are all that delivery knows of a reading.
+No file is changed before the service has answered. Then the order is always: write, make the file last, then say so in
+the checkpoint. So whatever ends the process, the checkpoint claims nothing that is not there. Lists of events are all
+that delivery knows of a reading.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Delivery:
     :param wanted: which events count at all, beside the filters; None: all of them.
     :param lines_of: turns events into lines; the service's own bytes unless said otherwise.
     :param uninterrupted: a context in which no signal is let through, for each write.
-    :param on_batch: told after each batch, for a progress bar.
+    :param on_batch: told after each batch with events, for a progress bar.
     """
 
     def __init__(
@@ -106,28 +107,55 @@ class Delivery:
         self._uninterrupted = uninterrupted
         self._on_batch = on_batch
         self._is_sink_intact = True
+        self.has_begun = False
+        """Whether the service has answered, and files may have changed."""
         self.reached: Event | None = None
         """The last event that has been dealt with: written, or found not to be wanted."""
         self._committed_monotonic = clock.monotonic()
 
     def run(self, batches: Iterable[list[Event]]) -> None:
-        """Take every batch. However that ends, what was written by then is made to last and the checkpoint told."""
+        """Take every batch. However that ends, what was written by then is made to last and the checkpoint told.
+
+        The first batch, which may be empty, or the end without one says that the service has answered. Nothing is
+        changed before that: neither the output nor the checkpoint.
+        """
         try:
             for events in batches:
                 with self._uninterrupted():
+                    self._begin()
                     self._take(events)
-                self._on_batch(events)
-        finally:
+                if events:
+                    self._on_batch(events)
             with self._uninterrupted():
-                if self._is_sink_intact:
+                self._begin()
+        finally:
+            if self.has_begun and self._is_sink_intact:
+                with self._uninterrupted():
                     self._commit()
+
+    def _begin(self) -> None:
+        """The checkpoint names a file before it is there: no end of the process leaves one that is then refused."""
+        if self.has_begun:
+            return
+        if self._checkpoint is None:
+            self._sink.begin()
+        else:
+            former = self._checkpoint.checkpoint.output
+            self._checkpoint.save(self._sink.output)
+            try:
+                self._sink.begin()
+            except OutputError:
+                self._checkpoint.save(former)
+                raise
+        self.has_begun = True
 
     def _take(self, events: list[Event]) -> None:
         counting = events if self._wanted is None else filter(self._wanted, events)
         delivered = self._filters.passing(counting)
         if delivered:
+            lines = self._lines_of(delivered)
             self._is_sink_intact = False
-            self._sink.write(self._lines_of(delivered))
+            self._sink.write(lines)
             self._is_sink_intact = True
         if events:
             self.reached = events[-1]
@@ -146,30 +174,28 @@ class Delivery:
         self._committed_monotonic = self._clock.monotonic()
 
 
-def open_output(path: str, *, overwrite: bool, writer: CheckpointWriter | None) -> tuple[FileSink, bool]:
-    """The output file, and whether it was begun anew because the one with this name is gone.
+def open_output(path: str, *, overwrite: bool = False, committed: Output | None = None) -> tuple[FileSink, bool]:
+    """The output file, locked and not changed yet, and whether it is begun anew because the one of this name is gone.
 
-    The one that the checkpoint names goes on after the length that counts, or is begun anew where it is gone. Any
-    other file must not exist yet, or is replaced with `overwrite`; the checkpoint names it before it is there, so
-    that no end of the process leaves a file behind that the next run would refuse. Raises OutputError.
+    The one that the checkpoint names (`committed`) goes on after the length that counts, under another path, too, or
+    is begun anew where it is gone. Any other file must not exist yet, or is replaced with `overwrite`. Raises
+    OutputError.
     """
-    if writer is None:
+    if committed is None:
         return FileSink.create(path, overwrite=overwrite), False
-    known = writer.checkpoint.output
-    is_known = known is not None and known.path == os.path.abspath(path)
-    if known is not None and is_known:
-        try:
-            return FileSink.resume(path, known), False
-        except FileNotFoundError:
-            overwrite = False
-    elif os.path.lexists(path) and not overwrite:
-        raise OutputExists()
-    writer.save(Output.empty(path))
-    try:
-        return FileSink.create(path, overwrite=overwrite), is_known and known is not None and known.length > 0
-    except OutputError:
-        writer.save(known)
-        raise
+    is_known = committed.path == os.path.abspath(path)
+    if not os.path.lexists(path):
+        return FileSink.create(path), is_known and committed.length > 0
+    if is_known:
+        return FileSink.resume(path, committed), False
+    moved = FileSink.recognize(path, committed)
+    if moved is None:
+        raise OutputExists(
+            'The output file exists already, and is not the one that the checkpoint names.',
+            path=os.path.abspath(path),
+            recorded_path=committed.path,
+        )
+    return moved, False
 
 
 def _service_lines(events: list[Event]) -> list[bytes]:

@@ -18,12 +18,15 @@
     ├── SignInUnavailable           no token for now: the sign-in service is not reached, or in trouble
     ├── FeedRestored                the database went back in time: sequence numbers name other events now
     ├── TooManyPoisoned             more events than bearable have metadata that cannot be read
-    ├── CheckpointError             the checkpoint cannot be used
-    │   ├── CheckpointDamaged       it is not a checkpoint, or not whole
-    │   ├── CheckpointMismatch      it belongs to another service, other filters or another format
-    │   └── CheckpointLocked        another process works with it
-    └── OutputError                 the file for the events cannot be used
-        └── OutputExists            there is a file of that name already
+    └── FileError                   a file cannot be used
+        ├── CheckpointError         the checkpoint
+        │   ├── CheckpointDamaged   it is not a checkpoint, or not whole
+        │   ├── CheckpointMismatch  it belongs to another service, other filters or another format
+        │   └── CheckpointLocked    another process works with it
+        └── OutputError             the file for the events
+            ├── OutputExists        there is a file of that name already
+            ├── OutputChanged       another program moved, removed, replaced or changed it
+            └── OutputLocked        another process writes it
 
 No message holds a token, a UID or anything of a patient. What the service said of itself stands in
 `ServiceError.text`, for a person's eyes and never for a log.
@@ -170,16 +173,29 @@ class TooManyPoisoned(FeedError):
         self.sequences = sequences
 
 
-class CheckpointError(FeedError):
-    """The checkpoint cannot be used; it was left as it is."""
+class FileError(FeedError):
+    """A file cannot be used. Its path is not in the message, because it may hold anything, a patient's name included.
+
+    :ivar path: the file, absolute.
+    :ivar errno: what the system said, when it did.
+    """
+
+    def __init__(self, message: str, *, path: str = '', errno: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
+
+
+class CheckpointError(FileError):
+    """The checkpoint cannot be used."""
 
 
 class CheckpointDamaged(CheckpointError):
-    """Not a checkpoint, or not whole."""
+    """Not a checkpoint, or not whole; it was left as it is."""
 
 
 class CheckpointMismatch(CheckpointError):
-    """Made for another service, with other filters, or by a newer version."""
+    """Made for another service, with other filters, or by a newer version; it was left as it is."""
 
 
 class CheckpointLocked(CheckpointError):
@@ -188,17 +204,38 @@ class CheckpointLocked(CheckpointError):
     :ivar process_id: that process, when it is known.
     """
 
-    def __init__(self, message: str, *, process_id: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, path: str = '', process_id: int | None = None) -> None:
+        super().__init__(message, path=path)
         self.process_id = process_id
 
 
-class OutputError(FeedError):
-    """The file for the events cannot be used."""
+class OutputError(FileError):
+    """The file for the events cannot be used; what was committed before stands."""
 
 
 class OutputExists(OutputError):
-    """There is a file of that name already."""
+    """There is a file of that name already.
 
-    def __init__(self) -> None:
-        super().__init__('The output file exists already.')
+    :ivar recorded_path: the file that the checkpoint names, where there is one.
+    """
+
+    def __init__(
+        self, message: str = 'The output file exists already.', *, path: str = '', recorded_path: str = ''
+    ) -> None:
+        super().__init__(message, path=path)
+        self.recorded_path = recorded_path
+
+
+class OutputChanged(OutputError):
+    """It is not the file any more that was written: moved, removed, replaced, truncated or changed."""
+
+
+class OutputLocked(OutputError):
+    """Another process writes it.
+
+    :ivar process_id: that process, when it is known.
+    """
+
+    def __init__(self, message: str, *, path: str = '', process_id: int | None = None) -> None:
+        super().__init__(message, path=path)
+        self.process_id = process_id

@@ -21,6 +21,8 @@ Fields = dict[str, Any]
 Identity = tuple[int, str, tuple[str, ...]]
 UID_NAMES = ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
 LAST_SEQUENCE = 2**63 - 1
+MOST_EVENTS = 200
+"""No page of the service has more."""
 
 _ACTIONS = {action: action for action in ('Create', 'Update', 'Delete')}  # one text for all events
 _BLANKS = ' \t\r\n'
@@ -89,14 +91,15 @@ def field(fields: Mapping[str, Any], name: str) -> Any:
     return next((value for key, value in fields.items() if key.lower() == lowered), None)
 
 
-def decode_page(body: bytes) -> list[Event]:
+def decode_page(body: bytes, *, limit: int = MOST_EVENTS) -> list[Event]:
     """The events of a list answer, in the order in which they came.
 
-    Raises ValueError for anything that is not a JSON array of objects with an integer `sequence` and a readable
-    `timestamp`, for nesting without end and for numbers of thousands of digits.
+    Raises ValueError for anything that is not a JSON array of at most `limit` objects with an integer `sequence` and a
+    readable `timestamp`, for nesting without end and for numbers of thousands of digits. No event beyond the limit is
+    decoded.
     """
     body = _checked(body)
-    return _split_page(body) or _scan_page(body)
+    return _split_page(body, limit) or _scan_page(body, limit)
 
 
 def decode_event(body: bytes) -> Event:
@@ -119,7 +122,7 @@ def _refuse_constant(name: str) -> Any:
 _scan = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
 
 
-def _scan_page(body: bytes) -> list[Event]:
+def _scan_page(body: bytes, limit: int) -> list[Event]:
     text = _characters(body)
     position = _skip_blanks(text, 0)
     if not text.startswith('[', position):
@@ -128,6 +131,8 @@ def _scan_page(body: bytes) -> list[Event]:
     position = _skip_blanks(text, position + 1)
     closed = text.startswith(']', position)
     while not closed:
+        if len(events) == limit:
+            raise ValueError('more events than were asked for')
         event, position = _scan_event(body, text, position)
         events.append(event)
         if text.startswith(',{', position):  # how the service writes it; the rest is for others
@@ -214,9 +219,9 @@ def _expect_end(text: str, position: int) -> None:
 # SQLite checks the same text (`json_valid`, RFC 8259) in a third of that time, with the lock let go of.
 
 
-def _split_page(body: bytes) -> list[Event] | None:
+def _split_page(body: bytes, limit: int) -> list[Event] | None:
     """The events of a page with metadata; None for a page of any other form, which is read by the book."""
-    pieces = split(body)
+    pieces = split(body, limit)
     if pieces is None:
         return None
     try:
@@ -232,7 +237,7 @@ def _whole_value(body: bytes) -> Any:
     return value
 
 
-def split(body: bytes) -> list[tuple[bytes, bytes]] | None:
+def split(body: bytes, limit: int = MOST_EVENTS) -> list[tuple[bytes, bytes]] | None:
     """For each event an object of what stands before its metadata, and its whole line; None for any other form.
 
     Where each first part is an object in JSON, so is each line, and `json` can decode it: a quotation mark inside a
@@ -240,12 +245,15 @@ def split(body: bytes) -> list[tuple[bytes, bytes]] | None:
     no property comes after them.
 
     :param body: the answer, known to be UTF-8.
+    :param limit: so many events at most.
     """
     if not body.startswith(b'[' + _OPENING) or not body.endswith(b'}]') or _METADATA + b'{' not in body:
         return None
     if any(character in body for character in _BREAKS):
         return None
-    first, *others = body[1:-1].split(b',' + _OPENING)
+    first, *others = body[1:-1].split(b',' + _OPENING, limit)
+    if len(others) >= limit:
+        return None
     lines = [first, *(_OPENING + other for other in others)]
     parts = [line.partition(_METADATA) for line in lines]
     metadata = [text[:-1] for _, found, text in parts if found]

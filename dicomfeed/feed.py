@@ -1,17 +1,20 @@
-"""What the reading algorithms ask the service for: pages, with or without metadata, and windows of time row by row.
+"""What the reading algorithms ask the service for: pages, the metadata of events, and windows of time row by row.
 
-Owned: the choice whether metadata comes with a page, and the walk through a window that misses no row which was
-visible when it began. Not owned: requests (`client.py`), the order of the questions (`sequences.py`, `windows.py`).
+Owned: which events are wanted with metadata, and the walk through a window that misses no row which was visible when it
+began. Not owned: requests (`client.py`), the order of the questions (`sequences.py`, `windows.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from copy import copy
 
 from dicomfeed.client import FeedClient
 from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
-from dicomfeed.metadata import MetadataReader
+from dicomfeed.metadata import Attempt, MetadataReader
+from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
 from dicomfeed.times import FIRST_TICK, Ticks, ticks_from_seconds
 
@@ -20,6 +23,9 @@ class Feed:
     """The change feed of one service, as one run reads it.
 
     :param include_metadata: whether delivered events carry the instance's current metadata.
+    :param metadata_at_once: whether pages that are read to be delivered carry it from the first read on. That halves
+        the requests where every event is wanted and can be delivered soon; else metadata is read in vain.
+    :param wanted: those of some events that the run wants; no metadata of others are read, tested or reported.
     :param on_poisoned: told the sequence number of each event whose metadata cannot be read.
     """
 
@@ -28,20 +34,60 @@ class Feed:
         client: FeedClient,
         *,
         include_metadata: bool = False,
+        metadata_at_once: bool = False,
+        wanted: Callable[[Iterable[Event]], list[Event]] = list,
         on_poisoned: Callable[[int], None] = lambda sequence: None,
     ) -> None:
         self.client = client
         self.clock = client.clock
         self.include_metadata = include_metadata
+        self._metadata_at_once = include_metadata and metadata_at_once
+        self._wanted = wanted
         self._metadata = MetadataReader(client, on_poisoned=on_poisoned)
 
     def without_metadata(self) -> Feed:
         """The same feed for looking around in it, where the metadata of events would be read in vain."""
         return Feed(self.client)
 
+    def only(self, is_wanted: Callable[[Event], bool]) -> Feed:
+        """The same feed, of which fewer events are wanted."""
+        narrowed = copy(self)
+        narrowed._wanted = lambda events: self._wanted(filter(is_wanted, events))
+        narrowed._metadata_at_once = False
+        return narrowed
+
     def page(self, query: Query) -> Page:
-        """A page to deliver from."""
-        return self._metadata.read(query) if self.include_metadata else self.bare_page(query)
+        """A page to deliver."""
+        page = self.first_page(query)
+        return page._replace(events=self.with_metadata(page.events))
+
+    def with_metadata(self, events: list[Event]) -> list[Event]:
+        """The events as they are delivered. Raises what `MetadataReader.complete` does."""
+        return self.complete(self.attempt(events))
+
+    def completed(self, batches: Generator[list[Event], None, None], *, pool: Pool) -> Iterator[list[Event]]:
+        """Batches of events as they are delivered; with metadata several are read at a time."""
+        with closing(batches):
+            if not self.include_metadata:
+                yield from batches
+                return
+            with closing(in_order(batches, self.attempt, pool=pool)) as attempts:
+                for _, attempt in attempts:
+                    yield self.complete(attempt)
+
+    def attempt(self, events: list[Event]) -> Attempt:
+        """A first try to read the metadata of events, by any thread."""
+        wanted = self._wanted(events) if self.include_metadata else []
+        return self._metadata.attempt(events, wanted=wanted)
+
+    def complete(self, attempt: Attempt) -> list[Event]:
+        """What the first try leaves to be done, by one thread, in the order of delivery."""
+        return self._metadata.complete(attempt)
+
+    def first_page(self, query: Query) -> Page:
+        """A page of events that will be delivered, for `attempt` and `complete` to add the metadata that it lacks."""
+        page = self._metadata.page(query) if self._metadata_at_once else None
+        return self.bare_page(query) if page is None else page
 
     def bare_page(self, query: Query) -> Page:
         """A page to look at: never with metadata."""

@@ -1,157 +1,353 @@
-"""Pages with metadata, where the metadata of single events cannot be read.
+"""The metadata of events that are to be delivered, also where that of single events cannot be read.
 
-The service reads a blob for each event of a page, and one that fails fails the page (dicom-server
-ChangeFeedService.cs): for ever where that blob is broken (poison), for a while where the blob store is down
-(trouble). The same page without metadata succeeds in both. An event is poisoned when it alone still fails after
-`POISON_SECONDS` while a neighbour's metadata reads well; it is delivered without metadata, and reported.
+An event is read twice: first without metadata, which decides that it is there and where it belongs; then, if it is
+wanted, again by sequence number with metadata, and that second line is the one that counts. Where every event is wanted
+the first read may bring the metadata, and there is no second one. The service reads a blob
+for each event of a page with metadata, and one that fails fails the page (dicom-server ChangeFeedService.cs): for ever
+where that blob is broken (poison), for a while where the blob store is down or far away (trouble).
+
+An event is poisoned when it alone has failed twice, `POISON_SECONDS` apart, while a neighbour's metadata reads well. It
+is delivered as it was read first, and reported. Everything else is trouble and is waited out.
+
+Workers make an `Attempt` each, in any order; the thread that delivers completes one after the other.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from dicomfeed.client import FeedClient
-from dicomfeed.errors import FeedError, MalformedResponse, ServiceTrouble, TooManyPoisoned
+from dicomfeed.client import LONGEST_OBEYED_PAUSE_SECONDS, FeedClient, Retry
+from dicomfeed.errors import (
+    ConnectionFailed,
+    FeedError,
+    FeedRestored,
+    MalformedResponse,
+    ServiceTrouble,
+    SignInUnavailable,
+    TooManyPoisoned,
+)
 from dicomfeed.events import Event, field
-from dicomfeed.queries import Page, Query, SequenceRange
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
+from dicomfeed.times import FIRST_TICK, LAST_TICK, ticks_from_seconds
 
 POISON_SECONDS = 60.0
 MOST_POISONED = 10
-_PAGE_PATIENCE_SECONDS = 10.0
-_PAUSE_SECONDS = 5.0
+PATIENCE_FACTOR = 4.0
+"""So many times the patience for a page without metadata: twenty minutes in a run of one shot."""
+_ATTEMPT_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_MOST_BETWEEN = 4
+"""So many events that nobody wants are read rather than asked around."""
+_CANDIDATES = 5
+_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 _NOT_METADATA = frozenset({408, 429})
 
 
+class Attempt(NamedTuple):
+    """Events as they were read first, those of them whose metadata are wanted, and what was found by number so far."""
+
+    events: list[Event]
+    wanted: list[Event]
+    found: dict[int, Event]
+
+
 class MetadataReader:
-    """Reads pages with metadata; knows which events are poisoned.
+    """Reads the metadata of events; knows which events are poisoned.
 
     :param on_poisoned: told the sequence number of each event that is delivered without metadata.
     """
 
     def __init__(self, client: FeedClient, *, on_poisoned: Callable[[int], None] = lambda sequence: None) -> None:
-        self._client = client
-        self._clock = client.clock
+        self._reads = _Reads(client)
         self._on_poisoned = on_poisoned
         self._poisoned: set[int] = set()
-        self._well_read: int | None = None
-        self._lock = threading.Lock()
+        self._clock = client.clock
+        self._unreadable_until = 0.0
 
-    def read(self, query: Query) -> Page:
-        """The page, each event with its metadata, save those that are poisoned.
-
-        Raises what the client raises when the trouble outlasts its patience, and TooManyPoisoned.
-        """
-        deadline = self._deadline()
-        while True:
-            try:
-                return self._note(
-                    self._client.read(
-                        query, include_metadata=True, patience_seconds=self._bounded(_PAGE_PATIENCE_SECONDS)
-                    )
-                )
-            except (ServiceTrouble, MalformedResponse) as error:
-                if not _may_be_metadata(error):
-                    return self._note(
-                        self._client.read(query, include_metadata=True, patience_seconds=self._client.patience_seconds)
-                    )
-                page = self._without_the_poisoned(query)
-                if page is not None:
-                    return page
-                if deadline is not None and self._clock.monotonic() > deadline:
-                    raise
-                self._clock.sleep(_PAUSE_SECONDS)
-
-    def _without_the_poisoned(self, query: Query) -> Page | None:
-        """The page put together event by event; None while nothing near reads well, so the blob store is down."""
-        bare = self._client.read(query, include_metadata=False, patience_seconds=self._client.patience_seconds)
-        if self._blobs_are_down():
+    def page(self, query: Query) -> Page | None:
+        """A page read with metadata at once; None where that fails, and for a minute after, as it may fail again."""
+        if self._clock.monotonic() < self._unreadable_until:
             return None
-        pieces: list[Page | None] = []
-        for piece in self._pieces(query):
-            pieces.append(piece)
-            if self._well_read is None and len(pieces) > MOST_POISONED:
-                return None
-        events = {event.sequence: event for page in pieces if page is not None for event in page.events}
-        suspects = [event for event in bare.events if event.sequence not in events]
-        for suspect in suspects:
-            readable = self._outwaited(suspect)
-            if readable is None:
-                return None
-            events[suspect.sequence] = readable
-        return Page(
-            [events[event.sequence] for event in bare.events],
-            bare.asked_monotonic,
-            bare.asked_ticks,
-            bare.answered_monotonic,
-        )
-
-    def _pieces(self, query: Query) -> Iterator[Page | None]:
-        """Pages of halves, of halves of halves, …; None for a single event that fails."""
-        try:
-            yield self._note(self._client.read(query, include_metadata=True, patience_seconds=0))
-        except (ServiceTrouble, MalformedResponse):
-            halves = query.halves()
-            if len(halves) == 1:
-                yield None
-                return
-            for half in halves:
-                yield from self._pieces(half)
-
-    def _outwaited(self, suspect: Event) -> Event | None:
-        """The event, with metadata when they come within a minute, without when only they do not; None: trouble."""
-        alone = SequenceRange(suspect.sequence - 1, 1)
-        if suspect.sequence not in self._poisoned:
-            try:
-                page = self._client.read(alone, include_metadata=True, patience_seconds=POISON_SECONDS)
-                return page.events[0] if page.events else suspect
-            except (ServiceTrouble, MalformedResponse):
-                if self._blobs_are_down() or self._well_read is None:
-                    return None
-        self._report(suspect.sequence)
-        return suspect
-
-    def _report(self, sequence: int) -> None:
-        with self._lock:
-            if sequence in self._poisoned:
-                return
-            self._poisoned.add(sequence)
-            if len(self._poisoned) > MOST_POISONED:
-                raise TooManyPoisoned(
-                    f'The metadata of more than {MOST_POISONED} events cannot be read.',
-                    sequences=sorted(self._poisoned),
-                )
-        self._on_poisoned(sequence)
-
-    def _blobs_are_down(self) -> bool:
-        """Whether even the event whose metadata was read last fails now; forgets one that has none any more."""
-        if self._well_read is None:
-            return False
-        try:
-            page = self._client.read(SequenceRange(self._well_read - 1, 1), include_metadata=True, patience_seconds=0)
-        except FeedError:
-            return True
-        self._well_read = None
-        self._note(page)
-        return False
-
-    def _note(self, page: Page) -> Page:
-        """Remember an event whose metadata came: it is the neighbour that tells poison from trouble."""
-        for event in reversed(page.events):
-            if field(event.decode(), 'metadata') is not None:
-                self._well_read = event.sequence
-                break
+        page = self._reads.read(query)
+        if page is None:
+            self._unreadable_until = self._clock.monotonic() + POISON_SECONDS
         return page
 
-    def _deadline(self) -> float | None:
-        patience = self._client.patience_seconds
-        return None if patience is None else self._clock.monotonic() + patience
+    def attempt(self, events: list[Event], *, wanted: list[Event]) -> Attempt:
+        """A first try, by any thread: whatever fails for more than some seconds is left for `complete`.
 
-    def _bounded(self, seconds: float) -> float:
-        patience = self._client.patience_seconds
-        return seconds if patience is None else min(seconds, patience)
+        Events that came with their metadata are complete.
+        """
+        bare = [event for event in wanted if not event.head]
+        readable = [event for event in bare if event.sequence not in self._poisoned and not _is_deleted(event)]
+        attempt = Attempt(events, readable, {})
+        known = {event.sequence: event for event in readable}
+        for query in _ranges(known, most_between=_MOST_BETWEEN):
+            page = self._reads.read(query, patience_seconds=_ATTEMPT_SECONDS)
+            if page is None:
+                break
+            attempt.found.update(_matching(page, known))
+        return attempt
+
+    def complete(self, attempt: Attempt) -> list[Event]:
+        """The events, the wanted ones with their metadata, save those that are poisoned and those of deleted instances.
+
+        By one thread, in the order of delivery. Raises the trouble that outlasts the patience, FeedRestored and
+        TooManyPoisoned.
+        """
+        found = attempt.found
+        missing = {event.sequence: event for event in attempt.wanted if event.sequence not in found}
+        for sequence in self._poisoned & missing.keys():
+            del missing[sequence]
+        if missing:
+            found = found | _Hunt(self._reads, missing, on_poisoned=self._report).run()
+        return [found.get(event.sequence, event) for event in attempt.events]
+
+    def _report(self, sequence: int) -> None:
+        self._poisoned.add(sequence)
+        if len(self._poisoned) > MOST_POISONED:
+            raise TooManyPoisoned(
+                f'The metadata of more than {MOST_POISONED} events cannot be read.', sequences=sorted(self._poisoned)
+            )
+        self._on_poisoned(sequence)
+
+
+class _Reads:
+    """Requests with metadata, what they failed with last, and a neighbour: an event whose metadata read well."""
+
+    def __init__(self, client: FeedClient) -> None:
+        self.client = client
+        self.clock = client.clock
+        self.last_error: FeedError | None = None
+        self.neighbour: int | None = None
+
+    def read(self, query: Query, *, patience_seconds: float = 0.0) -> Page | None:
+        """The page; None where it failed as it does when a blob cannot be read. Raises everything else.
+
+        Throttling and a sign-in in trouble are not that; they get all the patience of the client, but each of our own
+        requests has little, because what comes after them may be a blob that cannot be read.
+        """
+        longest, began = self.client.patience_seconds, self.clock.monotonic()
+        seconds = patience_seconds if longest is None else min(patience_seconds, longest)
+        while True:
+            try:
+                return self._note(self.client.read(query, include_metadata=True, patience_seconds=seconds))
+            except _TROUBLE as error:
+                self.last_error = error
+                if _may_be_metadata(error):
+                    return None
+                pause = max(_FIRST_PAUSE_SECONDS, min(_retry_after(error), LONGEST_OBEYED_PAUSE_SECONDS))
+                is_over = longest is not None and self.clock.monotonic() + pause > began + longest
+                if is_over or not _is_waited_out(error):
+                    raise
+                self.client.on_retry(Retry(error, 1, pause))
+            self.clock.sleep(pause)
+
+    def look(self, query: Query) -> list[Event]:
+        """The events of a page without metadata; none where it fails."""
+        try:
+            return self.client.read(query, include_metadata=False, patience_seconds=0).events
+        except _TROUBLE as error:
+            self.last_error = error
+            return []
+
+    def neighbour_fails(self) -> bool:
+        """Whether the event whose metadata read well last fails now; one that has none any more is forgotten."""
+        if self.neighbour is None:
+            return False
+        page = self.read(SequenceRange(self.neighbour - 1, 1))
+        if page is not None and not any(map(_has_metadata, page.events)):
+            self.neighbour = None
+        return page is None
+
+    def _note(self, page: Page) -> Page:
+        event = next(filter(_has_metadata, reversed(page.events)), None)
+        if event is not None:
+            self.neighbour = event.sequence
+        return page
+
+
+class _Hunt:
+    """The search for the metadata of some events, until each has been read or is known to be poisoned.
+
+    Round after round, what is missing is read together, then in halves, which leaves single events that fail: the
+    suspects. A suspect's failure counts while a neighbour reads well, before it and after it.
+    """
+
+    def __init__(self, reads: _Reads, missing: dict[int, Event], *, on_poisoned: Callable[[int], None]) -> None:
+        self._reads = reads
+        self._clock = reads.clock
+        self._missing = missing
+        self._on_poisoned = on_poisoned
+        self._found: dict[int, Event] = {}
+        self._failed_since: dict[int, float] = {}
+        self._absent_since: dict[int, float] = {}
+        self._neighbours: Iterator[int] = iter(())
+        self._progress_monotonic = self._clock.monotonic()
+
+    def run(self) -> dict[int, Event]:
+        """What was found, by sequence number. Raises the last trouble when nothing moves while patience lasts."""
+        rounds = 0
+        self._report_trouble(pause=0.0, rounds=rounds)
+        while self._missing:
+            self._go_round()
+            if self._missing:
+                self._pause(rounds)
+            rounds += 1
+        return self._found
+
+    def _go_round(self) -> None:
+        if self._reads.neighbour_fails():
+            return
+        for sequence, began in self._suspects():
+            if self._neighbour_reads_well(sequence):
+                self._count_failure(sequence, began)
+
+    def _suspects(self) -> list[tuple[int, float]]:
+        """Read what can be read. Which single events fail, and since when they have been tried this time.
+
+        Halves are read side by side, so that what is well is read soon, however long what is not takes to fail.
+        """
+        suspects: list[tuple[int, float]] = []
+        failures = 0
+        pieces = deque(_ranges(self._missing, most_between=0))
+        while pieces:
+            piece, began = pieces.popleft(), self._clock.monotonic()
+            failures = 0 if self._try(piece) else failures + 1
+            if failures == 0:
+                continue
+            if self._looks_like_an_outage(failures):
+                break
+            if piece.limit == 1:
+                suspects.append((piece.through, began))
+            pieces.extend(half for half in piece.halves() if half != piece)
+        return suspects
+
+    def _looks_like_an_outage(self, failures: int) -> bool:
+        """Whether it is the blob store rather than so many events one after the other; looked at now and then."""
+        if self._reads.neighbour is None:
+            return failures > MOST_POISONED
+        return failures % MOST_POISONED == 1 and self._reads.neighbour_fails()
+
+    def _try(self, piece: SequenceRange) -> bool:
+        """Whether the piece was read; an event that was there once and is not in it is waited for, for a while."""
+        page = self._reads.read(piece)
+        if page is None:
+            self._refuse_standstill()
+            return False
+        for sequence, event in _matching(page, self._missing).items():
+            self._found[sequence] = event
+            del self._missing[sequence]
+            self._progress_monotonic = self._clock.monotonic()
+        for sequence in [sequence for sequence in self._missing if piece.after < sequence <= piece.through]:
+            self._wait_for_absent(sequence)
+        return True
+
+    def _wait_for_absent(self, sequence: int) -> None:
+        since = self._absent_since.setdefault(sequence, self._clock.monotonic())
+        if self._clock.monotonic() - since >= POISON_SECONDS:
+            raise FeedRestored('An event that was read is not there any more.')
+
+    def _neighbour_reads_well(self, sequence: int) -> bool:
+        """Whether some event near it reads well now; where none is known, a few are tried, others the next time."""
+        if self._reads.neighbour_fails():
+            return False
+        for _ in range(_CANDIDATES):
+            if self._reads.neighbour is not None:
+                return True
+            candidate = next(self._neighbours, None)
+            if candidate is None:
+                self._neighbours = self._near(self._missing[sequence])
+                candidate = next(self._neighbours, sequence)
+            self._reads.read(SequenceRange(candidate - 1, 1))
+        return self._reads.neighbour is not None
+
+    def _near(self, event: Event) -> Iterator[int]:
+        """Sequence numbers of events from its timestamp on and before it, those of one page at a time."""
+        width = ticks_from_seconds(60)
+        windows = [(event.ticks, LAST_TICK)]
+        while windows[-1][0] > FIRST_TICK:
+            windows.append((max(FIRST_TICK, event.ticks - width), event.ticks))
+            width *= 8
+        for begin, end in windows:
+            seen = self._reads.look(TimeSlice(begin, end, 0, TIME_LIMIT)) if begin < end else []
+            others = [other for other in seen if other.sequence not in self._missing and not _is_deleted(other)]
+            step = max(1, len(others) // _CANDIDATES)  # broken ones are often side by side
+            yield from (other.sequence for start in range(step) for other in others[start::step])
+
+    def _count_failure(self, sequence: int, began: float) -> None:
+        since = self._failed_since.setdefault(sequence, self._clock.monotonic())
+        if began - since >= POISON_SECONDS:
+            self._on_poisoned(sequence)
+            del self._missing[sequence]
+            self._progress_monotonic = self._clock.monotonic()
+
+    def _refuse_standstill(self) -> None:
+        """Raise the last trouble when nothing has moved for as long as patience lasts; each half has all of it."""
+        patience, error = self._reads.client.patience_seconds, self._reads.last_error
+        if patience is None or error is None:
+            return
+        if self._clock.monotonic() - self._progress_monotonic > PATIENCE_FACTOR * patience:
+            raise error
+
+    def _pause(self, rounds: int) -> None:
+        self._refuse_standstill()
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(rounds, 10))
+        pause = max(pause, min(_retry_after(self._reads.last_error), LONGEST_OBEYED_PAUSE_SECONDS))
+        self._report_trouble(pause=pause, rounds=rounds + 1)
+        self._clock.sleep(pause)
+
+    def _report_trouble(self, *, pause: float, rounds: int) -> None:
+        if self._reads.last_error is not None:
+            self._reads.client.on_retry(Retry(self._reads.last_error, rounds + 1, pause))
+
+
+def _ranges(sequences: Iterable[int], *, most_between: int) -> Iterator[SequenceRange]:
+    """Ranges that cover the sequence numbers, with at most so many others between two of them."""
+    first = last = 0
+    for sequence in sorted(sequences):
+        if first and sequence - last - 1 <= most_between and sequence - first < SEQUENCE_LIMIT:
+            last = sequence
+            continue
+        if first:
+            yield SequenceRange(first - 1, last - first + 1)
+        first = last = sequence
+    if first:
+        yield SequenceRange(first - 1, last - first + 1)
+
+
+def _matching(page: Page, known: dict[int, Event]) -> dict[int, Event]:
+    """The events of the page that were read before, by sequence number. Raises FeedRestored where one is another."""
+    found = {event.sequence: event for event in page.events if event.sequence in known}
+    if any(event.identity != known[sequence].identity for sequence, event in found.items()):
+        raise FeedRestored('An event is another one now than when it was read first.')
+    return found
+
+
+def _is_deleted(event: Event) -> bool:
+    """Whether the instance is deleted, and so has no metadata."""
+    return str(field(event.decode_properties(), 'state')).lower() == 'deleted'
+
+
+def _has_metadata(event: Event) -> bool:
+    return event.head > 0 or field(event.decode(), 'metadata') is not None
+
+
+def _retry_after(error: FeedError | None) -> float:
+    """Seconds that the service asked to be left alone, 0 where it did not."""
+    return getattr(error, 'retry_after', None) or 0.0
+
+
+def _is_waited_out(error: FeedError) -> bool:
+    """Whether the failure passes by itself, without being one of the blob store."""
+    return isinstance(error, SignInUnavailable) or getattr(error, 'status', 0) in _NOT_METADATA
 
 
 def _may_be_metadata(error: FeedError) -> bool:
-    """Whether the failure may come from the blob store; throttling does not."""
-    return getattr(error, 'status', 0) not in _NOT_METADATA
+    """Whether the failure may come from the blob store: neither throttling, a lost proxy nor the sign-in does."""
+    if isinstance(error, SignInUnavailable):
+        return False
+    return getattr(error, 'status', 0) not in _NOT_METADATA and getattr(error, 'proxy_status', None) is None

@@ -24,15 +24,16 @@ class Query(Protocol):
     """One request for a page."""
 
     @property
+    def limit(self) -> int:
+        """Most events that the answer may hold."""
+
+    @property
     def path(self) -> str:
         """Path of the request, without a leading slash."""
 
     @property
     def parameters(self) -> dict[str, str]:
         """Query parameters, metadata aside."""
-
-    def halves(self) -> tuple[Query, ...]:
-        """Two queries that ask for the same together; one element, itself, where it asks for a single event."""
 
     def answers(self, events: list[Event]) -> bool:
         """Whether the events can be an answer to this query: all inside it, in its order, each once, not too many.
@@ -64,6 +65,7 @@ class SequenceRange(NamedTuple):
         return {'offset': str(self.after), 'limit': str(self.limit)}
 
     def halves(self) -> tuple[SequenceRange, ...]:
+        """Two ranges that are the same together; one element, itself, where it asks for a single event."""
         if self.limit == 1:
             return (self,)
         half = self.limit // 2
@@ -95,15 +97,6 @@ class TimeSlice(NamedTuple):
         start = {} if self.start == FIRST_TICK else {'startTime': format_timestamp(self.start)}
         end = {} if self.end == LAST_TICK else {'endTime': format_timestamp(self.end)}
         return {**start, **end, 'offset': str(self.offset), 'limit': str(self.limit)}
-
-    def halves(self) -> tuple[TimeSlice, ...]:
-        if self.limit == 1:
-            return (self,)
-        half = self.limit // 2
-        return (
-            TimeSlice(self.start, self.end, self.offset, half),
-            TimeSlice(self.start, self.end, self.offset + half, self.limit - half),
-        )
 
     def answers(self, events: list[Event]) -> bool:
         rows = [(event.ticks, event.sequence) for event in events]

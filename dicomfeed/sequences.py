@@ -7,7 +7,7 @@ given a sequence number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from enum import Enum
 
@@ -16,7 +16,7 @@ from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
 from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, settle_margin
 from dicomfeed.prefetch import Pool, in_order
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, SequenceRange, TimeSlice
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 
 WIDE_PAGES = 10
@@ -34,7 +34,8 @@ class SequenceReader:
     """Reads the feed upwards from a sequence number.
 
     :param cursor: everything up to this sequence number is done with; moves as events are delivered.
-    :param last: identity of the event at the cursor, where it is known: a restored database is found out by it.
+    :param last: identity of the event read last or, before the first one, of any that existed when the reading began: a
+        restored database is found out by it.
     :param settle_seconds: how long a writer may take; lower only where the writers are known.
     :param width: sequence numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
     """
@@ -68,17 +69,19 @@ class SequenceReader:
         """The events above the cursor through `through`, in lists, each in sequence order.
 
         The cursor moves to the last event of a list, and nowhere else, before the list is handed out. Ends
-        early at an open gap with `AtGap.STOP`; then `open_gap` says which.
+        early at an open gap with `AtGap.STOP`; then `open_gap` says which. Raises FeedRestored.
+
+        :param through: of an event that exists, as that of the newest one.
         """
         self.open_gap = None
-        with closing(self._parts(self.cursor, through, self._feed.page)) as parts:
-            for part in parts:
-                events = self._deliverable(part, at_gap)
-                if events:
-                    self._advance(events[-1])
-                    yield events
-                if self.open_gap is not None:
-                    return
+        began = self._feed.client.earlier_now() - settle_margin(self._settle_seconds)
+        for events in self._feed.completed(self._batches(through, at_gap), pool=self._pool):
+            if any(event.ticks > began for event in events):
+                self._verify_last()  # what was written since the beginning may come after a restore
+            self._advance(events[-1])
+            yield events
+        if self.open_gap is None and self.cursor < through:
+            self._refuse_end_below(through, self._feed.newest())
 
     def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
         """The events above the cursor, and then new ones as they come; an empty list after a round without any.
@@ -104,19 +107,35 @@ class SequenceReader:
     def verify(self, newest: Event | None) -> None:
         """Raise FeedRestored unless the event that was read last is still there and the same.
 
-        After a point-in-time restore, sequence numbers come back with other content.
+        After a point-in-time restore, sequence numbers come back with other content. The cursor is compared, too: what
+        was read last may be unknown.
         """
-        top = newest.sequence if newest is not None else 0
-        if top < (self.last[0] if self.last is not None else 0):
-            raise FeedRestored('The newest event has a lower sequence number than the one that was read last.')
+        self._refuse_end_below(max(self.cursor, self.last[0] if self.last else 0), newest)
+        self._verify_last(newest)
+
+    def _refuse_end_below(self, sequence: int, newest: Event | None) -> None:
+        if (newest.sequence if newest else 0) < sequence:
+            raise FeedRestored('The newest event has a lower sequence number than one that was there before.')
+
+    def _verify_last(self, newest: Event | None = None) -> None:
         if self.last is None:
             return
-        if newest is not None and top == self.last[0]:
+        if newest is not None and newest.sequence == self.last[0]:
             found = [newest]
         else:
             found = self._feed.bare_page(SequenceRange(self.last[0] - 1, 1)).events
         if not found or found[0].identity != self.last:
             raise FeedRestored('The event that was read last is not the one with its sequence number any more.')
+
+    def _batches(self, through: int, at_gap: AtGap) -> Generator[list[Event], None, None]:
+        """The events that can be delivered, without metadata: those are read of these alone."""
+        with closing(self._parts(self.cursor, through)) as parts:
+            for part in parts:
+                events = self._deliverable(part, at_gap)
+                if events:
+                    yield events
+                if self.open_gap is not None:
+                    return
 
     def _advance(self, event: Event) -> None:
         self.cursor = event.sequence
@@ -129,7 +148,7 @@ class SequenceReader:
         still_open = self._open(gaps)
         if still_open:
             first, last = still_open[0].first, still_open[-1].last
-            found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)
+            found, left = contents(self._scan(first - 1, last), above=still_open[-1].above)
             events = (
                 [event for event in events if event.sequence < first]
                 + found
@@ -159,21 +178,21 @@ class SequenceReader:
     def _watch_ahead(self, through: int) -> None:
         """Start the watch over every gap up to `through` now, not only when delivery reaches it."""
         after = max(self._watched_through, self.cursor)
-        for part in self._parts(after, through, self._feed.bare_page):
+        for part in self._parts(after, through):
             self._open(contents(part)[1])
         self._watched_through = max(self._watched_through, through)
 
-    def _parts(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[list[Stretch], None, None]:
+    def _parts(self, after: int, through: int) -> Generator[list[Stretch], None, None]:
         """Stretches that adjoin, in groups that each end with an event, so that every gap has one above it."""
         waiting: list[Stretch] = []
-        with closing(self._scan(after, through, read)) as stretches:
+        with closing(self._scan(after, through)) as stretches:
             for stretch in stretches:
                 waiting.append(stretch)
                 if stretch.events:
                     yield waiting
                     waiting = rest_after_events(stretch)
 
-    def _scan(self, after: int, through: int, read: Callable[[Query], Page]) -> Generator[Stretch, None, None]:
+    def _scan(self, after: int, through: int) -> Generator[Stretch, None, None]:
         """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order."""
         below: Event | None = None
         while after < through:
@@ -181,7 +200,7 @@ class SequenceReader:
             ranges = (
                 SequenceRange(start, min(self._width, through - start)) for start in range(after, through, self._width)
             )
-            with closing(in_order(ranges, read, pool=self._pool)) as pages:
+            with closing(in_order(ranges, self._feed.first_page, pool=self._pool)) as pages:
                 for query, page in pages:
                     yield Stretch.of_page(query, page)
                     after = query.through

@@ -12,9 +12,9 @@ from contextlib import closing
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
-from dicomfeed.gaps import SETTLE_SECONDS, settle_margin
+from dicomfeed.gaps import SETTLE_SECONDS, Stretch, contents, settle_margin
 from dicomfeed.prefetch import InlinePool, Pool, in_order
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, SequenceRange, TimeSlice
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, SequenceRange, TimeSlice
 from dicomfeed.sequences import WIDE_PAGES, AtGap, SequenceReader
 from dicomfeed.times import FIRST_TICK, Ticks
 
@@ -53,33 +53,55 @@ def sequence_before_tail(
 ) -> int:
     """The sequence number above which are the `count` newest events that pass the filters, and all still to come."""
     now = sequence_now(feed, pool=pool, settle_seconds=settle_seconds)
-    newest = newest_events(feed.without_metadata(), count, filters=filters, pool=pool, settle_seconds=settle_seconds)
-    return min([now, *(event.sequence - 1 for event in newest)])
+    tail = TailReader(feed.without_metadata(), count, filters=filters, pool=pool, settle_seconds=settle_seconds)
+    return min([now, *(event.sequence - 1 for event in tail.read())])
 
 
-def newest_events(
-    feed: Feed, count: int, *, filters: Filters, pool: Pool, settle_seconds: float = SETTLE_SECONDS
-) -> list[Event]:
-    """The `count` newest events, by sequence number, that pass the filters; the oldest of them first.
+class TailReader:
+    """Reads the `count` newest events, by sequence number, that pass the filters; fewer where there are not as many."""
 
-    Fewer where the feed has not as many.
-    """
-    newest = feed.newest()
-    found: list[Event] = []
-    if newest is None:
-        return found
-    # Without filters the first page or two will do; with them nobody knows how far back it goes.
-    back_pool = InlinePool() if filters.is_empty else pool
-    with closing(_pages_down(feed, newest, pool=back_pool, settle_seconds=settle_seconds)) as pages:
-        for page in pages:
-            found = filters.passing(page.events) + found
-            if len(found) >= count:
-                break
-    return found[-count:]
+    def __init__(
+        self, feed: Feed, count: int, *, filters: Filters, pool: Pool, settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
+        self.complete_through: int | None = None
+        """The sequence number before the first open gap among them; None as long as there was none."""
+        self._feed = feed
+        self._count = count
+        self._filters = filters
+        self._pool = pool
+        self._settle_seconds = settle_seconds
+
+    def read(self) -> list[Event]:
+        """The events, the oldest of them first."""
+        newest = self._feed.newest()
+        found: list[Event] = []
+        if newest is None:
+            return found
+        read: list[Stretch] = []
+        # Without filters the first page or two will do; with them nobody knows how far back it goes.
+        pool = InlinePool() if self._filters.is_empty else self._pool
+        with closing(_stretches_down(self._feed, newest, pool=pool, settle_seconds=self._settle_seconds)) as stretches:
+            for stretch in stretches:
+                read.append(stretch)
+                found = self._filters.passing(stretch.events) + found
+                if len(found) >= self._count:
+                    break
+        found = found[-self._count :]
+        self._find_open_gap(read[::-1], above=found[0].sequence if len(found) == self._count else 0)
+        batches = (found[start : start + SEQUENCE_LIMIT] for start in range(0, len(found), SEQUENCE_LIMIT))
+        return [event for events in self._feed.completed(batches, pool=self._pool) for event in events]
+
+    def _find_open_gap(self, stretches: list[Stretch], *, above: int) -> None:
+        """What commits below the oldest of as many as were asked for is none of the newest."""
+        _, gaps = contents(stretches)
+        for gap in gaps:
+            if gap.last > above and not gap.is_settled(self._settle_seconds):
+                self.complete_through = gap.first - 1
+                return
 
 
-def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float) -> Generator[Page, None, None]:
-    """Pages by sequence from the newest event down to sequence number 1; a wide gap is crossed by asking for times."""
+def _stretches_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float) -> Generator[Stretch, None, None]:
+    """What is visible from the newest event down to sequence number 1; a wide gap is crossed by asking for times."""
     upper, lowest = newest.sequence, newest
     while upper > 0:
         empty_pages = 0
@@ -87,16 +109,19 @@ def _pages_down(feed: Feed, newest: Event, *, pool: Pool, settle_seconds: float)
             SequenceRange(max(0, top - SEQUENCE_LIMIT), min(SEQUENCE_LIMIT, top))
             for top in range(upper, 0, -SEQUENCE_LIMIT)
         )
-        with closing(in_order(ranges, feed.page, pool=pool)) as pages:
+        with closing(in_order(ranges, feed.bare_page, pool=pool)) as pages:
             for query, page in pages:
-                yield page
+                stretch = Stretch.of_page(query, page)
+                yield stretch
                 upper = query.after
                 lowest = page.events[0] if page.events else lowest
                 empty_pages = 0 if page.events else empty_pages + 1
                 if empty_pages == WIDE_PAGES:
                     break
         if upper > 0 and empty_pages == WIDE_PAGES:
-            upper = _highest_below(feed, upper, lowest, settle_seconds=settle_seconds)
+            below = _highest_below(feed, upper, lowest, settle_seconds=settle_seconds)
+            yield stretch._replace(after=below, through=upper)  # as old as the last empty page
+            upper = below
 
 
 def _highest_below(feed: Feed, upper: int, lowest: Event, *, settle_seconds: float) -> int:

@@ -12,7 +12,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from queue import LifoQueue
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -27,9 +29,16 @@ from dicomfeed.trust import Origin
 CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 120.0
+SLOW_TIMEOUT_SECONDS = 300.0
+"""For an answer with metadata: the service asks its blob store for about three minutes before it gives up."""
 LONGEST_ANSWER_SECONDS = 300.0
 LARGEST_ANSWER_BYTES = 128 * 2**20
+LARGEST_BARE_BYTES = 16 * 2**20
+"""For an answer without metadata: two hundred events of 80 kB each."""
+BYTES_IN_FLIGHT = 128 * 2**20
+"""For all answers that are being received; the first of them may go beyond that, as far as one answer may."""
 _CHUNK_BYTES = 2**18
+_UNPACKING = {'gzip': 31, 'x-gzip': 31, 'deflate': 15}
 _SENDABLE = r'[!-~]+'
 
 
@@ -44,8 +53,8 @@ class Answer(NamedTuple):
 class Transport(Protocol):
     """Whatever sends a request. Raises RequestError where no answer came."""
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
-        """Ask for `url` with that bearer token."""
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
+        """Ask for `url` with that bearer token; `is_slow`: for an answer with metadata, which takes longer."""
 
 
 class _Route(NamedTuple):
@@ -74,29 +83,36 @@ class HttpTransport:
         connections: int = CONNECTIONS,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        slow_timeout_seconds: float = SLOW_TIMEOUT_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+        bytes_in_flight: int = BYTES_IN_FLIGHT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
-        self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
+        self._connect_seconds = connect_timeout_seconds
+        self._read_seconds = read_timeout_seconds
+        self._extra_seconds = slow_timeout_seconds - read_timeout_seconds
         self._largest_answer_bytes = largest_answer_bytes
-        self._response_class = _responses_within(LONGEST_ANSWER_SECONDS, monotonic)
+        self._largest_bare_bytes = min(largest_answer_bytes, LARGEST_BARE_BYTES)
+        self._budget = Budget(bytes_in_flight)
         self._turn = threading.Lock()  # else who gives a connection back takes it again before anyone who waits
         self._free: LifoQueue[_Session] = LifoQueue()  # the last one used is the likeliest to be alive
         for _ in range(connections):
-            self._free.put(_Session(self._response_class))
+            self._free.put(_Session(monotonic))
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
         if not re.fullmatch(_SENDABLE, token):  # http.client would say the token in its error
             raise RequestError('The token holds characters that no header may hold.', url=url)
         with self._turn:
             session = self._free.get()
         try:
-            return self._ask(session.route_to(url), url, parameters, token)
+            session.extra_seconds = self._extra_seconds if is_slow else 0.0
+            return self._ask(session, url, parameters, token)
         finally:
             self._free.put(session)
 
-    def _ask(self, route: _Route, url: str, parameters: Mapping[str, str], token: str) -> Answer:
+    def _ask(self, session: _Session, url: str, parameters: Mapping[str, str], token: str) -> Answer:
+        route = session.route_to(url)
         headers = {**self._headers, 'Authorization': Secret(f'Bearer {token}')}
         try:
             with route.pool.urlopen(
@@ -106,35 +122,91 @@ class HttpTransport:
                 redirect=False,
                 retries=False,
                 assert_same_host=False,
-                timeout=self._timeout,
+                timeout=urllib3.Timeout(connect=self._connect_seconds, read=self._read_seconds + session.extra_seconds),
                 preload_content=False,
             ) as response:
                 if response.status == 407:  # only a proxy says that, to a request in the clear
                     raise HostUnreachable(
                         'The proxy did not lead to the host.', url=url, through_proxy=True, proxy_status=407
                     )
-                body = self._read(response, url)
+                body = self._read(response, url, largest=self._largest(session))
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise translated(error, url, proxied=route.is_proxied) from None
 
-    def _read(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
+    def _largest(self, session: _Session) -> int:
+        return self._largest_answer_bytes if session.extra_seconds else self._largest_bare_bytes
+
+    def _read(self, response: urllib3.BaseHTTPResponse, url: str, *, largest: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._largest_answer_bytes:
-                raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
-        if not size and response.status == 200:
-            _refuse_cut(response, url)
-        return b''.join(chunks)
+        with self._budget.receiving() as take:
+            for chunk in _unpacked(response, url):
+                size += len(chunk)
+                if size > largest:
+                    raise MalformedResponse('The answer is larger than a page of the change feed can be.', url=url)
+                take(len(chunk))
+                chunks.append(chunk)
+            if not size and response.status == 200:
+                _refuse_cut(response, url)
+            return b''.join(chunks)
+
+
+class Budget:
+    """The bytes of all answers that are being received at a time.
+
+    Who has too little left waits for others to end; the one that began first never waits, so one always ends.
+    """
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self._taken: dict[object, int] = {}  # in the order of their beginnings
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def receiving(self) -> Iterator[Callable[[int], None]]:
+        """One answer; the function takes so many bytes of the budget for it, until it ends."""
+        answer = object()
+        with self._changed:
+            self._taken[answer] = 0
+        try:
+            yield lambda size: self._take(answer, size)
+        finally:
+            with self._changed:
+                del self._taken[answer]
+                self._changed.notify_all()
+
+    def _take(self, answer: object, size: int) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: sum(self._taken.values()) + size <= self._total_bytes or next(iter(self._taken)) is answer
+            )
+            self._taken[answer] += size
+
+
+def _unpacked(response: urllib3.BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    """The body in small pieces, unpacked, however much is packed into few bytes. Raises MalformedResponse."""
+    encoding = (response.headers.get('Content-Encoding') or 'identity').strip().lower()
+    pieces = response.stream(_CHUNK_BYTES, decode_content=False)
+    if encoding == 'identity':
+        yield from pieces
+        return
+    try:
+        if encoding not in _UNPACKING:
+            raise ValueError('nothing that was asked for')
+        unpacker = zlib.decompressobj(wbits=_UNPACKING[encoding])
+        for packed in pieces:
+            while packed and not unpacker.eof:
+                yield unpacker.decompress(packed, _CHUNK_BYTES)
+                packed = unpacker.unconsumed_tail
+        if not unpacker.eof:
+            raise ValueError('cut')
+    except (zlib.error, ValueError):
+        raise MalformedResponse('The answer could not be unpacked.', url=url) from None
 
 
 def _refuse_cut(response: urllib3.BaseHTTPResponse, url: str) -> None:
     """Tell an answer with nothing in it, which may mean an empty feed, from one that was cut before its first byte."""
-    if response.headers.get('Content-Encoding'):
-        raise MalformedResponse('The answer could not be unpacked.', url=url)
     if not {'content-length', 'transfer-encoding'} & {name.lower() for name in response.headers}:
         raise HostUnreachable('The connection broke.', url=url)
 
@@ -146,8 +218,10 @@ class _Session:
     do besides for every request (cookies, netrc, the CA file once more) costs as much as the request.
     """
 
-    def __init__(self, response_class: type[http.client.HTTPResponse]) -> None:
-        self._response_class = response_class
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.extra_seconds = 0.0
+        """How much longer than others the answer to the request in hand may take."""
+        self._response_class = _responses_within(lambda: LONGEST_ANSWER_SECONDS + self.extra_seconds, monotonic)
         self._session: requests.Session | None = None
         self._routes: dict[str, _Route] = {}
 
@@ -244,7 +318,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _responses_within(seconds: float, monotonic: Callable[[], float]) -> type[http.client.HTTPResponse]:
+def _responses_within(seconds: Callable[[], float], monotonic: Callable[[], float]) -> type[http.client.HTTPResponse]:
     """A `response_class` for http.client, whose answers end with TimeoutError when they take longer than that.
 
     A read time-out bounds the wait for the next bytes; a server that sends one now and then meets it for ever, in the
@@ -255,7 +329,7 @@ def _responses_within(seconds: float, monotonic: Callable[[], float]) -> type[ht
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
             super().__init__(sock, *args, **kwargs)
-            self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), monotonic() + seconds, monotonic))
+            self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), monotonic() + seconds(), monotonic))
 
     return Response
 

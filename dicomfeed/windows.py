@@ -14,6 +14,7 @@ from typing import NamedTuple
 from dicomfeed.events import Event
 from dicomfeed.feed import Feed
 from dicomfeed.gaps import SETTLE_SECONDS, settle_margin
+from dicomfeed.metadata import Attempt
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, TimeSlice
 from dicomfeed.times import Ticks
@@ -47,7 +48,12 @@ class WindowReader:
         """The end of what can't change any more, when that is before the end of the window."""
 
     def read(self) -> Iterator[list[Event]]:
-        """All events of the window, in lists, in order. After the last one `settled_through` is known."""
+        """All events of the window, in lists, in order. After the last one `settled_through` is known.
+
+        A window that begins at its end or after it, as one from the future up to now does, is empty; nothing is asked.
+        """
+        if self._start >= self._end:
+            return
         settled = self._settled_bound()
         if settled > self._start:
             yield from self._read_settled(self._start, settled)
@@ -57,11 +63,11 @@ class WindowReader:
 
     def read_slowly(self, start: Ticks, *, limit: int = TIME_LIMIT) -> Iterator[list[Event]]:
         """The events from `start` on, by one worker, page after page of `limit`: right even where rows still appear."""
-        for page in self._feed.walk(start, self._end, read=self._feed.page, limit=limit):
+        for page in self._feed.walk(start, self._end, read=self._feed.first_page, limit=limit):
             if self.settled_through is None:
                 settled = page.asked_ticks - settle_margin(self._settle_seconds)
                 self.settled_through = settled if settled < self._end else None
-            yield page.events
+            yield self._feed.with_metadata(page.events)
 
     def _settled_bound(self) -> Ticks:
         """Where the settled part of the window ends, by the clocks at a first small question."""
@@ -78,8 +84,8 @@ class WindowReader:
 
     def _settled_pages(self, start: Ticks, end: Ticks) -> Iterator[list[Event]]:
         with closing(in_order(self._slices(start, end), self._page, pool=self._pool)) as pages:
-            for part, page in pages:
-                yield page.events
+            for part, (page, attempt) in pages:
+                yield self._feed.complete(attempt)
                 if part.is_last:
                     yield from self._beyond(part.query, page)
 
@@ -105,13 +111,14 @@ class WindowReader:
             return end, TIME_LIMIT  # perhaps nearly none: one page, and more only when it is full
         return max(events[0].ticks, start + 1), SPLIT_ROWS
 
-    def _page(self, part: _Slice) -> Page:
-        return self._feed.page(part.query)
+    def _page(self, part: _Slice) -> tuple[Page, Attempt]:
+        page = self._feed.first_page(part.query)
+        return page, self._feed.attempt(page.events)
 
     def _beyond(self, query: TimeSlice, page: Page) -> Iterator[list[Event]]:
         """What follows a full page where a short one was expected: only a short page is the end of a sub-window."""
         offset = query.offset
         while len(page.events) == query.limit:
             offset += query.limit
-            page = self._feed.page(TimeSlice(query.start, query.end, offset, query.limit))
-            yield page.events
+            page = self._feed.first_page(TimeSlice(query.start, query.end, offset, query.limit))
+            yield self._feed.with_metadata(page.events)

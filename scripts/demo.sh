@@ -70,7 +70,7 @@ run() {
 
 # Bounded, so that a demo that nobody watches ends.
 az() {
-    ${BOUND:+"$BOUND" --foreground 120} "$AZ" "$@"
+    ${BOUND:+"$BOUND" --foreground 300} "$AZ" "$@"
 }
 
 curl() {
@@ -91,7 +91,7 @@ start_emulator() {
     say 'Start an emulated Azure with 300 events in its DICOM service, and lead this shell to it.'
     run "$PYTHON -m tests.emulator --events 300 --env-file $FOLDER/emulator.env >$FOLDER/emulator.log &"
     EMULATOR=$!
-    for _ in {1..300}; do       # half a minute
+    for _ in {1..3000}; do      # five minutes
         [ -e "$FOLDER/emulator.env" ] && break
         kill -0 "$EMULATOR" 2>/dev/null || break
         sleep 0.1

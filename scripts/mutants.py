@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ('tests/feed/test_schedules.py', 'tests/feed/test_delivery.py', 'tests/feed/test_model.py')
+TESTS = tuple(
+    f'tests/feed/test_{name}.py'
+    for name in 'queries metadata windows schedules delivery sinks checkpoint files model'.split()
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ MUTANTS = (
         '1',
         'a prefetched page is taken as it is',
         'dicomfeed/sequences.py',
-        'found, left = contents(self._scan(first - 1, last, self._feed.page), above=still_open[-1].above)',
+        'found, left = contents(self._scan(first - 1, last), above=still_open[-1].above)',
         'found, left = [event for event in events if first <= event.sequence <= last], still_open',
     ),
     Mutant(
@@ -97,6 +100,51 @@ MUTANTS = (
         'if not found:',
     ),
     Mutant(
+        '6',
+        'the cursor is not compared',
+        'dicomfeed/sequences.py',
+        'max(self.cursor, self.last[0] if self.last else 0)',
+        '(self.last[0] if self.last else 0)',
+    ),
+    Mutant(
+        '6',
+        'a restore in mid-run is not looked for',
+        'dicomfeed/sequences.py',
+        'if any(event.ticks > began for event in events):',
+        'if not events:',
+    ),
+    Mutant(
+        '6',
+        'an end that has gone is an end',
+        'dicomfeed/sequences.py',
+        'if self.open_gap is None and self.cursor < through:',
+        'if self.open_gap is None and self.cursor > through:',
+    ),
+    Mutant(
+        '7',
+        'rows from outside the window are taken',
+        'dicomfeed/queries.py',
+        'all(self.start <= ticks < self.end for ticks, _ in rows)',
+        'True',
+    ),
+    Mutant(
+        '7', 'rows in any order are taken', 'dicomfeed/queries.py', 'all(map(tuple.__lt__, rows, rows[1:]))', 'True'
+    ),
+    Mutant(
+        '7',
+        'an event twice is taken',
+        'dicomfeed/queries.py',
+        'len({sequence for _, sequence in rows}) == len(rows)',
+        'True',
+    ),
+    Mutant(
+        '7',
+        'a page that comes again is taken',
+        'dicomfeed/windows.py',
+        'self._feed.refuse_repetition(is_new=(events[0].ticks, events[0].sequence) > last)',
+        'pass',
+    ),
+    Mutant(
         '7',
         'a full page ends a sub-window',
         'dicomfeed/windows.py',
@@ -117,13 +165,7 @@ MUTANTS = (
         'return min(self._end, page.asked_ticks - settle_margin(self._settle_seconds))',
         'return self._end',
     ),
-    Mutant(
-        '9',
-        'a resumed file is not truncated',
-        'dicomfeed/sinks.py',
-        'os.ftruncate(descriptor, committed.length)',
-        'pass',
-    ),
+    Mutant('9', 'a resumed file is not truncated', 'dicomfeed/sinks.py', 'os.ftruncate(descriptor, length)', 'pass'),
     Mutant(
         '9',
         'a gzip member goes on over a commit',
@@ -131,7 +173,73 @@ MUTANTS = (
         'self._buffer.write(self._compressor.flush())\n            self._compressor = zlib.compressobj(wbits=_GZIP)',
         'self._buffer.write(self._compressor.flush(zlib.Z_SYNC_FLUSH))',
     ),
-    Mutant('10', 'no lock', 'dicomfeed/files.py', '_lock(descriptor)\n', 'pass\n'),
+    Mutant(
+        '9',
+        'no look whether the name still leads to the file',
+        'dicomfeed/sinks.py',
+        'if not files.leads_to(self._path, self._begun):',
+        'if False:',
+    ),
+    Mutant(
+        '9',
+        'no look at the length of the file',
+        'dicomfeed/sinks.py',
+        'if os.fstat(self._begun).st_size != self._length:',
+        'if False:',
+    ),
+    Mutant(
+        '9',
+        'no look at the end of the file',
+        'dicomfeed/sinks.py',
+        'if files.read_before(self._begun, self._length, _DIGEST_BYTES) != self._end:',
+        'if False:',
+    ),
+    Mutant(
+        '9', 'a short write is taken for a whole one', 'dicomfeed/files.py', 'rest = rest[taken:]', 'rest = rest[:0]'
+    ),
+    Mutant(
+        '9',
+        'the output begins before the service has answered',
+        'dicomfeed/delivery.py',
+        'try:\n            for events in batches:',
+        'try:\n            self._begin()\n            for events in batches:',
+    ),
+    Mutant(
+        '9',
+        'any file matches where nothing was committed',
+        'dicomfeed/sinks.py',
+        'is_same = _is_continued(held, committed) if committed.length else _is_without_lines(held)',
+        'is_same = _is_continued(held, committed)',
+    ),
+    Mutant(
+        '9',
+        'the file is there before the checkpoint names it',
+        'dicomfeed/delivery.py',
+        'self._checkpoint.save(self._sink.output)\n            try:\n                self._sink.begin()',
+        'try:\n                self._sink.begin()\n                self._checkpoint.save(self._sink.output)',
+    ),
+    Mutant('10', 'no lock on the checkpoint', 'dicomfeed/files.py', '_lock(descriptor)\n            if', 'if'),
+    Mutant(
+        '10',
+        'no lock on the output',
+        'dicomfeed/files.py',
+        '_lock(descriptor)\n        except OSError as error:\n            if',
+        'pass\n        except OSError as error:\n            if',
+    ),
+    Mutant(
+        '10',
+        'a lock whose file was taken away',
+        'dicomfeed/files.py',
+        'if leads_to(path, descriptor):  # else',
+        'if True:  # else',
+    ),
+    Mutant(
+        '10',
+        'the lock is beside the link',
+        'dicomfeed/checkpoint.py',
+        'os.path.split(os.path.realpath(path))',
+        'os.path.split(os.path.abspath(path))',
+    ),
     Mutant(
         '11',
         'the checkpoint moves over delivered events only',
@@ -143,8 +251,57 @@ MUTANTS = (
         '12',
         'an outage is taken for poison',
         'dicomfeed/metadata.py',
-        'if self._blobs_are_down() or self._well_read is None:\n                    return None',
-        'pass',
+        'if self._neighbour_reads_well(sequence):',
+        'if sequence:',
+    ),
+    Mutant(
+        '12',
+        'one failure is poison',
+        'dicomfeed/metadata.py',
+        'if began - since >= POISON_SECONDS:',
+        'if began or since:',
+    ),
+    Mutant(
+        '12',
+        'no neighbour is looked for',
+        'dicomfeed/metadata.py',
+        'self._neighbours = self._near(self._missing[sequence])',
+        'self._neighbours = iter(())',
+    ),
+    Mutant(
+        '12',
+        'a time-out ends the run',
+        'dicomfeed/metadata.py',
+        '_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)',
+        '_TROUBLE = (MalformedResponse, ServiceTrouble, SignInUnavailable)',
+    ),
+    Mutant(
+        '12',
+        'a sign-in in trouble ends the run',
+        'dicomfeed/metadata.py',
+        '_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)',
+        '_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble)',
+    ),
+    Mutant(
+        '12',
+        'events that nobody wants are tested',
+        'dicomfeed/feed.py',
+        'wanted = self._wanted(events) if self.include_metadata else []',
+        'wanted = events if self.include_metadata else []',
+    ),
+    Mutant(
+        '12',
+        'metadata are read before they can be delivered',
+        'dicomfeed/feed.py',
+        'self._metadata.page(query) if self._metadata_at_once else None',
+        'self._metadata.page(query) if self.include_metadata else None',
+    ),
+    Mutant(
+        '12',
+        'the second read may be of another event',
+        'dicomfeed/metadata.py',
+        'if any(event.identity != known[sequence].identity for sequence, event in found.items()):',
+        'if not known:',
     ),
 )
 

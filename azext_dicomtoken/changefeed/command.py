@@ -23,7 +23,7 @@ def changefeed(cmd: Any, **kwargs: Any) -> Any:
     with interruption.raising():
         try:
             session = open_session(Invocation(cmd.cli_ctx), options)
-            with explained(session.access):
+            with explained(session.access, files=options.files):
                 if not options.is_streaming:
                     from azext_dicomtoken.changefeed.results import result_of
 

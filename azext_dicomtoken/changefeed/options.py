@@ -6,21 +6,25 @@ and explained (`_params`), their choices and defaults (`vocabulary.py`).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
 
 from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._output import is_standard_output
 from azext_dicomtoken._validators import SERVICE_OPTIONS, Given, seconds_of
+from azext_dicomtoken.changefeed.paths import FILES, check_paths
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
 
 LAST_SEQUENCE = 2**63 - 1
 
+_START = ('start_time', '--start-time')
+_END = ('end_time', '--end-time')
 _STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
+_PLACES = ('start_time', 'after_sequence', 'tail', 'checkpoint')
 _STREAMS = ('stream', 'output_file', 'follow')
 _ALONE = (*_STARTS, 'end_time', 'max_items', *_STREAMS, 'checkpoint', 'summary_file')
 _NAMES = (
@@ -44,6 +48,7 @@ _EXCLUSIVE = {
     **{start: tuple(other for other in _STARTS if other != start) for start in _STARTS},
     'end_time': ('follow', 'checkpoint', 'after_sequence', 'tail', 'next_token'),
     'checkpoint': ('tail', 'next_token'),
+    'overwrite': ('checkpoint',),
     'max_items': ('tail', *_STREAMS),
     'follow': ('next_token',),
     'stream': ('output_file',),
@@ -57,7 +62,7 @@ _NEEDED = {
     'checkpoint': _STREAMS,
     'until_latest': ('follow',),
     'poll_interval': ('follow',),
-    'overwrite': ('output_file', 'summary_file'),
+    'overwrite': ('output_file',),
     'summary_file': _STREAMS,
 }
 
@@ -70,6 +75,8 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     :ivar service: those that name the service, for `resolve_service`.
     :ivar start: first tick of a window, or where a stream with a checkpoint or --follow begins.
     :ivar end: the tick after the last one of a window.
+    :ivar output_file: a file; None where its name is one of standard output.
+    :ivar form: tells the form of the lines from any other; empty for the service's own.
     """
 
     typed: Mapping[str, Any] = field(default_factory=dict)
@@ -96,11 +103,22 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     follow: bool = False
     poll_interval_seconds: float = 10.0
     until_latest: bool = False
+    form: str = ''
+
+    @property
+    def writes_stdout(self) -> bool:
+        """Whether events are written to standard output as they come."""
+        return self.is_streaming and not self.output_file
 
     @property
     def is_streaming(self) -> bool:
         """Whether events are written as they come, and not returned."""
         return self.stream or self.follow or bool(self.output_file)
+
+    @property
+    def files(self) -> list[str]:
+        """The paths of the files that this run reads and writes."""
+        return [path for name in FILES if (path := getattr(self, name))]
 
     @property
     def ends_by_signal(self) -> bool:
@@ -115,18 +133,33 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
         return self.start is not None or self.end is not None or bool(self.token and self.token.end is not None)
 
 
+def counted_back(options: Options, service_now: Callable[[], int]) -> Options:
+    """The options with ages and `now` by the service's clock, which is asked only where one was typed."""
+    from dicomfeed.times import LAST_TICK
+
+    texts = [(options.typed.get(name), option) for name, option in (_START, _END)]
+    if all(_ticks_of(text, option, LAST_TICK) == _ticks_of(text, option, LAST_TICK - 1) for text, option in texts):
+        return options
+    start, end = _window(texts, service_now())
+    return replace(options, start=start, end=end)
+
+
 def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
     """The options as the parser gave them, or an error of az's that says what to change."""
+    from dicomfeed.times import Clock
+
     given = Given({name: values.get(name) for name in _NAMES}, invocation)
     given.refuse_empty()
     given.refuse_out_of_bounds(_BOUNDS)
     given.refuse_together(_EXCLUSIVE)
     given.require_one(_NEEDED)
-    _refuse_other_forms(given, invocation)
-    start, end = _window(given)
+    given.require_one({'until_latest': _PLACES})  # from now on, it would end at once
+    output_file = _output_file(given)
+    _refuse_other_forms(given, invocation, to_file=bool(output_file))
+    start, end = _window([(given[name], given.spelled(name)) for name, _ in (_START, _END)], Clock().now())
     for name in UID_FILTERS:
         _check_uids(given[name] or (), given.spelled(name))
-    _check_files(given)
+    check_paths(given)
     return Options(
         typed={
             name: value
@@ -146,8 +179,8 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         include_metadata=bool(given['include_metadata']),
         count_by=given['count_by'] and str(given['count_by']),
         max_items=given['max_items'] or MAX_ITEMS,
-        stream=bool(given['stream']),
-        output_file=given['output_file'],
+        stream=bool(given['stream'] or (given['output_file'] and not output_file)),
+        output_file=output_file,
         overwrite=bool(given['overwrite']),
         summary_file=given['summary_file'],
         checkpoint=given['checkpoint'],
@@ -158,26 +191,48 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
             given['poll_interval'] or POLL_INTERVAL, '--poll-interval', lowest=1, highest=86_400
         ),
         until_latest=bool(given['until_latest']),
+        form=_form(invocation),
     )
 
 
-def _refuse_other_forms(given: Given, invocation: Invocation) -> None:
-    """Refuse an output format or a query that has nothing to work on."""
-    if given['output_file']:
-        given.refuse_az_output('--output-file')
-    elif (given['stream'] or given['follow']) and invocation.typed_output not in (None, 'json', 'tsv'):
-        given.refuse_output_format('--stream' if given['stream'] else '--follow')
+def _output_file(given: Given) -> str | None:
+    """The file to write; None without one, and for standard output under one of its names."""
+    path: str | None = given['output_file']
+    if path is None or not is_standard_output(path):
+        return path
+    # A checkpoint needs to know how much of the output stands; `-` is the same as --stream, which needs nothing.
+    return path if given['checkpoint'] and path != '-' else None
 
 
-def _window(given: Given) -> tuple[int | None, int | None]:
-    from dicomfeed.times import Clock
+def _refuse_other_forms(given: Given, invocation: Invocation, *, to_file: bool) -> None:
+    """Refuse a typed output format that lines do not have."""
+    mode = next((name for name in ('output_file', 'stream', 'follow') if given[name]), None)
+    if mode is None:
+        return
+    given.refuse_output_format(given.spelled(mode), but=('json', 'tsv') if to_file else ('json', 'tsv', 'table'))
+    if invocation.has_query and invocation.typed_output == 'table':
+        raise MutuallyExclusiveArgumentError(
+            f'-o table and --query do not go together with {given.spelled(mode)}.',
+            recommendation='Use -o tsv, or leave out one of them.',
+        )
 
-    now = Clock().now()
-    start, end = (_ticks_of(given[name], given.spelled(name), now) for name in ('start_time', 'end_time'))
+
+def _form(invocation: Invocation) -> str:
+    """A digest, as a query can hold what is nobody else's business."""
+    words = [word for word in (invocation.typed_output, invocation.typed_query) if word and word != 'json']
+    if not words:
+        return ''
+    import hashlib
+
+    return hashlib.sha256('\n'.join(words).encode('utf-8', 'surrogateescape')).hexdigest()
+
+
+def _window(texts: list[tuple[str | None, str]], now: int) -> tuple[int | None, int | None]:
+    start, end = (_ticks_of(text, option, now) for text, option in texts)
     if end is not None and end <= (start or 0):
         raise InvalidArgumentValueError(
             'The window of time is empty: it ends before it begins.',
-            recommendation='Give an --end-time that is later than --start-time.',
+            recommendation=f'Give {texts[1][1]} a time that is later than the start.',
         )
     return start, end
 
@@ -204,30 +259,3 @@ def _check_uids(uids: Iterable[str], option: str) -> None:
             f'A value of {option} is not a UID.',
             recommendation='A UID is made of digits and dots, at most 64 of them.',
         )
-
-
-def _check_files(given: Given) -> None:
-    paths = {
-        name: os.path.realpath(path) for name in ('output_file', 'summary_file', 'checkpoint') if (path := given[name])
-    }
-    if 'checkpoint' in paths and paths.get('output_file') == paths['checkpoint'] + '.lock':
-        raise InvalidArgumentValueError(
-            "The value of --output-file is the name of the checkpoint's lock.", recommendation='Give it another name.'
-        )
-    names = list(paths)
-    for position, name in enumerate(names):
-        for other in names[:position]:
-            if paths[name] == paths[other]:
-                raise MutuallyExclusiveArgumentError(
-                    f'{given.spelled(other)} and {given.spelled(name)} name one file.',
-                    recommendation='Give each a file of its own.',
-                )
-        if os.path.isdir(paths[name]):
-            raise InvalidArgumentValueError(
-                f'The value of {given.spelled(name)} is a folder.', recommendation='Name a file in it.'
-            )
-        if not os.path.isdir(os.path.dirname(paths[name])):
-            raise InvalidArgumentValueError(
-                f'The folder of {given.spelled(name)} does not exist.',
-                recommendation='Make it first, or name a file in another one.',
-            )

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from knack.log import get_logger
 
 from azext_dicomtoken._output import is_stream, open_stream
+from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import BySequence
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question, load_checkpoint, lock_checkpoint
-from dicomfeed.delivery import open_output
+from dicomfeed.delivery import SUMMARY_FORMAT, open_output
 from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.sinks import Sink, StreamSink
 
 logger = get_logger(__name__)
+
+_LARGEST_SUMMARY_BYTES = 2**20
 
 
 @contextmanager
@@ -38,46 +40,58 @@ def writer_of(reading: BySequence, checkpoint: Checkpoint | None) -> CheckpointW
     path = reading.session.options.checkpoint
     if not path:
         return None
-    begun = Checkpoint(_question_of(reading.session), sequence=reading.began_after, since=reading.since)
+    begun = Checkpoint(
+        _question_of(reading.session), sequence=reading.began_after, last=reading.anchor, since=reading.since
+    )
     return CheckpointWriter(path, checkpoint or begun)
 
 
-def refuse_unfit_files(options: Options, checkpoint: Checkpoint | None) -> None:
-    """Refuse files that are there already, or cannot be cut to what a checkpoint says, before anything is sent."""
+def refuse_unfit_files(options: Options) -> None:
+    """Refuse a file in the way of the summary before anything is sent; what is in the way of events: `opened_sink`."""
     if options.checkpoint and options.output_file and is_stream(options.output_file):
-        raise OutputError('A checkpoint needs an output file that can be cut, not a device or a pipe.')
-    known = checkpoint.output.path if checkpoint is not None and checkpoint.output is not None else None
-    if options.overwrite:
-        return
-    for path in (options.output_file, options.summary_file):
-        if path and os.path.lexists(path) and not is_stream(path) and os.path.abspath(path) != known:
-            if checkpoint is not None and path == options.output_file:  # to overwrite it would lose what is in it
-                raise OutputError('The output file exists already, and is not the one that the checkpoint names.')
-            raise OutputExists()
+        raise OutputError('A checkpoint needs an output file that can be truncated, not a device or a pipe.')
+    path = options.summary_file
+    if path and os.path.lexists(path) and not is_stream(path) and not _is_summary(path):
+        raise OutputExists(
+            'The file that --summary-file names exists already, and is not a summary.', path=os.path.abspath(path)
+        )
 
 
-def opened_sink(options: Options, writer: CheckpointWriter | None, stack: ExitStack) -> Sink:
-    """Where the lines go; closed with the stack. The checkpoint names a file before its first byte."""
+def opened_sink(options: Options, checkpoint: Checkpoint | None, stack: ExitStack, *, stdout: Stdout) -> Sink:
+    """Where the lines will go, locked and not changed yet; closed with the stack."""
     path = options.output_file
     if path and is_stream(path):
         return _stream_sink(path, stack)
     if not path:
-        if writer is not None:
-            writer.save(None)
-        sys.stdout.flush()
-        return StreamSink(sys.stdout.buffer)
-    sink, is_begun_anew = open_output(path, overwrite=options.overwrite, writer=writer)
+        stdout.require_open()
+        return StreamSink(cast(BinaryIO, stdout))
+    sink, is_begun_anew = open_output(
+        path, overwrite=options.overwrite, committed=checkpoint.output if checkpoint is not None else None
+    )
     stack.callback(sink.close)
     if is_begun_anew:
         logger.warning('The output file that the checkpoint names is gone; a new one begins with the next event.')
     return sink
 
 
+def _is_summary(path: str) -> bool:
+    import json
+
+    try:
+        with open(path, 'rb') as file:
+            content = json.loads(file.read(_LARGEST_SUMMARY_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get('format') == SUMMARY_FORMAT
+
+
 def _stream_sink(path: str, stack: ExitStack) -> Sink:
     try:
         stream = open(open_stream(path), 'wb')  # pylint: disable=consider-using-with
     except OSError as error:
-        raise OutputError(f'The output cannot be written: {error.strerror}.') from error
+        raise OutputError(
+            f'The output cannot be written: {error.strerror}.', path=os.path.abspath(path), errno=error.errno
+        ) from error
     stack.callback(_close_quietly, stream)
     return StreamSink(stream, compress=path.endswith('.gz'), is_stdout=False)
 
@@ -89,4 +103,5 @@ def _close_quietly(stream: BinaryIO) -> None:
 
 def _question_of(session: Session) -> Question:
     """What a checkpoint of this run is made for."""
-    return Question(str(session.service.url), session.filters.as_dict(), session.options.include_metadata)
+    options = session.options
+    return Question(str(session.service.url), session.filters.as_dict(), options.include_metadata, options.form)

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from knack.log import get_logger
-
+from azext_dicomtoken._output import say
+from azext_dicomtoken.changefeed.options import counted_back
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint
 from dicomfeed.events import LAST_SEQUENCE, Event
+from dicomfeed.feed import Feed
 from dicomfeed.prefetch import InlinePool, Pool
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.times import LAST_TICK, format_timestamp
 from dicomfeed.windows import WindowReader
-
-logger = get_logger(__name__)
 
 
 class Reading(ABC):
@@ -35,6 +35,8 @@ class Reading(ABC):
 
     def __init__(self, session: Session, *, at_most: int | None = None) -> None:
         self.session = session
+        self.is_cut = False
+        """Whether there is more than was taken."""
         self._at_most = at_most
 
     @property
@@ -44,7 +46,7 @@ class Reading(ABC):
 
     @abstractmethod
     def batches(self) -> Iterator[list[Event]]:
-        """What is read. Before the first batch everything that can be refused has been."""
+        """What is read. The first batch, which may be empty, comes as soon as the service has answered."""
 
     @abstractmethod
     def fraction(self, reached: Event | None) -> float:
@@ -64,6 +66,11 @@ class Reading(ABC):
         return self.session.filters.passing(counting)
 
     @property
+    def _feed(self) -> Feed:
+        """The feed, in which the metadata of events that do not count are not read."""
+        return self.session.feed if self.wanted is None else self.session.feed.only(self.wanted)
+
+    @property
     def _pool(self) -> Pool:
         return self.session.pool if self._at_most is None else InlinePool()
 
@@ -79,17 +86,18 @@ class BySequence(Reading):
 
     def __init__(self, session: Session, *, checkpoint: Checkpoint | None = None, at_most: int | None = None) -> None:
         super().__init__(session, at_most=at_most)
-        cursor, last, self.since = (
-            (checkpoint.sequence, checkpoint.last, checkpoint.since)
+        self.began_after = checkpoint.sequence if checkpoint is not None else self._first_cursor()
+        self._newest = newest = session.feed.newest()  # after the cursor, so never below it but after a restore
+        self.anchor, self.since = (
+            (checkpoint.last, checkpoint.since)
             if checkpoint is not None
-            else (self._first_cursor(), None, session.options.start)
+            else (newest.identity if newest else None, session.options.start)
         )
-        self.began_after = cursor
-        self._through = 0
+        self._through = newest.sequence if newest else 0
         self._reader = SequenceReader(
-            session.feed,
-            cursor=cursor,
-            last=last,
+            self._feed,
+            cursor=self.began_after,
+            last=self.anchor,
             pool=self._pool,
             settle_seconds=session.options.settle_seconds,
             width=self._page_size(SEQUENCE_LIMIT),
@@ -102,15 +110,15 @@ class BySequence(Reading):
 
     def batches(self) -> Iterator[list[Event]]:
         options, reader = self.session.options, self._reader
-        newest = self.session.feed.newest()
-        reader.verify(newest)
-        self._through = newest.sequence if newest else 0
+        reader.verify(self._newest)
+        yield []
         if options.follow:
-            return reader.follow(
+            yield from reader.follow(
                 poll_interval_seconds=options.poll_interval_seconds,
                 until=self._through if options.until_latest else None,
             )
-        return reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
+        else:
+            yield from reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
 
     def fraction(self, reached: Event | None) -> float:
         return (self._handled_through(reached) - self.began_after) / max(1, self._through - self.began_after)
@@ -123,12 +131,8 @@ class BySequence(Reading):
         summary.gaps = reader.gaps
         before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
         summary.complete_through = min(self._handled_through(reached), before_gap)
-        if reader.complete_through is not None:
-            logger.warning(
-                'Complete through sequence number %d: above it, events may still appear that belong '
-                'between those delivered.',
-                reader.complete_through,
-            )
+        if not self.session.options.checkpoint:
+            _say_how_far_complete(reader.complete_through, reached)
 
     def _handled_through(self, reached: Event | None) -> int:
         return self.began_after if reached is None else reached.sequence
@@ -158,7 +162,7 @@ class ByTime(Reading):
         self._start, self._after = (token.ticks, token.sequence) if token else (session.options.start or 0, 0)
         self._end = self._window_end()
         self._reader = WindowReader(
-            session.feed,
+            self._feed,
             start=self._start,
             end=self._end,
             pool=self._pool,
@@ -187,32 +191,41 @@ class ByTime(Reading):
 
     def conclude(self, reached: Event | None) -> None:
         settled = self._reader.settled_through
-        if settled is not None:
-            self.session.summary.settled_through = format_timestamp(settled)
+        if settled is None:
+            return
+        self.session.summary.settled_through = format_timestamp(settled)
+        if not self.is_cut or (reached is not None and reached.ticks >= settled):
+            say(
+                f'Settled through {format_timestamp(settled)}: after that time, events may still appear that belong '
+                'into the window.'
+            )
 
     def _window_end(self) -> int:
-        """As given, else now, or just after the newest event where that is later."""
+        """As given, else now by the service's clock, or just after the newest event where that is later."""
         options, client = self.session.options, self.session.client
         if options.token and options.token.end is not None:
             return options.token.end
         if options.end is not None:
             return options.end
         newest = client.latest(by_time=True)
-        return min(LAST_TICK, max(client.clock.now(), newest.ticks + 1 if newest else 0))
+        return min(LAST_TICK, max(client.service_now(), newest.ticks + 1 if newest else 0))
 
 
 class Newest(Reading):
     """The newest events that pass the filters, and no more."""
 
-    def batches(self) -> Iterator[list[Event]]:
-        session, options = self.session, self.session.options
-        yield newest_events(
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._reader = TailReader(
             session.feed,
-            options.tail or 1,
+            session.options.tail or 1,
             filters=session.filters,
             pool=session.pool,
-            settle_seconds=options.settle_seconds,
+            settle_seconds=session.options.settle_seconds,
         )
+
+    def batches(self) -> Iterator[list[Event]]:
+        yield self._reader.read()
 
     def fraction(self, reached: Event | None) -> float:
         return 1.0
@@ -221,14 +234,25 @@ class Newest(Reading):
         return None
 
     def conclude(self, reached: Event | None) -> None:
-        """Nothing is left out: it is what was asked for."""
+        _say_how_far_complete(self._reader.complete_through, reached)
 
 
 def reading_of(session: Session, *, checkpoint: Checkpoint | None = None, at_most: int | None = None) -> Reading:
-    """The reading that the options ask for."""
+    """The reading that the options ask for; ages in them count back from the service's clock."""
+    if checkpoint is None:
+        session = replace(session, options=counted_back(session.options, session.client.service_now))
     options = session.options
     if options.is_window:
         return ByTime(session, at_most=at_most)
     if (options.tail or options.latest) and not options.follow:
         return Newest(session)
     return BySequence(session, checkpoint=checkpoint, at_most=at_most)
+
+
+def _say_how_far_complete(through: int | None, reached: Event | None) -> None:
+    """Say it on standard error whatever --only-show-errors says: what is read as complete may not be."""
+    if through is not None and reached is not None and reached.sequence > through:
+        say(
+            f'Complete through sequence number {through}: above it, events may still appear that belong '
+            'between those delivered.'
+        )

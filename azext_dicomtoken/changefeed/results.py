@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
+from azext_dicomtoken._json import loads
+from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import Reading, reading_of
-from azext_dicomtoken.changefeed.resume import say_list_was_cut
+from azext_dicomtoken.changefeed.resume import say_list_was_cut, service_command
 from azext_dicomtoken.changefeed.session import Session
+from azext_dicomtoken.changefeed.vocabulary import MOST_FOR_QUERY, MOST_FOR_QUERY_WITH_METADATA
 from dicomfeed.counts import Counts
 from dicomfeed.events import Event
 from dicomfeed.queries import SequenceRange
@@ -23,7 +24,7 @@ def result_of(session: Session) -> Any:
         return _numbered_event(session, options.sequence)
     if options.latest:
         return _newest_event(session)
-    return [event.decode() for event in _listed(session)]
+    return [_decoded(event) for event in _listed(session)]
 
 
 def _counts(session: Session, by: str) -> list[dict[str, Any]]:
@@ -40,40 +41,74 @@ def _counts(session: Session, by: str) -> list[dict[str, Any]]:
 def _numbered_event(session: Session, sequence: int) -> dict[str, Any]:
     events = session.feed.page(SequenceRange(sequence - 1, 1)).events
     if events:
-        return events[0].decode()
+        return _decoded(events[0])
     from azure.cli.core.azclierror import ResourceNotFoundError
 
+    latest = service_command(session.invocation, session.options, 'changefeed', '--latest')
     raise ResourceNotFoundError(
         'No event has that sequence number.',
-        recommendation='A number may be missing for ever, or appear up to a minute late. The newest event: '
-        'az dicom changefeed --latest',
+        recommendation=f'A number may be missing for ever, or appear up to a minute late. The newest event: {latest}',
     )
 
 
 def _newest_event(session: Session) -> dict[str, Any] | None:
     """The newest event that passes the filters; None where there is none."""
     if session.filters.is_empty:
-        newest = session.client.latest(include_metadata=session.options.include_metadata)
+        found = session.feed.newest()
+        newest = session.feed.with_metadata([found])[0] if found else None
     else:
-        newest = next(_events(reading_of(session)), None)
-    return newest.decode() if newest else None
+        newest = next(iter(_first(reading_of(session), 1)[0]), None)
+    return _decoded(newest) if newest else None
 
 
 def _listed(session: Session) -> list[Event]:
-    """At most --max-items events; where there are more, standard error says how to continue."""
+    """At most --max-items events; where there are more, standard error says how to continue.
+
+    With --query and without --max-items it is everything: `length(@)` of a cut list is wrong.
+    """
     options = session.options
-    wanted = (options.tail or options.max_items) + 1
-    reading = reading_of(session, at_most=wanted)
-    events = list(islice(_events(reading), wanted))
-    if len(events) < wanted:
-        return events
-    events.pop()
-    token = reading.position(events[-1])
-    assert token is not None
-    say_list_was_cut(session.invocation, options, token)
+    is_everything = session.invocation.has_query and not options.tail and 'max_items' not in options.typed
+    most = _most_for_query(options) if is_everything else options.tail or options.max_items
+    reading = reading_of(session, at_most=None if is_everything else most + 1)
+    events, reached = _first(reading, most + 1)
+    reading.is_cut = len(events) > most
+    if reading.is_cut and is_everything:
+        raise _too_many_for_query(most)
+    if reading.is_cut and not options.tail:
+        events.pop()
+        reached = events[-1]
+        say_list_was_cut(session.invocation, options, reading.position(reached))
+    reading.conclude(reached)
     return events
 
 
-def _events(reading: Reading) -> Iterator[Event]:
-    for events in reading.batches():
-        yield from reading.passing(events)
+def _most_for_query(options: Options) -> int:
+    return MOST_FOR_QUERY_WITH_METADATA if options.include_metadata else MOST_FOR_QUERY
+
+
+def _too_many_for_query(most: int) -> Exception:
+    from azure.cli.core.azclierror import InvalidArgumentValueError
+
+    return InvalidArgumentValueError(
+        f'--query without --max-items needs every event, and there are more than {most:,}.',
+        recommendation='Use --max-items to apply it to a part, --stream to apply it to each event, or --count-by to '
+        'count events.',
+    )
+
+
+def _decoded(event: Event) -> dict[str, Any]:
+    """The event as az prints it: its numbers as the service wrote them."""
+    fields: dict[str, Any] = loads(event.line)
+    return fields
+
+
+def _first(reading: Reading, count: int) -> tuple[list[Event], Event | None]:
+    """So many events, or all that there are, and the event that was read last."""
+    events: list[Event] = []
+    reached: Event | None = None
+    for batch in reading.batches():
+        events += reading.passing(batch)
+        reached = batch[-1] if batch else reached
+        if len(events) >= count:
+            break
+    return events[:count], reached

@@ -7,13 +7,13 @@ window, because `--until` may be an age.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
-from azext_dicomtoken._validators import option_name
+from azext_dicomtoken._output import say
+from azext_dicomtoken._validators import SERVICE_OPTIONS, option_name
 
 if TYPE_CHECKING:
     from azext_dicomtoken._invocation import Invocation
@@ -75,12 +75,28 @@ class NextToken(NamedTuple):
         )
 
 
-def say_list_was_cut(invocation: Invocation, options: Options, token: NextToken) -> None:
+def say_list_was_cut(invocation: Invocation, options: Options, position: NextToken | None) -> None:
     """Say it on standard error whatever --only-show-errors says: a cut list that is read as complete is wrong."""
-    _say(
+    assert position is not None  # what has none, a tail, is not cut
+    say(
         f'There are more events than the {options.max_items} listed. Go on with:',
-        _command_line(invocation, options, [('--next-token', token.encoded())], without=_STARTS),
+        _command_line(invocation, options, [('--next-token', position.encoded())], without=_STARTS),
     )
+
+
+def say_start_was_ignored(invocation: Invocation, options: Options, sequence: int) -> None:
+    """Say that a checkpoint which is there begins the run, and not the start that was typed."""
+    typed = [option_name(name, invocation) for name in _STARTS if name in options.typed]
+    if typed:
+        invocation.inform(
+            f'{typed[0]} is ignored: the run continues after sequence number {sequence}, where the checkpoint stands.'
+        )
+
+
+def service_command(invocation: Invocation, options: Options, *words: str) -> str:
+    """Another command of ours for the service and the identity that were typed."""
+    typed = _typed(invocation, options, only=SERVICE_OPTIONS)
+    return command_line([*typed, ('--subscription', invocation.typed_subscription)], words=words)
 
 
 def say_stream_ended(what_happened: str, invocation: Invocation, options: Options, position: NextToken | None) -> None:
@@ -89,32 +105,40 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
     :param position: the event that it ended after; None where the same start has to be typed again.
     """
     if options.checkpoint:
-        summary = ', with --overwrite for the summary,' if options.summary_file and not options.overwrite else ''
-        _say(f'{what_happened} Run the same command again{summary} to go on.')
+        say(f'{what_happened} Run the same command again to go on.')
         return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
-    where_to = [('--output-file', 'ANOTHER_FILE')] if options.output_file else []
-    command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *_FILES))
-    _say(f'{what_happened} Go on with:', command)
+    where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())
+    command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *without))
+    say(f'{what_happened} Go on with:', command)
 
 
-def command_line(options: Iterable[tuple[str, Any]], *, windows: bool = os.name == 'nt') -> str:
+def command_line(
+    options: Iterable[tuple[str, Any]], *, words: Iterable[str] = ('changefeed',), windows: bool = os.name == 'nt'
+) -> str:
     """The command with these options, quoted for the platform's shell; False and None are left out."""
-    words = ['az', 'dicom', 'changefeed']
+    command = ['az', 'dicom', *words]
     for option, value in options:
         if value is True:
-            words.append(option)
+            command.append(option)
         elif isinstance(value, (list, tuple)):
-            words += [option, *map(str, value)] if value else []
+            command += _with_values(option, [str(item) for item in value])
         elif value is not None and value is not False:
-            words += [option, str(value)]
+            command += _with_values(option, [str(value)])
     if windows:
         import subprocess
 
-        return subprocess.list2cmdline(words)
+        return subprocess.list2cmdline(command)
     import shlex
 
-    return shlex.join(words)
+    return shlex.join(command)
+
+
+def _with_values(option: str, values: list[str]) -> list[str]:
+    """The option with its values, so that none of them passes for an option."""
+    if any(value.startswith('-') and value != '-' for value in values):
+        return [f'{option}={value}' for value in values]
+    return [option, *values] if values else []
 
 
 def _start_after(position: NextToken) -> tuple[str, Any]:
@@ -126,15 +150,16 @@ def _start_after(position: NextToken) -> tuple[str, Any]:
 def _command_line(
     invocation: Invocation, options: Options, more: list[tuple[str, Any]], *, without: tuple[str, ...]
 ) -> str:
-    """The command as it was typed, for the same identity and form, with other options in the place of some."""
+    """The command as it was typed, az's own options included, with other options in the place of some."""
     kept = _typed(invocation, options, only=[name for name in options.typed if name not in without])
-    az = [('--subscription', invocation.typed_subscription), ('-o', invocation.typed_output)]
+    az = [
+        ('--subscription', invocation.typed_subscription),
+        ('--query', invocation.typed_query),
+        ('-o', invocation.typed_output),
+        *((flag, True) for flag in invocation.typed_flags),
+    ]
     return command_line([*kept, *more, *az])
 
 
 def _typed(invocation: Invocation, options: Options, *, only: Iterable[str]) -> list[tuple[str, Any]]:
     return [(option_name(name, invocation), options.typed[name]) for name in only if name in options.typed]
-
-
-def _say(*lines: str) -> None:
-    print('\n'.join(lines), file=sys.stderr)

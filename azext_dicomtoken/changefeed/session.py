@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knack.log import get_logger
 
 from azext_dicomtoken._advice import Access, access_of
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
+from azext_dicomtoken._output import say
 from azext_dicomtoken._service import Service, resolve_service
 from azext_dicomtoken.changefeed.options import Options
+from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
 from dicomfeed.errors import ConnectionFailed, ServiceError
 from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
+from dicomfeed.times import Clock
 
 logger = get_logger(__name__)
 
@@ -45,7 +48,8 @@ class Session:  # pylint: disable=too-many-instance-attributes    # what one run
 
     def access(self) -> Access:
         """Who asks which service, for what is said when that fails."""
-        return access_of(self.invocation, self.service, self.login)
+        check = service_command(self.invocation, self.options, 'check-access')
+        return replace(access_of(self.invocation, self.service, self.login), check_command=check)
 
 
 def open_session(invocation: Invocation, options: Options) -> Session:
@@ -60,13 +64,22 @@ def open_session(invocation: Invocation, options: Options) -> Session:
     client = FeedClient(
         service.url,
         login,
+        clock=Clock(sleep=invocation.stdout.sleep) if options.writes_stdout else None,
         transport=invocation.transport(connections=options.concurrency),
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
+        on_clock_difference=_say_clocks_differ,
     )
-    feed = Feed(client, include_metadata=options.include_metadata, on_poisoned=trouble.poisoned)
+    filters = Filters(**options.filters)
+    feed = Feed(
+        client,
+        include_metadata=options.include_metadata,
+        metadata_at_once=filters.is_empty and not options.follow,
+        wanted=filters.passing,
+        on_poisoned=trouble.poisoned,
+    )
     pool = ThreadPool(options.concurrency + (_DECODING if options.include_metadata else 0))
-    return Session(invocation, options, service, login, feed, pool, Filters(**options.filters), summary)
+    return Session(invocation, options, service, login, feed, pool, filters, summary)
 
 
 @dataclass
@@ -85,7 +98,17 @@ class Trouble:
 
     def poisoned(self, sequence: int) -> None:
         self.summary.unreadable.append(sequence)
-        logger.warning('The metadata of event %d cannot be read; it comes without.', sequence)
+        say(f'The metadata of event {sequence} cannot be read; it comes without.')
+
+
+def _say_clocks_differ(seconds_ahead: float) -> None:
+    """On standard error whatever --only-show-errors says: what is read is not what the local clock suggests."""
+    seconds = round(abs(seconds_ahead))
+    difference = f'{seconds // 3600} h {seconds // 60 % 60} min' if seconds >= 3600 else f'{seconds // 60} min'
+    say(
+        f"This machine's clock is {difference} {'ahead of' if seconds_ahead > 0 else 'behind'} the service's. "
+        "Ages count back from the service's clock."
+    )
 
 
 def _reason(retry: Retry) -> str:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
-from knack.log import get_logger
-
-from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._signals import Interrupted, Interruption
+from azext_dicomtoken._stdout import not_written
+from azext_dicomtoken.changefeed.lines import LineError, Lines
 from azext_dicomtoken.changefeed.outputs import held_checkpoint, opened_sink, refuse_unfit_files, writer_of
 from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.readings import BySequence, Reading, reading_of
-from azext_dicomtoken.changefeed.resume import say_stream_ended
+from azext_dicomtoken.changefeed.resume import say_start_was_ignored, say_stream_ended
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import CheckpointWriter
-from dicomfeed.delivery import Delivery
-from dicomfeed.errors import CheckpointError, OutputError, RequestError, ServiceError
+from dicomfeed.delivery import Delivery, Summary
+from dicomfeed.errors import FileError, OutputError, RequestError, ServiceError
 from dicomfeed.events import Event
-
-logger = get_logger(__name__)
+from dicomfeed.sinks import Sink
 
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.
@@ -34,12 +31,15 @@ def stream(session: Session, interruption: Interruption) -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(held_checkpoint(session))
-        refuse_unfit_files(options, checkpoint)
+        refuse_unfit_files(options)
+        sink = opened_sink(options, checkpoint, stack, stdout=session.invocation.stdout)
+        if checkpoint is not None:
+            say_start_was_ignored(session.invocation, options, checkpoint.sequence)
         progress = stack.enter_context(Progress(session.invocation.cli_ctx, wanted=bool(options.output_file)))
         reading = reading_of(session, checkpoint=checkpoint)
         run = _Run(reading, writer_of(reading, checkpoint) if isinstance(reading, BySequence) else None)
         try:
-            run.deliver(interruption, progress, stack)
+            run.deliver(sink, interruption, progress)
         except Interrupted:
             if not options.ends_by_signal:
                 run.say_how_to_continue('Interrupted.')
@@ -48,6 +48,12 @@ def stream(session: Session, interruption: Interruption) -> None:
             if session.summary.events_read:
                 run.say_how_to_continue('The reading ended early.')
             raise
+        except OutputError as error:
+            if options.writes_stdout and isinstance(error.__cause__, OSError):
+                raise not_written(error.__cause__) from error
+            raise
+        finally:
+            run.say_what_query_does()
 
 
 class _Run:
@@ -58,16 +64,18 @@ class _Run:
         self._session = reading.session
         self._writer = writer
         self._delivery: Delivery | None = None
+        options, invocation = reading.session.options, reading.session.invocation
+        self._lines = Lines(invocation, stdout=None if options.output_file else invocation.stdout)
+        self._is_waiting = False
 
     @property
     def reached(self) -> Event | None:
         return self._delivery.reached if self._delivery else None
 
-    def deliver(self, interruption: Interruption, progress: Progress, stack: ExitStack) -> None:
+    def deliver(self, sink: Sink, interruption: Interruption, progress: Progress) -> None:
         """Read to the end, whatever that is."""
         session, reading = self._session, self._reading
         batches = reading.batches()
-        sink = opened_sink(session.options, self._writer, stack)
         self._delivery = Delivery(
             sink,
             filters=session.filters,
@@ -75,14 +83,38 @@ class _Run:
             clock=session.client.clock,
             wanted=reading.wanted,
             checkpoint=self._writer,
-            lines_of=_lines_of(session.invocation),
+            lines_of=self._lines.of if self._lines.are_own else None,
             uninterrupted=interruption.held_back,
-            on_batch=lambda events: progress.show(
-                f'{session.summary.events} events ', reading.fraction(events[-1] if events else self.reached)
-            ),
+            on_batch=lambda events: self._show(progress, events),
         )
         with self._summed_up():
-            self._delivery.run(batches)
+            self._run(batches)
+
+    def _run(self, batches: Iterator[list[Event]]) -> None:
+        """Deliver; where --query fails on an event, what comes before it in its batch as well."""
+        assert self._delivery is not None
+        last: list[Event] = []
+        try:
+            self._delivery.run(_kept(batches, last))
+        except LineError as error:
+            self._delivery.run([last[: last.index(error.event)]])
+            raise
+
+    def _show(self, progress: Progress, events: list[Event]) -> None:
+        session = self._session
+        fraction = self._reading.fraction(events[-1] if events else self.reached)
+        progress.show(f'{_plural(session.summary.events, "event", "events")} ', fraction)
+        if not events and session.options.follow and not self._is_waiting:
+            self._is_waiting = True
+            progress.say_once('Waiting for new events. Press Ctrl-C to end.')
+
+    def say_what_query_does(self) -> None:
+        """Say what --query is applied to, where it came to nothing for every event."""
+        if self._lines.has_queried and not self._lines.has_result:
+            self._session.invocation.inform(
+                'No event had a result: where events are written as they come, --query applies to each event, not to '
+                'a list of them. Example: --query "[sequence,action]"'
+            )
 
     def say_how_to_continue(self, what_happened: str) -> None:
         session = self._session
@@ -91,42 +123,30 @@ class _Run:
 
     @contextmanager
     def _summed_up(self) -> Iterator[None]:
-        """Sum up what happens inside, however it ends; but where a file failed, nobody knows how much of it stands."""
+        """Sum up what happens inside, however it ends.
+
+        But where a file failed, nobody can say how much of it stands; and before the service has answered, there is
+        nothing to say, and the summary of an earlier run stays.
+        """
         session, is_sure = self._session, True
         began = session.client.clock.monotonic()
         try:
             yield
-        except (CheckpointError, OutputError):
+        except FileError:
             is_sure = False
             raise
         finally:
-            if is_sure:
+            if is_sure and self._delivery and self._delivery.has_begun:
                 session.summary.seconds = session.client.clock.monotonic() - began
                 self._reading.conclude(self.reached)
                 _report(session)
 
 
-def _lines_of(invocation: Invocation) -> Callable[[list[Event]], list[bytes]] | None:
-    """How events become lines where it is not the service's own bytes: --query, -o tsv."""
-    if not invocation.has_query and invocation.output != 'tsv':
-        return None
-    import json
-
-    from knack.util import CommandResultItem
-
-    queried = invocation.query()
-    to_tsv = invocation.cli_ctx.output.get_formatter('tsv')
-
-    def lines_of(events: list[Event]) -> list[bytes]:
-        return [line_of(queried(event.decode())).encode('utf-8', 'surrogatepass') for event in events]
-
-    def line_of(result: Any) -> str:
-        if invocation.output == 'tsv':
-            # as the one row of a result, or a list would be a row for each element
-            return str(to_tsv(CommandResultItem([result]))).rstrip('\n').replace('\n', ' ')
-        return json.dumps(result, ensure_ascii=False, separators=(',', ':'))
-
-    return lines_of
+def _kept(batches: Iterator[list[Event]], last: list[Event]) -> Iterator[list[Event]]:
+    """The batches, of which `last` always holds the one that was handed out last."""
+    for batch in batches:
+        last[:] = batch
+        yield batch
 
 
 def _report(session: Session) -> None:
@@ -135,22 +155,28 @@ def _report(session: Session) -> None:
 
     options, summary = session.options, session.summary
     if options.output_file:
-        complete = summary.complete_through
-        logger.warning(
-            '%d events%s%s, %d gaps, %d retries, %.1f seconds, %.0f events a second.',
-            summary.events,
-            '' if summary.first_sequence is None else f', sequence {summary.first_sequence} to {summary.last_sequence}',
-            f', complete through {complete}'
-            if complete is not None
-            else f', settled through {summary.settled_through}'
-            if summary.settled_through
-            else '',
-            summary.gaps,
-            summary.retries,
-            summary.seconds,
-            summary.events / max(summary.seconds, 0.001),
-        )
+        session.invocation.inform(in_words(summary, options.output_file))
     if options.summary_file:
         from azext_dicomtoken._output import write_private_file
 
         write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n', overwrite=True)
+
+
+def in_words(summary: Summary, path: str) -> str:
+    """How many events are where, how far that is complete, and what was out of the ordinary."""
+    complete = '' if summary.complete_through is None else f'; complete through {summary.complete_through}'
+    extraordinary = [
+        _plural(number, *words)
+        for number, words in (
+            (summary.gaps, ('gap', 'gaps')),
+            (summary.retries, ('retry', 'retries')),
+            (len(summary.unreadable), ('event without metadata', 'events without metadata')),
+        )
+        if number
+    ]
+    more = f' {", ".join(extraordinary)}.' if extraordinary else ''
+    return f'{_plural(summary.events, "event", "events")} written to {path}{complete}.{more}'
+
+
+def _plural(number: int, one: str, many: str) -> str:
+    return f'{number:,} {one if number == 1 else many}'

@@ -10,6 +10,8 @@ UID_FILTERS = ('study_instance_uid', 'series_instance_uid', 'sop_instance_uid')
 FILTERS = ('action', 'state', *UID_FILTERS, 'partition_name')
 
 MAX_ITEMS = 100
+MOST_FOR_QUERY = 10_000
+MOST_FOR_QUERY_WITH_METADATA = 1_000
 CONCURRENCY = 8
 POLL_INTERVAL = '10s'
 SETTLE = '60s'

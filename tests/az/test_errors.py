@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from azure.cli.core.azclierror import AzCLIError
 
+from azext_dicomtoken._advice import Access
 from azext_dicomtoken._errors import to_az_error
 from azext_dicomtoken.commands import raise_az_error
 from dicomfeed import errors
@@ -100,3 +101,11 @@ def test_output_that_nobody_takes_ends_without_a_traceback(
     os.close(descriptor)
     assert done.returncode == code and words in done.stderr
     assert 'Traceback' not in done.stderr and 'Exception ignored' not in done.stderr
+
+
+@pytest.mark.parametrize('cls', [errors.MalformedResponse, errors.NotFound, errors.Forbidden, errors.FeedError])
+def test_l19_hint_is_for_the_service_that_was_typed(cls: type[errors.FeedError]) -> None:
+    access = Access(check_command='az dicom check-access --service-url https://foo-bar')
+    error = to_az_error(an_error(cls), access=access)
+    assert isinstance(error, AzCLIError)
+    assert error.recommendations[-1] == f'Step by step, for the same service: {access.check_command}'

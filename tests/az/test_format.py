@@ -1,10 +1,10 @@
-"""Counts as a table with bars."""
+"""Events and counts as tables: what a row shows, and that it fits the terminal."""
 
 from __future__ import annotations
 
 import pytest
 
-from azext_dicomtoken._format import counts_table
+from azext_dicomtoken._format import FixedTable, changefeed_table, counts_table
 
 
 def rows(*events: int) -> list[dict[str, object]]:
@@ -59,3 +59,53 @@ def test_table_escapes_what_a_service_could_have_written() -> None:
         'lastTimestamp': None,
     }
     assert '\x1b' not in counts_table([row], columns=200)[0]['Study']
+
+
+UID = '1.2.826.0.1.3680043.8.498.123456789012345678901234567890.1'
+EVENT = {
+    'sequence': 12345,
+    'timestamp': '2026-01-31T10:00:00.1234567+01:00',
+    'action': 'Create',
+    'state': 'Current',
+    'studyInstanceUid': UID,
+    'seriesInstanceUid': UID + '.2',
+    'sopInstanceUid': UID + '.3',
+}
+
+
+def test_row_has_the_time_to_the_second_and_whole_uids() -> None:
+    assert changefeed_table([EVENT]) == [
+        {
+            'Sequence': '12345',
+            'Timestamp': '2026-01-31T09:00:00Z',
+            'Action': 'Create',
+            'State': 'Current',
+            'Study': UID,
+            'Instance': UID + '.3',
+        }
+    ]
+
+
+@pytest.mark.parametrize('columns', [80, 100, 132, 200], ids=str)
+def test_row_fits_the_terminal_and_keeps_both_ends_of_a_uid(columns: int) -> None:
+    from knack.output import format_table
+    from knack.util import CommandResultItem
+
+    printed = format_table(
+        CommandResultItem([EVENT], table_transformer=lambda result: changefeed_table(result, columns=columns))
+    )
+    assert max(map(len, printed.splitlines())) <= columns
+    study, instance = printed.splitlines()[-1].split()[-2:]
+    assert study[:3] == UID[:3] and instance.endswith('.1.3') and ('…' in study) is (columns < 180)
+
+
+@pytest.mark.parametrize('columns', [80, 132, 300], ids=str)
+def test_row_of_fixed_widths_fits_the_terminal(columns: int) -> None:
+    table = FixedTable(columns=columns)
+    assert max(len(table.header), len(table.row(EVENT))) <= columns
+
+
+def test_table_of_nothing_and_of_an_odd_event() -> None:
+    assert changefeed_table([], columns=80) == []
+    (row,) = changefeed_table({'Sequence': 1, 'timestamp': 'soon'}, columns=80)
+    assert (row['Sequence'], row['Timestamp'], row['Study']) == ('1', 'soon', '')

@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 from azure.cli.core.azclierror import FileOperationError
 
-from azext_dicomtoken._output import escape_controls, print_service_words, write_private_file
+from azext_dicomtoken._output import (
+    escape_controls,
+    print_service_words,
+    write_private_file,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -132,3 +136,17 @@ def test_service_words_are_printed_escaped() -> None:
     stream = io.StringIO()
     print_service_words('no \x1b[2J\nrole', 'abc\r', stream=stream)
     assert stream.getvalue() == 'The service says: no \\x1b[2J\\x0arole\nRequest ID: abc\n'
+
+
+def closed(script: str, stream: str) -> str:
+    command = f'exec "$0" -c "$1" {stream}&-'
+    done = subprocess.run(
+        ['sh', '-c', command, sys.executable, script], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    return done.stderr
+
+
+def test_n11_closed_standard_input_is_an_error() -> None:
+    read = 'from azext_dicomtoken._token_file import read_token as r\ntry: r("-")\nexcept Exception as e: exit(str(e))'
+    assert 'Standard input is closed' in closed(read, '<')

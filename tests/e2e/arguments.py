@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ class ArgumentsWatch:
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
+        self._looks = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name='arguments', daemon=True)
 
@@ -28,10 +30,18 @@ class ArgumentsWatch:
         self._thread.join()
 
     def shows(self, text: str) -> bool:
-        return any(text in line for line in self.seen)
+        return any(text in line for line in list(self.seen))
+
+    def wait_for(self, text: str, *, looks: int = 100_000) -> bool:
+        """Whether such a line is seen while the watch takes at most so many looks."""
+        last = self._looks + looks
+        while not self.shows(text) and self._looks < last:
+            time.sleep(0.001)
+        return self.shows(text)
 
     def _watch(self) -> None:
         while not self._end.wait(0.001):
+            self._looks += 1
             self.seen.update(map(_command_line, PROCESSES.glob('[0-9]*/cmdline')))
 
 

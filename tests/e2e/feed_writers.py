@@ -12,12 +12,15 @@ from tests.emulator.event_json import Instance
 from tests.emulator.store import FeedStore
 from tests.emulator.writers import Writer
 
-_BURNED = (1, 1, 3, 120, 1_500)  # a retry, a roll-back, a page, a failover
+_BURNED = (1, 1, 3, 120, 10_000)  # a retry, a roll-back, a page, a failover
 
 
 @contextmanager
 def writing(store: FeedStore, *, writers: int, latest_commit_seconds: float, seed: int) -> Iterator[None]:
-    """Writers write as long as the context lasts; each ends its transaction within `latest_commit_seconds`."""
+    """Writers write as long as the context lasts; each ends its transaction after at most `latest_commit_seconds`.
+
+    One that could not, because the machine is busy, rolls back after twice that time.
+    """
     end = threading.Event()
     threads = [
         threading.Thread(
@@ -45,8 +48,9 @@ def _write(store: FeedStore, chance: random.Random, latest_commit_seconds: float
             store.burn(chance.choice(_BURNED))
             continue
         writer = _begun(store, chance, own)
+        begun = time.monotonic()
         _spend(chance, latest_commit_seconds, writer)
-        if chance.random() < 0.15:
+        if chance.random() < 0.15 or time.monotonic() > begun + 2 * latest_commit_seconds:
             writer.roll_back()
         elif writer.commit() and writer.action == 'Create':
             own += writer.instances
@@ -56,17 +60,23 @@ def _begun(store: FeedStore, chance: random.Random, own: list[Instance]) -> Writ
     """A writer of any kind; changes are made to what the same thread has stored."""
     kind = chance.random() if own else 1.0
     if kind < 0.1:
-        return store.begin_delete(own.pop(chance.randrange(len(own))).study)
+        study = chance.choice(own).study
+        own[:] = [instance for instance in own if instance.study != study]
+        return store.begin_delete(study)
     if kind < 0.2:
         return store.begin_update(chance.choice(own).study)
+    if kind < 0.6:
+        beside = chance.choice(own)
+        return store.begin_create(beside._replace(sop=f'{beside.series}.{chance.randrange(2, 10**9)}'))
     return store.begin_create()
 
 
 def _spend(chance: random.Random, most_seconds: float, writer: Writer) -> None:
-    """Let time go by before and after the number is taken: mostly little, often as much as there may be."""
+    """Let time go by before the first number is taken and after each: mostly little, often as much as there may be."""
     seconds = most_seconds if chance.random() < 0.2 else most_seconds * chance.random() ** 3
     before = seconds * chance.random() ** 3
     writer.take_clock()
     time.sleep(before)
-    writer.take_sequence()
-    time.sleep(seconds - before)
+    for _ in writer.instances:
+        writer.take_sequence(1)
+        time.sleep((seconds - before) / len(writer.instances))

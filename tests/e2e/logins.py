@@ -1,6 +1,6 @@
 """The ways to sign in to az, as one table.
 
-Owns the arguments of `az login` for each kind of account, who it is then, in which environment it works, and machines
+Owned: the arguments of `az login` for each kind of account, who it is then, in which environment it works, and machines
 that are signed in.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.machine import Machine
-from tests.emulator.certificates import self_signed_certificate
 from tests.emulator.cloud import Emulator
+from tests.emulator.credentials import self_signed_certificate
 from tests.emulator.identities import (
     HOME_TENANT,
     MANAGED_IDENTITY,

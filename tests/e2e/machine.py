@@ -1,6 +1,7 @@
 """A machine with the real az on it: one configuration folder, one environment, az and a shell as processes.
 
-Owns how processes are started and what they inherit: nothing of this machine but PATH. Sign-in is `logins.py`.
+Owned: how processes are started and what they inherit: nothing of this machine but PATH and the time zone.
+Not owned: sign-in (`logins.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 
 Done = subprocess.CompletedProcess[str]
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 300
+"""The bound of every wait: far above what the slowest machine needs."""
+INHERITED = {name: os.environ[name] for name in ('TZ',) if name in os.environ}
 PATH = os.pathsep.join((os.path.dirname(sys.executable), os.environ['PATH']))
 
 
@@ -28,6 +31,7 @@ class Machine:
             'PATH': PATH,
             'HOME': str(folder),
             'LC_ALL': 'C.UTF-8',
+            **INHERITED,
             'AZURE_CONFIG_DIR': str(folder / 'azure'),
             'AZURE_EXTENSION_DIR': str(extensions),
             'AZURE_CORE_COLLECT_TELEMETRY': 'false',

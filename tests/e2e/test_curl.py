@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.arguments import PROCESSES, ArgumentsWatch
 from tests.e2e.logins import SignIn
+from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 
@@ -29,11 +30,12 @@ needs_proc = pytest.mark.skipif(not PROCESSES.exists(), reason='only Linux shows
 
 
 @pytest.fixture
-def slow_feed(emulator: Emulator) -> Iterator[None]:
-    """curl waits for its answer long enough to be seen."""
-    emulator.service.latency_seconds = 0.25
-    yield
-    emulator.service.latency_seconds = 0
+def watch(emulator: Emulator) -> Iterator[ArgumentsWatch]:
+    """curl gets its answer when it has been seen."""
+    with ArgumentsWatch() as watch:
+        emulator.service.trouble.when(lambda request: not watch.wait_for('curl -sS --fail'), trouble.cut())
+        yield watch
+    emulator.service.trouble.clear()
 
 
 def sent_token(emulator: Emulator) -> str:
@@ -42,13 +44,13 @@ def sent_token(emulator: Emulator) -> str:
 
 
 @needs_proc
-@pytest.mark.usefixtures('slow_feed')
 @pytest.mark.parametrize('script', WAYS.values(), ids=WAYS)
-def test_curl_reads_the_feed_and_no_process_shows_the_token(script: str, sign_in: SignIn, emulator: Emulator) -> None:
+def test_curl_reads_the_feed_and_no_process_shows_the_token(
+    script: str, sign_in: SignIn, emulator: Emulator, watch: ArgumentsWatch
+) -> None:
     machine = sign_in('secret')
     emulator.journal.clear()
-    with ArgumentsWatch() as watch:
-        done = machine.shell(script)
+    done = machine.shell(script)
     assert done.returncode == 0, done.stderr
     assert [event['sequence'] for event in json.loads(done.stdout)] == [1, 2, 3, 4, 5]
     assert watch.shows('dicom token issue') and watch.shows('curl -sS --fail')
@@ -56,13 +58,11 @@ def test_curl_reads_the_feed_and_no_process_shows_the_token(script: str, sign_in
 
 
 @needs_proc
-@pytest.mark.usefixtures('slow_feed')
-def test_watch_sees_a_token_on_a_command_line(sign_in: SignIn, emulator: Emulator) -> None:
+def test_watch_sees_a_token_on_a_command_line(sign_in: SignIn, emulator: Emulator, watch: ArgumentsWatch) -> None:
     """What the test above rests on."""
     machine = sign_in('secret')
     emulator.journal.clear()
-    with ArgumentsWatch() as watch:
-        machine.shell(ON_THE_COMMAND_LINE)
+    machine.shell(ON_THE_COMMAND_LINE)
     assert watch.shows(sent_token(emulator))
 
 

@@ -16,6 +16,8 @@ from scripts.build_wheel import build, copy_sources
 from scripts.release import extension_index, release, sha256
 from tests.e2e.machine import Machine
 
+pytestmark = pytest.mark.slow
+
 ADD = ('extension', 'add', '--yes', '--name', 'dicomtoken', '--allow-preview', 'true')
 UPDATE = ('extension', 'update', '--name', 'dicomtoken', '--allow-preview', 'true')
 

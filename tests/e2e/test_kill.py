@@ -5,23 +5,29 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import time
 
 import pytest
 
 from tests.e2e.logins import SignIn
-from tests.e2e.machine import Machine
+from tests.e2e.machine import TIMEOUT_SECONDS, Machine
 from tests.e2e.processes import Az, changefeed, wait_until
+from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
 from tests.emulator.sample import sample_feed
+from tests.emulator.trouble import Request
 
 EVENTS = 20_000
 KILLS = 20
 WORKERS = 4
-# As slow as to outlast the kills: each run may commit no more than about a second's worth of events.
-LATENCY_SECONDS = WORKERS * 100 / EVENTS * KILLS
+# So slow that the kills are spread over the feed. Its last pages are not answered before the kills are over.
+LATENCY_SECONDS = 2 * WORKERS * 100 / EVENTS * KILLS
+LAST_EVENTS = 1_000
 KILLED = -9
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
@@ -78,34 +84,56 @@ def test_export_holds_each_event_once_however_often_it_was_killed(
 ) -> None:
     machine, chance = sign_in('secret'), random.Random(name)
     export = Export(machine, name)
-    leftovers = set()
+    hold_last_pages(service)
     service.latency_seconds = LATENCY_SECONDS
-    for kill in range(KILLS):
+    kills, leaves_more = 0, False
+    # At least so many, and until one fell between writing and the checkpoint.
+    while kills < KILLS or not leaves_more and kills < 5 * KILLS:
         with changefeed(machine, service, *export.options) as az:
-            _kill(az, export, chance, at_commit=kill % 2 == 1)
+            (_wait_for_a_while, _wait_for_data, _wait_for_a_commit)[kills % 3](az, export, chance)
+            az.kill()
         assert az.returncode == KILLED, az.communicate()
+        kills += 1
         sequence, length = export.committed()
         assert length <= export.size
         _assert_prefix(export.lines(length), truth, through=sequence)
-        leftovers.add(export.size > length)
-    assert leftovers == {True, False}  # some kills fell between writing and the checkpoint, others did not
-    assert 0 < sequence < service.store.next_sequence - 1
+        leaves_more = leaves_more or export.size > length
+    assert leaves_more and 0 < sequence < service.store.next_sequence - 1
     service.latency_seconds = 0
+    service.trouble.clear()
     assert _completed(machine, service, export) == 0
     assert export.lines(export.size) == truth
     assert _completed(machine, service, export) == 0
     assert export.lines(export.size) == truth
 
 
-def _kill(az: Az, export: Export, chance: random.Random, *, at_commit: bool) -> None:
-    """At any moment from start-up on, or while what has just been written is made to last."""
-    if at_commit:
-        size = export.size
-        wait_until(lambda: export.size > size or az.poll() is not None, pause_seconds=0.0001)
-        time.sleep(chance.choice((0.0, chance.uniform(0, 0.01))))  # a fast disk needs half a millisecond
-    else:
-        time.sleep(chance.uniform(0, 2.5))
-    az.kill()
+def hold_last_pages(service: DicomService) -> None:
+    last = service.store.next_sequence - LAST_EVENTS
+
+    def is_held(request: Request) -> bool:
+        offset = re.search(r'offset=(\d+)', request.query)
+        return offset is not None and int(offset[1]) > last
+
+    service.trouble.when(is_held, trouble.hang(3600))
+
+
+def _wait_for_a_while(_az: Az, _export: Export, chance: random.Random) -> None:
+    """From start-up on."""
+    time.sleep(chance.uniform(0, 2.5))
+
+
+def _wait_for_data(az: Az, export: Export, chance: random.Random) -> None:
+    """Until what has just been written is being made to last."""
+    size = export.size
+    wait_until(lambda: export.size != size or az.poll() is not None, pause_seconds=0.0001)
+    time.sleep(chance.choice((0.0, chance.uniform(0, 0.01))))  # a fast disk needs half a millisecond
+
+
+def _wait_for_a_commit(az: Az, export: Export, chance: random.Random) -> None:
+    """Until the checkpoint has moved, and a while beyond."""
+    before = export.committed()
+    wait_until(lambda: export.committed() != before or az.poll() is not None)
+    time.sleep(chance.uniform(0, 0.5))
 
 
 def _assert_prefix(lines: bytes, truth: bytes, *, through: int) -> None:
@@ -118,5 +146,5 @@ def _assert_prefix(lines: bytes, truth: bytes, *, through: int) -> None:
 
 def _completed(machine: Machine, service: DicomService, export: Export) -> int:
     with changefeed(machine, service, *export.options) as az:
-        az.communicate(timeout=60)
+        az.communicate(timeout=TIMEOUT_SECONDS)
         return az.returncode

@@ -46,7 +46,7 @@ def test_account_clear_ends_a_login_that_has_no_cache(kind: str, sign_in: SignIn
     assert machine.az(*ISSUE).stderr == SIGN_IN_FIRST
 
 
-def test_cloud_shell_that_refuses_is_mended_by_the_command_it_names(sign_in: SignIn, emulator: Emulator) -> None:
+def test_cloud_shell_that_refuses_is_fixed_by_the_command_it_names(sign_in: SignIn, emulator: Emulator) -> None:
     machine = sign_in('cloud-shell')
     for command in (ISSUE, changefeed(emulator)):
         refused = machine.az(*command)

@@ -1,6 +1,7 @@
 """`python -m tests.emulator`: the emulated cloud for a person at a shell, or for a script.
 
-Owns the command line and what is printed; the cloud itself is `cloud.py`.
+Owned: the command line and what is printed.
+Not owned: the cloud (`cloud.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import HOME_TENANT, READER_APPLICATION, ROLELESS_APPLICATION, ServicePrincipal
@@ -26,7 +28,7 @@ def main() -> None:
     # Blocked before the server's thread begins, which inherits the mask, so that `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     with Emulator(port=arguments.port, latency_seconds=arguments.latency / 1000) as emulator:
-        emulator.service.store.load(sample_feed(arguments.events, metadata=arguments.metadata))
+        emulator.service.store.load(sample_feed(arguments.events, end_ticks=ticks.now(), metadata=arguments.metadata))
         exports = _exports({**emulator.environment, 'DICOM_SERVICE_URL': emulator.service_url})
         print(_welcome(emulator, exports), flush=True)
         if arguments.env_file:

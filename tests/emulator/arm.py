@@ -1,7 +1,8 @@
 """The emulated Azure Resource Manager: what `az login` asks, and the DICOM service as a resource.
 
-Owns the resources and the form of ARM's answers and refusals. Tokens are judged by `entra.py`; the resource holds what
-ARM says of a service, which a test may set to something else than the truth.
+Owned: the resources and the form of ARM's answers and refusals. A resource holds what ARM says of a service, which a
+test may set to something else than the truth.
+Not owned: whether a token is good (`entra.py`).
 """
 
 from __future__ import annotations

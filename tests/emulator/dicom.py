@@ -1,7 +1,8 @@
 """The DICOM service: requests of the change feed to responses, and its ASGI face.
 
-Owns: contract, sections 1 to 5: routes and versions, the order of the checks, tokens and roles, statuses and headers.
-Does not own: which events there are (`store.py`), the reading of a query (`parameters.py`), faults (`trouble.py`).
+Owned: contract, sections 1 to 5: routes and versions, the order of the checks, what ASP.NET and .NET make of a query
+string, tokens and roles, statuses and headers.
+Not owned: which events there are (`store.py`), faults (`trouble.py`).
 
 `respond` is synchronous and touches no socket, so that model tests can read a feed in virtual time. The ASGI face is
 plain ASGI: two routes gain nothing from a framework, and the cut connections and bodies could not be written with one.
@@ -11,17 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import html
 import json
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from tests.emulator import journal as journals
 from tests.emulator import ticks
 from tests.emulator.journal import Journal
-from tests.emulator.parameters import BadQuery, include_metadata, read_query, sequence_page, time_page
 from tests.emulator.store import BlobFailure, FeedStore
 from tests.emulator.trouble import (
     DATA_STORE_TEXT,
@@ -50,6 +52,9 @@ _SECURITY_HEADERS = {
 _REPORTED = {'api-supported-versions': _SUPPORTED}
 _TEXT = {'Content-Type': 'text/plain; charset=utf-8'}
 _JSON = {'Content-Type': 'application/json; charset=utf-8'}
+_INTEGER = re.compile(r'[+-]?\d+', re.ASCII)
+_INT32 = 2**31 - 1
+_INT64 = 2**63 - 1
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -72,8 +77,9 @@ class DicomService:
     `verify` gives the claims of a good token; for a bad one it raises an exception with the attributes `description`
     and `claims_challenge` (JSON text or None). Without `verify` the service runs with its security off.
     `date_ahead_seconds` is how far `Date` is ahead of that clock.
-    `role_assignments` maps object ids to names of roles. `latency_seconds` goes by before an answer over ASGI.
-    How entries are spelled is set at the store (`FeedStore.shape`), which keeps them as text.
+    `role_assignments` maps object ids to names of roles. `latency_seconds` goes by, in `sleep`, before an answer
+    over ASGI.
+    How events are spelled is set at the store (`FeedStore.shape`), which keeps them as text.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class DicomService:
         self.store = store or FeedStore()
         self.trouble = Trouble()
         self.latency_seconds = latency_seconds
+        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.date_ahead_seconds = 0
         self.role_assignments = dict(role_assignments or {})
         self.host = host
@@ -142,7 +149,7 @@ class DicomService:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI face. Only `http` scopes are served."""
         if self.latency_seconds:
-            await asyncio.sleep(self.latency_seconds)
+            await self.sleep(self.latency_seconds)
         released = self.trouble.released
         try:
             response = self.answer(_request(scope))
@@ -160,8 +167,8 @@ class DicomService:
 
     def _served(self, request: Request) -> Response:
         try:
-            values = read_query(request.query)
-        except BadQuery as error:
+            values = _read_query(request.query)
+        except _BadQuery as error:
             return Response(400, _TEXT, str(error).encode())
         if request.path == '/health/check':
             return Response(200, _JSON, b'{"overallStatus":"Healthy"}')
@@ -187,7 +194,7 @@ class DicomService:
         """Failures to responses (contract 4.3)."""
         try:
             return read()
-        except BadQuery as error:
+        except _BadQuery as error:
             return Response(400, _TEXT | _REPORTED, str(error).encode())
         except PermissionError:
             return Response(403, _TEXT, b'Authorization failed.')
@@ -198,7 +205,7 @@ class DicomService:
             return Response(error.status, _TEXT, text.encode())
 
     def _list(self, major: int, values: Mapping[str, str], claims: Mapping[str, object] | None) -> Response:
-        page = sequence_page(values) if major == 1 else time_page(values)
+        page = _sequence_page(values) if major == 1 else _time_page(values)
         self._authorize(claims)
         if page.start is None or page.end is None:
             texts = self.store.by_sequence(page.offset, page.limit, metadata=page.metadata)
@@ -211,7 +218,7 @@ class DicomService:
         return Response(200, _JSON | _REPORTED, f'[{",".join(texts)}]'.encode())
 
     def _latest(self, major: int, values: Mapping[str, str], claims: Mapping[str, object] | None) -> Response:
-        metadata = include_metadata(values)
+        metadata = _include_metadata(values)
         self._authorize(claims)
         text = self.store.latest(by_time=major > 1, metadata=metadata)
         return Response(204, _REPORTED) if text is None else Response(200, _JSON | _REPORTED, text.encode())
@@ -307,3 +314,97 @@ async def _hang_up(receive: Receive) -> None:
         raise ConnectionResetError('a server without a transport to close')
     transport.close()
     await asyncio.wait_for(_client_gone(receive), 10)
+
+
+class _BadQuery(Exception):
+    """A 400; its text is the body."""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A list request. `start` and `end` are ticks; None: a list by sequence, as v1 has it."""
+
+    offset: int
+    limit: int
+    metadata: bool
+    start: int | None = None
+    end: int | None = None
+
+
+def _read_query(query: str) -> dict[str, str]:
+    """Lower-case names and their first values. Raises _BadQuery for a `<`, however it is written."""
+    if not query:
+        return {}
+    if '<' in unquote(query):
+        raise _BadQuery('The query string holds a character that is not allowed.')
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        values.setdefault(name.lower(), value)
+    return values
+
+
+def _sequence_page(values: Mapping[str, str]) -> _Page:
+    """The parameters of the v1 list; others are ignored."""
+    return _Page(
+        offset=_integer(values, 'offset', 0, minimum=0, maximum=_INT64, bits=64),
+        limit=_integer(values, 'limit', 10, minimum=1, maximum=100, bits=32),
+        metadata=_include_metadata(values),
+    )
+
+
+def _time_page(values: Mapping[str, str]) -> _Page:
+    """The parameters of the v2 list; others are ignored."""
+    start = _time(values, 'StartTime', 0)
+    end = _time(values, 'EndTime', ticks.LAST)
+    page = _Page(
+        offset=_integer(values, 'Offset', 0, minimum=0, maximum=_INT64, bits=64),
+        limit=_integer(values, 'Limit', 100, minimum=1, maximum=200, bits=32),
+        metadata=_include_metadata(values),
+        start=start,
+        end=end,
+    )
+    if start >= end:
+        raise _BadQuery("Specified argument was out of the range of valid values. (Parameter 'startTime')")
+    return page
+
+
+def _include_metadata(values: Mapping[str, str]) -> bool:
+    """True unless the caller says no."""
+    value = values.get('includemetadata', 'true')
+    known = {'true': True, 'false': False}.get(value.strip().lower())
+    if known is None:
+        raise _bad('includeMetadata', f"The value '{value}' is not valid.")
+    return known
+
+
+def _integer(values: Mapping[str, str], name: str, default: int, *, minimum: int, maximum: int, bits: int) -> int:
+    value = values.get(name.lower())
+    if value is None:
+        return default
+    number = int(value) if len(value) < 100 and _INTEGER.fullmatch(value.strip()) else None
+    if number is None or not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+        raise _bad(name, f"The value '{value}' is not valid.")
+    if not minimum <= number <= maximum:
+        raise _bad(name, f'The field {name} must be between {minimum} and {_as_double(maximum)}.')
+    return number
+
+
+def _as_double(number: int) -> str:
+    """The service's range check counts in doubles, and its message shows it."""
+    return str(number) if number <= _INT32 else f'{float(number):.17E}'
+
+
+def _time(values: Mapping[str, str], name: str, default: int) -> int:
+    value = values.get(name.lower(), '').strip()
+    if not value:
+        return default
+    try:
+        return ticks.parse(value)
+    except ticks.ZoneMissing:
+        raise _bad(name, 'The time must name its zone.') from None
+    except ValueError:
+        raise _bad(name, '') from None
+
+
+def _bad(name: str, reason: str) -> _BadQuery:
+    return _BadQuery(f"Invalid query: '{name}'. {html.escape(reason, quote=False)}")

@@ -1,8 +1,9 @@
-"""The emulated Entra ID: the token endpoint with its grants, device code, user info.
+"""The emulated Entra ID: discovery, the token endpoint with its grants, device code, user info.
 
-Owns the grants and what the endpoints answer. Discovery is in `authorities.py`, tokens are made and checked in
-`tokens.py`, a client's credentials are checked in `client_credentials.py`, the words of refusals stand in
-`entra_errors.py`. Shapes: RFC 6749, RFC 8628, and what MSAL sends and reads.
+Owned: under which hosts it is found, which tenant a path names, what a client learns before it signs in (instance
+discovery as MSAL reads it, OpenID Connect Discovery), the grants, and what the endpoints answer. Shapes: RFC 6749,
+RFC 8628, and what MSAL sends and reads.
+Not owned: tokens (`tokens.py`), a client's credentials and the words of refusals (`credentials.py`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.emulator.authorities import GRAPH_HOST, OPENID_SCOPES, discovery_routes, tenant_of
-from tests.emulator.client_credentials import ClientCredentials
-from tests.emulator.entra_errors import SignInRefused
+from tests.emulator.credentials import ClientCredentials, SignInRefused
 from tests.emulator.identities import (
     AZURE_CLI_CLIENT_ID,
     HOME_TENANT,
@@ -43,7 +42,10 @@ ARM_AUDIENCES = (
     'https://management.core.usgovcloudapi.net/',
     'https://management.usgovcloudapi.net/',
 )
-
+AUTHORITY_HOSTS = ('login.microsoftonline.com', 'login.windows.net', 'sts.windows.net', 'login.microsoftonline.us')
+GRAPH_HOST = 'graph.microsoft.com'
+_OPENID_SCOPES = {'openid', 'profile', 'offline_access', 'email'}
+_ANY_TENANT = {'common', 'organizations'}
 _GRAPH_AUDIENCE = f'https://{GRAPH_HOST}'
 
 
@@ -129,7 +131,7 @@ class Entra:
 
     def _routes(self) -> list[Route]:
         return [
-            *discovery_routes(),
+            *_discovery_routes(),
             Route('/oidc/userinfo', self._user_info),
             Route('/{tenant}/discovery/v2.0/keys', self._keys),
             Route('/{tenant}/discovery/keys', self._keys),
@@ -180,7 +182,7 @@ class Entra:
             'error': '',
         }
         try:
-            tenant = tenant_of(request)
+            tenant = _tenant_of(request)
             return JSONResponse(self._answer(form, tenant, note=note), headers={'cache-control': 'no-store'})
         except SignInRefused as refused:
             note['error'] = f'AADSTS{refused.code}'
@@ -286,7 +288,7 @@ class Entra:
 def _resource(scope: str) -> str:
     """The resource of a v2.0 scope: all before the last slash, so `X//.default` names `X/`."""
     for part in scope.split():
-        if part not in OPENID_SCOPES:
+        if part not in _OPENID_SCOPES:
             return part.rpartition('/')[0]
     return ''
 
@@ -299,3 +301,78 @@ def _declares_cp1(claims: str) -> bool:
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of an URL-encoded body."""
     return dict(parse_qsl((await request.body()).decode()))
+
+
+def _discovery_routes() -> list[Route]:
+    return [
+        Route('/common/discovery/instance', _instance_discovery),
+        Route('/{tenant}/.well-known/openid-configuration', _configuration),
+        Route('/{tenant}/v2.0/.well-known/openid-configuration', _configuration),
+        # MSAL's default authority ends in a slash, and so Cloud Shell's request has two.
+        Route('/{tenant}//v2.0/.well-known/openid-configuration', _configuration),
+    ]
+
+
+def _tenant_of(request: Request) -> Tenant:
+    """The tenant that the path names by ID or domain; an unnamed one is the home tenant. Raises SignInRefused."""
+    segment = request.path_params['tenant'].lower()
+    if segment in _ANY_TENANT:
+        return HOME_TENANT
+    for tenant in TENANTS:
+        if segment in (tenant.id, tenant.domain):
+            return tenant
+    raise SignInRefused(90002, name=segment)
+
+
+async def _instance_discovery(_: Request) -> Response:
+    authority = 'https://login.microsoftonline.com/common'
+    return JSONResponse(
+        {
+            'tenant_discovery_endpoint': f'{authority}/v2.0/.well-known/openid-configuration',
+            'api-version': '1.1',
+            'metadata': [
+                {
+                    'preferred_network': 'login.microsoftonline.com',
+                    'preferred_cache': 'login.windows.net',
+                    'aliases': [
+                        'login.microsoftonline.com',
+                        'login.windows.net',
+                        'login.microsoft.com',
+                        'sts.windows.net',
+                    ],
+                },
+                {
+                    'preferred_network': 'login.microsoftonline.us',
+                    'preferred_cache': 'login.microsoftonline.us',
+                    'aliases': ['login.microsoftonline.us', 'login.usgovcloudapi.net'],
+                },
+            ],
+        }
+    )
+
+
+async def _configuration(request: Request) -> Response:
+    try:
+        tenant = _tenant_of(request)
+    except SignInRefused as refused:
+        return refused.response()
+    segment = request.path_params['tenant']
+    segment = segment if segment in _ANY_TENANT else tenant.id
+    base = f'https://{request.url.hostname}/{segment}'
+    return JSONResponse(
+        {
+            'issuer': f'https://login.microsoftonline.com/{"{tenantid}" if segment in _ANY_TENANT else tenant.id}/v2.0',
+            'authorization_endpoint': f'{base}/oauth2/v2.0/authorize',
+            'token_endpoint': f'{base}/oauth2/v2.0/token',
+            'device_authorization_endpoint': f'{base}/oauth2/v2.0/devicecode',
+            'jwks_uri': f'{base}/discovery/v2.0/keys',
+            'userinfo_endpoint': f'https://{GRAPH_HOST}/oidc/userinfo',
+            'response_types_supported': ['code', 'id_token'],
+            'subject_types_supported': ['pairwise'],
+            'id_token_signing_alg_values_supported': ['RS256'],
+            'token_endpoint_auth_methods_supported': ['client_secret_post', 'private_key_jwt'],
+            'scopes_supported': sorted(_OPENID_SCOPES),
+            'tenant_region_scope': None,
+            'cloud_instance_name': 'microsoftonline.com',
+        }
+    )

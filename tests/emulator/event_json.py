@@ -1,8 +1,8 @@
 """One event of the change feed, and the JSON text that the service writes for it.
 
-Owns: the order and the spelling of an entry's properties (contract 3.1 to 3.3), and the spellings that a reader should
+Owned: the order and the spelling of an event's properties (contract 3.1 to 3.3), and the spellings that a reader should
 also bear (10.5).
-Does not own: which events there are (`store.py`), and metadata, which is added to this text for each request.
+Not owned: which events there are (`store.py`), and metadata, which is added to this text for each request.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Instance(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A committed row as a reader sees it at this moment: state and path change when the instance does."""
+    """A committed row as a reader sees it now: state and path change when the instance does."""
 
     sequence: int
     ticks: int
@@ -49,7 +49,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class EventShape:
-    """How entries are written. The default is the recorded form; the rest is what a reader must also bear.
+    """How events are written. The default is the recorded form; the rest is what a reader must also bear.
 
     `extra` holds properties that no reader knows; `partition_name=False` is a server older than schema 39.
     """
@@ -60,7 +60,7 @@ class EventShape:
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def text(self, event: Event) -> str:
-        """The entry without metadata. Properties without a value are left out, never `null`."""
+        """The event without metadata. Properties without a value are left out, never `null`."""
         if self is not RECORDED and self != RECORDED:
             return self._other_text(event)
         sequence, ticks, action, (partition, study, series, sop), state, path, utc_offset_minutes = event
@@ -73,17 +73,17 @@ class EventShape:
         )
 
     def text_with_metadata(self, text: str, metadata: str) -> str:
-        """The entry `text` with `metadata` (JSON text) as its last property."""
+        """The event `text` with `metadata` (JSON text) as its last property."""
         return f'{text[:-1]},"{self._name("metadata")}":{metadata}}}'
 
     def _other_text(self, event: Event) -> str:
-        entry: dict[str, object] = json.loads(RECORDED.text(event))
+        properties: dict[str, object] = json.loads(RECORDED.text(event))
         if not self.partition_name:
-            del entry['partitionName']
+            del properties['partitionName']
         if self.lower_enums:
-            entry['action'], entry['state'] = event.action.lower(), event.state.lower()
-        entry = {self._name(name): value for name, value in entry.items()} | dict(self.extra)
-        return json.dumps(entry, ensure_ascii=False, separators=(',', ':'))
+            properties['action'], properties['state'] = event.action.lower(), event.state.lower()
+        properties = {self._name(name): value for name, value in properties.items()} | dict(self.extra)
+        return json.dumps(properties, ensure_ascii=False, separators=(',', ':'))
 
     def _name(self, name: str) -> str:
         return name[0].upper() + name[1:] if self.pascal_names else name

@@ -1,7 +1,7 @@
 """Who lives in the emulated directory: tenants, people, service principals, subscriptions.
 
-Owns the fixed demo identities under well-known names, as plain values. What they may do is decided elsewhere: sign-in
-in `entra.py`, roles in each DICOM service.
+Owned: the fixed demo identities under well-known names, as plain values.
+Not owned: what they may do: sign in (`entra.py`), read a feed (the roles of each DICOM service).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the emulator was asked: the counters and lists that tests assert on.
 
-Owns the record of requests, token requests, skipped rows and refused hosts, under one lock. It judges nothing and keeps
-neither bodies nor answers. Lists returned are copies, so a test may iterate while requests arrive.
+Owned: the record of requests, token requests, skipped rows and refused hosts, under one lock. Lists returned are
+copies, so a test may iterate while requests arrive.
+Not owned: any judgement; bodies and answers, which are not kept.
 """
 
 from __future__ import annotations

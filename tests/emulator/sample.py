@@ -1,7 +1,10 @@
 """A believable change feed of any size: working days, quiet nights, studies, corrections, deletions, gaps.
 
-Owns: what the made-up hospital does. Every name and UID is invented; UIDs stand under the root that pydicom gives away.
-Does not own: states, which follow from the events (`bulk_load.py`).
+Owned: what the made-up hospital does. Its days are counted back from the end of the feed: whatever the date, the
+weekday and the hour, the end is the afternoon of a Thursday there. So the same arguments give the same feed at any end,
+and what a test or an example finds in it, it finds every day. Every name and UID is invented; UIDs stand under the root
+that pydicom gives away.
+Not owned: states, which follow from the events (`writers.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from tests.emulator import ticks
-from tests.emulator.bulk_load import Row
 from tests.emulator.event_json import CREATE, DEFAULT_PARTITION, DELETE, UPDATE, Instance
+from tests.emulator.writers import Row
 
 _ROOT = '1.2.826.0.1.3680043.8.498'
 _HOURS = (1, 1, 1, 1, 1, 2, 6, 20, 40, 50, 50, 45, 30, 40, 50, 45, 35, 20, 10, 6, 4, 3, 2, 1)
@@ -23,7 +27,12 @@ _WEEKEND = 0.15
 _EVENTS_A_DAY = 4000
 _EVENTS_FOR_A_BULK = 2000
 _BULK = 240  # more than any page
+_BESIDE_BULK = 8  # stored while the bulk delete takes its sequence numbers
+_FAILOVER = 10_000  # numbers that SQL Server caches for an identity column (contract 11.7)
 _HOUR = 3600 * ticks.PER_SECOND
+_END_IN_THE_WEEK = 3 * ticks.PER_DAY + 16 * _HOUR  # Thursday at four: two working days lie behind it
+AN_END = 638_500_000_000_000_000
+"""In May 2024: long ago, so that no gap is open any more."""
 _MODALITIES = (  # name, share, most series, most instances a series, seconds between two instances
     ('CR', 40, 2, 2, 1.5),
     ('US', 15, 1, 25, 0.8),
@@ -63,77 +72,112 @@ class _Study:
 
 @dataclass(frozen=True)
 class _Job:
-    """One thing that happens to a study, from `ticks` on."""
+    """One thing that happens to a study, from `ticks` on, which are counted from the end of the feed and negative.
+
+    `beside` is a study that is stored while a delete or an update is at work: the statement takes its sequence numbers
+    row by row, and the two interleave (contract 11.6).
+    """
 
     ticks: int
     action: str
     study: _Study
+    beside: _Study | None = None
 
     @property
     def duration(self) -> int:
         """Upper bound, in ticks. A delete or an update is one statement with one timestamp."""
-        return int(self.study.size * self.study.pace_seconds * ticks.PER_SECOND) if self.action == CREATE else 1
+        stored = self.study if self.action == CREATE else self.beside
+        return int(stored.size * stored.pace_seconds * ticks.PER_SECOND) if stored else 1
 
 
-def sample_feed(count: int, *, seed: int = 1, end_ticks: int | None = None, metadata: bool = True) -> Iterator[Row]:
-    """Exactly `count` events by ascending sequence, none stamped after `end_ticks` (default: now).
+class _Step(NamedTuple):
+    """What a job does to one instance."""
 
-    The same arguments give the same events. From 2000 events on there are a bulk delete of more than 200 instances
-    under one timestamp, and a gap as wide as an identity cache. `metadata` adds about 2 kB of DICOM JSON to each
-    event that makes a version.
+    ticks: int
+    action: str
+    study: _Study
+    instance: Instance
+
+
+def sample_feed(count: int, *, seed: int = 1, end_ticks: int = AN_END, metadata: bool = True) -> Iterator[Row]:
+    """Exactly `count` events by ascending sequence, none with a timestamp after `end_ticks`.
+
+    The same arguments give the same events, and another end the same ones, moved. From 2000 events on there are a bulk
+    delete of more than 200 instances under one timestamp, and a gap as wide as an identity cache. `metadata` adds about
+    2 kB of DICOM JSON to each event that makes a version.
     """
-    end = ticks.now() if end_ticks is None else end_ticks
-    return islice(_rows(count, random.Random(seed), end, metadata), count)
+    return islice(_rows(count, random.Random(seed), end_ticks, metadata), count)
 
 
 def _rows(count: int, chance: random.Random, end: int, metadata: bool) -> Iterator[Row]:
     sequence = 0
-    jobs = _jobs(count, chance, end)
+    jobs = _jobs(count, chance)
     for position, job in enumerate(jobs):
         sequence += _gap(chance, is_failover=position == len(jobs) // 3 and count >= _EVENTS_FOR_A_BULK)
-        at = job.ticks
-        pace = int(job.study.pace_seconds * ticks.PER_SECOND) if job.action == CREATE else 0
-        for instance in job.study.instances():
+        for step in _steps(job, chance):
             sequence += 1
-            at += int(chance.uniform(0.4, 1.0) * pace)
-            # Two stores at once: the clock is read before the sequence number is taken, so the orders can differ.
-            stamp = at - chance.randrange(2_000_000) if pace and chance.random() < 0.01 else at
-            text = _metadata(job, instance, sequence) if metadata and job.action != DELETE else None
-            yield Row(sequence, stamp, job.action, instance, text)
+            text = _metadata(step, sequence) if metadata and step.action != DELETE else None
+            yield Row(sequence, end + step.ticks, step.action, step.instance, text)
 
 
 def _gap(chance: random.Random, *, is_failover: bool) -> int:
     """Sequence numbers that were burned before a job."""
     if is_failover:
-        return 1000
+        return _FAILOVER
     return chance.randint(1, 4) if chance.random() < 0.05 else 0
 
 
-def _jobs(count: int, chance: random.Random, end: int) -> list[_Job]:
+def _steps(job: _Job, chance: random.Random) -> Iterator[_Step]:
+    """The steps of a job, in the order of their sequence numbers."""
+    if job.action == CREATE:
+        yield from _stores(job.study, job.ticks, chance)
+        return
+    beside = list(_stores(job.beside, job.ticks, chance)) if job.beside else []
+    turns = sorted(chance.sample(range(1, job.study.size), len(beside)), reverse=True)
+    for position, instance in enumerate(job.study.instances()):
+        while turns and turns[-1] == position:
+            turns.pop()
+            yield beside.pop(0)
+        yield _Step(job.ticks, job.action, job.study, instance)
+
+
+def _stores(study: _Study, begin: int, chance: random.Random) -> Iterator[_Step]:
+    """An instance after the other."""
+    at, pace = begin, int(study.pace_seconds * ticks.PER_SECOND)
+    for instance in study.instances():
+        at += int(chance.uniform(0.4, 1.0) * pace)
+        # Two stores at once: the clock is read before the sequence number is taken, so the orders can differ.
+        yield _Step(at - (chance.randrange(2_000_000) if chance.random() < 0.01 else 0), CREATE, study, instance)
+
+
+def _jobs(count: int, chance: random.Random) -> list[_Job]:
     """What happens until the end, in order, with at least `count` events."""
     span = max(1, round(count / _EVENTS_A_DAY)) * ticks.PER_DAY
-    jobs: list[_Job] = []
-    if count >= _EVENTS_FOR_A_BULK:
-        bulk = _Study(0, 'CT', 0.12, (_BULK,))
-        jobs = [_Job(end - span * 7 // 10, CREATE, bulk), _Job(end - span * 6 // 10, DELETE, bulk)]
-    planned = sum(job.study.size for job in jobs)
+    jobs = _bulk(span) if count >= _EVENTS_FOR_A_BULK else []
+    planned = sum(job.study.size + (job.beside.size if job.beside else 0) for job in jobs)
     while planned < count:
         study = _study(len(jobs) + 1, chance)
-        life = [job for job in _life_of(study, chance, _moment(chance, end, span)) if job.ticks < end]
+        life = [job for job in _life_of(study, chance, -_age(chance, span)) if job.ticks < 0]
         planned += study.size * len(life)
         jobs += life
-    return _one_after_the_other(sorted(jobs, key=lambda job: job.ticks), end)
+    return _one_after_the_other(sorted(jobs, key=lambda job: job.ticks))
 
 
-def _one_after_the_other(jobs: list[_Job], end: int) -> list[_Job]:
+def _bulk(span: int) -> list[_Job]:
+    """A large study is stored, and deleted while another one is stored."""
+    large, small = _Study(0, 'CT', 0.12, (_BULK,)), _Study(1, 'CR', 0.05, (_BESIDE_BULK,))
+    return [_Job(-span * 3 // 10, CREATE, large), _Job(-span * 2 // 10, DELETE, large, beside=small)]
+
+
+def _one_after_the_other(jobs: list[_Job]) -> list[_Job]:
     """The jobs moved so that none begins before the one before it has ended, nor ends after the end."""
-    free = 0
+    free = jobs[0].ticks if jobs else 0
     moved = []
     for job in jobs:
         begin = max(job.ticks, free)
         moved.append(replace(job, ticks=begin))
         free = begin + job.duration
-    late = max(0, free - end)
+    late = max(0, free)
     return [replace(job, ticks=job.ticks - late) for job in moved]
 
 
@@ -150,14 +194,14 @@ def _life_of(study: _Study, chance: random.Random, stored: int) -> Iterator[_Job
         yield _Job(later + _HOUR, CREATE, study)
 
 
-def _moment(chance: random.Random, end: int, span: int) -> int:
-    """When a study is stored: by day rather than by night, in the week rather than at its end."""
+def _age(chance: random.Random, span: int) -> int:
+    """How long before the end a study is stored: by day rather than by night, in the week rather than at its end."""
     while True:
-        moment = end - chance.randrange(span)
-        is_weekend = moment // ticks.PER_DAY % 7 > 4  # 0001-01-01 was a Monday
-        weight = _HOURS[moment // _HOUR % 24] * (_WEEKEND if is_weekend else 1)
+        age = chance.randrange(span)
+        day, time_of_day = divmod(_END_IN_THE_WEEK - age, ticks.PER_DAY)
+        weight = _HOURS[time_of_day // _HOUR] * (_WEEKEND if day % 7 > 4 else 1)
         if chance.random() * max(_HOURS) < weight:
-            return moment
+            return age
 
 
 def _study(number: int, chance: random.Random) -> _Study:
@@ -168,9 +212,10 @@ def _study(number: int, chance: random.Random) -> _Study:
     return _Study(number, modality, pace, sizes)
 
 
-def _metadata(job: _Job, instance: Instance, sequence: int) -> str:
+def _metadata(step: _Step, sequence: int) -> str:
     """DICOM JSON with what readers stumble over: raw UTF-8, numbers that are strings, 64-bit integers, empty values."""
-    head, patient = _study_head(job.study.number, job.study.modality, job.action == UPDATE), job.study.number % 9
+    study, instance = step.study, step.instance
+    head, patient = _study_head(study.number, study.modality, step.action == UPDATE), study.number % 9
     number = int(instance.sop.rpartition('.')[2])
     position = number * 1.25
     return (

@@ -1,9 +1,9 @@
 """The change feed of one service, with the service's own order and range semantics as SQL.
 
-Owns: which events are visible and in which order, which writers may begin, whether metadata can be read, and what a
+Owned: which events are visible and in which order, which writers may begin, whether metadata can be read, and what a
 restore leaves (contract, sections 6 and 8).
-Does not own: the tables (`feed_tables.py`), what a writer does to them (`writers.py`), filling them at once
-(`bulk_load.py`), HTTP (`dicom.py`) and the spelling of an entry (`event_json.py`).
+Not owned: the tables and the ways into them (`writers.py`), HTTP (`dicom.py`), the spelling of an event
+(`event_json.py`).
 
 One thing is harsher than the real service: there, a read waits for a writer that has already inserted a row into the
 range (8.2). Here it never waits, and finds a gap. A reader that bears this bears the real one.
@@ -14,12 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tests.emulator import bulk_load
 from tests.emulator import ticks as time_ticks
-from tests.emulator.bulk_load import Row
 from tests.emulator.event_json import CREATE, DEFAULT_PARTITION, DELETE, RECORDED, UPDATE, Event, EventShape, Instance
-from tests.emulator.feed_tables import FeedTables
-from tests.emulator.writers import Writer
+from tests.emulator.writers import FeedTables, Row, Writer, load
 
 _TEXTS = 'SELECT f.text FROM feed AS f'
 _TEXTS_AND_METADATA = """
@@ -80,7 +77,7 @@ class FeedStore:
     # What a reader sees
 
     def by_sequence(self, offset: int, limit: int, *, metadata: bool = False) -> list[str]:
-        """The entries with a sequence number in offset+1 … offset+limit, as JSON texts.
+        """The events with a sequence number in offset+1 … offset+limit, as JSON texts.
 
         OverflowError where that sum is beyond 64 bits, as in the database (contract 2.2).
         """
@@ -89,7 +86,7 @@ class FeedStore:
         return self._read(_BY_SEQUENCE, (offset, offset, limit), metadata)
 
     def by_time(self, start: int, end: int, offset: int, limit: int, *, metadata: bool = False) -> list[str]:
-        """At most `limit` entries with start <= ticks < end, after the first `offset` of them, by (ticks, sequence)."""
+        """At most `limit` events with start <= ticks < end, after the first `offset` of them, by (ticks, sequence)."""
         return self._read(_BY_TIME, (start, end, limit, offset), metadata)
 
     def skipped(self, start: int, end: int, offset: int) -> int:
@@ -100,7 +97,7 @@ class FeedStore:
             )
 
     def latest(self, *, by_time: bool, metadata: bool = False) -> str | None:
-        """The newest entry by (ticks, sequence), or by sequence; None when there is none."""
+        """The newest event by (ticks, sequence), or by sequence; None when there is none."""
         texts = self._read(_LATEST_BY_TIME if by_time else _LATEST_BY_SEQUENCE, (), metadata)
         return texts[0] if texts else None
 
@@ -183,7 +180,7 @@ class FeedStore:
         return self._tables.take_sequences(count)
 
     def restore(self, to_sequence: int) -> None:
-        """Restore the database to the moment after `to_sequence`: what came later is gone, its numbers come again."""
+        """Restore the database to what it was after `to_sequence`: what came later is gone, its numbers come again."""
         with self._lock:
             for writer in list(self._writers):
                 writer.roll_back()
@@ -205,7 +202,7 @@ class FeedStore:
 
     def load(self, rows: Iterable[Row]) -> int:
         """Fill an empty store with many events, given by ascending sequence; returns how many."""
-        return bulk_load.load(self._tables, rows)
+        return load(self._tables, rows)
 
     # Trouble with metadata, and other spellings
 
@@ -221,7 +218,7 @@ class FeedStore:
 
     @property
     def shape(self) -> EventShape:
-        """How entries are spelled; setting it spells all of them anew."""
+        """How events are spelled; setting it spells all of them anew."""
         return self._tables.shape
 
     @shape.setter

@@ -1,7 +1,7 @@
 """Instants as the service counts them: ticks of 100 ns since 0001-01-01T00:00:00 UTC.
 
-Owns: the wall clock in ticks, the service's timestamp text, the HTTP date, and what .NET reads as a time with a zone.
-Does not own: the reader's conversions in `dicomfeed.times`. They are written twice on purpose: an emulator that shared
+Owned: the wall clock in ticks, the service's timestamp text, the HTTP date, and what .NET reads as a time with a zone.
+Not owned: the reader's conversions in `dicomfeed.times`. They are written twice on purpose: an emulator that shared
 them would share their mistakes.
 """
 
@@ -118,11 +118,11 @@ def _second_text(second: int) -> str:
 
 @lru_cache(maxsize=64)
 def _http_date_of_second(second: int) -> str:
-    moment = date.fromordinal(second // 86_400 + 1)
+    day = date.fromordinal(second // 86_400 + 1)
     # Not strftime: it would write the names of the machine's locale.
     return (
-        f'{_DAYS[moment.weekday()].title()}, {moment.day:02d} {_MONTHS[moment.month - 1].title()} '
-        f'{moment.year:04d} {_time_text(second % 86_400)} GMT'
+        f'{_DAYS[day.weekday()].title()}, {day.day:02d} {_MONTHS[day.month - 1].title()} '
+        f'{day.year:04d} {_time_text(second % 86_400)} GMT'
     )
 
 

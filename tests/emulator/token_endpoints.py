@@ -1,6 +1,6 @@
 """Token endpoints inside Azure: managed identity as App Service has it, and Cloud Shell's broker.
 
-Both are plain http on loopback. Owns the two endpoints and the environment variables that lead `az` to them. The
+Both are plain http on loopback. Owned: the two endpoints and the environment variables that lead `az` to them. The
 formats are those that MSAL reads (`msal/managed_identity.py`, `msal/cloudshell.py`).
 """
 
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.emulator.credentials import SignInRefused
 from tests.emulator.entra import ARM_AUDIENCES, Entra, read_form
-from tests.emulator.entra_errors import SignInRefused
 from tests.emulator.identities import HOME_TENANT, MANAGED_IDENTITY, READER_USER, Principal, ServicePrincipal
 from tests.emulator.journal import Journal
 

@@ -1,7 +1,8 @@
 """Tokens of the emulated Entra ID: signing, verification, revocation.
 
-Owns the RSA key, the claims of an access token in its v1 form (the form the DICOM service and ARM get), and the list of
-revoked ones. Who may have a token is decided in `entra.py` and `token_endpoints.py`.
+Owned: the RSA key, the claims of an access token in its v1 form (the form the DICOM service and ARM get), and the list
+of revoked ones.
+Not owned: who may have a token (`entra.py`, `token_endpoints.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trouble on the way: faults that stand in front of the service and hit requests by turn, by kind or by chance.
 
-Owns: the faults and the script that says which request meets which one.
-Does not own: poisoned metadata and an outage of the blob store, which are states of the feed (`store.py`).
+Owned: the faults and the script that says which request meets which one.
+Not owned: poisoned metadata and an outage of the blob store, which are states of the feed (`store.py`).
 
 A fault is a function from the service's own answer (not yet worked out) to the answer that the client gets; it may also
 raise ConnectionCut, Hang or TokenExpired. So the scripts work alike with and without sockets.
@@ -156,7 +156,7 @@ def huge_body(size: int) -> Fault:
 
 
 def expired_token() -> Fault:
-    """401, as for a token that expired a moment ago."""
+    """401, as for a token that has just expired."""
 
     def fault(answer: Answer) -> Response:
         raise TokenExpired()
@@ -201,7 +201,7 @@ class Trouble:
             self._lottery = None
 
     def release(self) -> None:
-        """End every hang of this moment."""
+        """End every hang that there is now."""
         self.released.set()
         self.released = threading.Event()
 

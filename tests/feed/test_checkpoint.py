@@ -63,6 +63,7 @@ OTHERS = {
     'fewer values': replace(QUESTION, filters={'action': ['create']}),
     'another filter': replace(QUESTION, filters={'state': ['create', 'delete']}),
     'metadata': replace(QUESTION, include_metadata=False),
+    'form of line': replace(QUESTION, form='tsv'),
 }
 
 
@@ -113,6 +114,7 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'service',
         'filters',
         'includeMetadata',
+        'form',
         'since',
         'sequence',
         'last',
@@ -188,7 +190,7 @@ def test_host_counts_in_any_letter_case(path: Path) -> None:
 
 def test_folder_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(CheckpointError, match='cannot be read'):
+    with pytest.raises(CheckpointError, match='is a folder'):
         load_checkpoint(str(path), QUESTION)
 
 
@@ -202,12 +204,80 @@ def test_failed_save_leaves_the_old_file_and_no_other(path: Path) -> None:
         save_checkpoint(str(path.parent / 'missing' / 'checkpoint'), FULL)
 
 
-def test_link_is_replaced_and_what_it_leads_to_is_kept(path: Path) -> None:
-    target = path.with_name('target')
-    target.write_text('kept')
-    path.symlink_to(target)
-    save_checkpoint(str(path), FULL)
-    assert (path.is_symlink(), target.read_text()) == (False, 'kept')
+@pytest.mark.parametrize('is_there', [True, False], ids=['link', 'link to nothing yet'])
+def test_l27_checkpoint_behind_a_link_is_read_and_replaced(path: Path, is_there: bool) -> None:
+    (path.parent / 'volume').mkdir()
+    target = path.parent / 'volume' / 'checkpoint'
+    path.symlink_to(Path('volume') / 'checkpoint')
+    if is_there:
+        save_checkpoint(str(target), FULL)
+        assert load_checkpoint(str(path), QUESTION) == FULL
+    CheckpointWriter(str(path), replace(FULL, sequence=17)).save(None)
+    assert path.is_symlink() and load_checkpoint(str(target), QUESTION) == replace(FULL, sequence=17, output=None)
+
+
+def test_l27_checkpoint_behind_a_link_is_locked(path: Path) -> None:
+    (path.parent / 'volume').mkdir()
+    path.symlink_to(Path('volume') / 'checkpoint')
+    with (
+        lock_checkpoint(str(path)),
+        pytest.raises(CheckpointLocked),
+        lock_checkpoint(str(path.parent / 'volume' / 'checkpoint')),
+    ):
+        pass
+    assert not (path.parent / 'checkpoint.lock').exists()
+
+
+@pytest.mark.parametrize('kind', ['FIFO', 'link to a FIFO', 'device', 'folder'])
+@pytest.mark.parametrize('use', ['lock', 'load'])
+def test_n19_what_is_no_file_is_refused_at_once(path: Path, kind: str, use: str) -> None:
+    if kind == 'folder':
+        path.mkdir()
+    elif kind == 'device':
+        path.symlink_to(os.devnull)
+    else:
+        os.mkfifo(path.with_name('fifo') if kind.startswith('link') else path)
+        if kind.startswith('link'):
+            path.symlink_to('fifo')
+    with pytest.raises(CheckpointError, match='a folder, a device or a pipe') as refused:
+        if use == 'load':
+            load_checkpoint(str(path), QUESTION)
+        else:
+            with lock_checkpoint(str(path)):
+                pass
+    assert refused.value.path == str(path) and not os.path.exists(lock_path(str(path)))
+
+
+def test_n20_filters_of_a_whole_command_line_are_loaded_again(path: Path) -> None:
+    uids = [f'1.2.840.113619.2.55.3.604688119.971.{number:025d}' for number in range(30_000)]
+    checkpoint = Checkpoint(replace(QUESTION, filters={'studyInstanceUid': uids}))
+    save_checkpoint(str(path), checkpoint)
+    assert load_checkpoint(str(path), checkpoint.question) == checkpoint
+
+
+def test_n20_checkpoint_that_no_load_would_take_is_not_made(path: Path) -> None:
+    with pytest.raises(CheckpointError, match='too many filter values') as refused:
+        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**24]})))
+    assert refused.value.path == str(path) and not path.exists()
+
+
+@pytest.mark.parametrize('data', [b'', b'\0' * 700], ids=['empty', 'NUL bytes'])
+def test_n24_checkpoint_after_a_power_loss_is_refused_by_its_name(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with left_as_it_is(path), pytest.raises(CheckpointDamaged) as refused:
+        load_checkpoint(str(path), QUESTION)
+    assert refused.value.path == str(path) and str(path) not in str(refused.value)
+
+
+@pytest.mark.parametrize('length', [138, 139, 200, 255])
+def test_n27_checkpoint_may_have_a_name_as_long_as_a_name_can_be(tmp_path: Path, length: int) -> None:
+    path = str(tmp_path / ('n' * length))
+    with lock_checkpoint(path):
+        save_checkpoint(path, FULL)
+        with pytest.raises(CheckpointLocked), lock_checkpoint(path):
+            pass
+    assert load_checkpoint(path, QUESTION) == FULL
+    assert len(os.path.basename(lock_path(path))) <= 143
 
 
 # The event that it stands at
@@ -255,6 +325,14 @@ def test_writer_that_could_not_save_tries_again(tmp_path: Path) -> None:
 
 
 # Its lock
+
+
+@pytest.mark.parametrize('is_saved', [True, False], ids=['with a checkpoint', 'with none'])
+def test_l2_lock_file_stays_only_beside_a_checkpoint(path: Path, is_saved: bool) -> None:
+    with lock_checkpoint(str(path)):
+        if is_saved:
+            save_checkpoint(str(path), FULL)
+    assert os.path.exists(lock_path(str(path))) == is_saved
 
 
 def test_second_lock_is_refused_and_names_the_holder(path: Path) -> None:

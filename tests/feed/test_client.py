@@ -77,7 +77,7 @@ class Scripted:
         self._world = world
         self._script = list(script)
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
         self.asked += 1
         self._world.pass_time(1.0)
         line = self._script.pop(0) if len(self._script) > 1 else self._script[0]
@@ -588,6 +588,51 @@ def test_many_workers_share_one_renewal() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: ask(client), range(40))) == [[1, 2, 3]] * 40
     assert issuer.asked == [(None, False), (None, True)]
+
+
+# The service's clock
+
+
+@pytest.mark.parametrize('ahead', [-7_200.0, -125.0, 125.0, 7_200.0], ids=str)
+def test_l14_clocks_that_differ_are_reported_once(world: World, ahead: float) -> None:
+    world.local_clock_ahead_seconds = ahead
+    told: list[float] = []
+    client = FeedClient(URL, world, transport=world, clock=world.clock, on_clock_difference=told.append)
+    for _ in range(3):
+        ask(client)
+    assert told == [pytest.approx(ahead, abs=2.0)]
+
+
+@pytest.mark.parametrize('ahead', [-115.0, 0.0, 115.0], ids=str)
+def test_l14_clocks_that_nearly_agree_are_not_mentioned(world: World, ahead: float) -> None:
+    world.local_clock_ahead_seconds = ahead
+    told: list[float] = []
+    ask(FeedClient(URL, world, transport=world, clock=world.clock, on_clock_difference=told.append))
+    assert told == []
+
+
+def test_l14_time_of_the_service_goes_on_whatever_is_done_to_the_local_clock(world: World) -> None:
+    world.local_clock_ahead_seconds = 7_200.0
+    client = world.client()
+    assert client.service_now() == pytest.approx(after(0), abs=after(2) - after(0))
+    assert len(world.journal.requests) == 1
+    world.local_clock_ahead_seconds = -86_400.0
+    world.pass_time(100.0)
+    assert client.service_now() == pytest.approx(after(100), abs=after(2) - after(0))
+    assert len(world.journal.requests) == 1
+
+
+def test_l14_local_clock_serves_where_there_is_no_date(world: World) -> None:
+    client = scripted(world, Answer(200, {}, b'null'))
+    assert client.service_now() == world.clock.now()
+
+
+def test_l14_clock_is_not_that_of_an_error(world: World) -> None:
+    told: list[float] = []
+    gateway = Answer(503, {'date': 'Thu, 01 Jan 2026 00:00:00 GMT'}, b'')
+    transport = Scripted(world, gateway, Answer(200, {'date': http_date(after(2))}, b'[]'))
+    ask(FeedClient(URL, world, transport=transport, clock=world.clock, on_clock_difference=told.append))
+    assert told == []
 
 
 # The sign-in service in trouble

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Output, Question, load_checkpoint, lock_checkpoint
 from dicomfeed.delivery import Delivery, Summary, open_output
-from dicomfeed.errors import CheckpointLocked, OutputError
+from dicomfeed.errors import CheckpointLocked, HostUnreachable, OutputChanged, OutputError, OutputExists
+from dicomfeed.events import Event
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool
+from dicomfeed.queries import SequenceRange
 from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.sinks import FileSink
 from tests.feed.world import World
@@ -20,17 +26,24 @@ from tests.feed.world import World
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com')
 
 
-def deliver(world: World, folder: Path, *, filters: Filters = Filters(), summary: Summary | None = None) -> None:
+def deliver(
+    world: World,
+    folder: Path,
+    *,
+    filters: Filters = Filters(),
+    summary: Summary | None = None,
+    batches: Iterable[list[Event]] | None = None,
+) -> None:
     """One run to a file with a checkpoint."""
     path = str(folder / 'checkpoint')
     checkpoint = load_checkpoint(path, QUESTION) or Checkpoint(QUESTION)
     reader = SequenceReader(world.feed(), cursor=checkpoint.sequence, last=checkpoint.last, pool=InlinePool())
     writer = CheckpointWriter(path, checkpoint)
-    sink, _ = open_output(str(folder / 'feed.jsonl'), overwrite=False, writer=writer)
-    Delivery(sink, filters=filters, summary=summary or Summary(), clock=world.clock, checkpoint=writer).run(
-        reader.read(world.committed()[-1], at_gap=AtGap.STOP)
-    )
-    sink.close()
+    sink, _ = open_output(str(folder / 'feed.jsonl'), committed=checkpoint.output)
+    with closing(sink):
+        Delivery(sink, filters=filters, summary=summary or Summary(), clock=world.clock, checkpoint=writer).run(
+            reader.read(world.committed()[-1], at_gap=AtGap.STOP) if batches is None else batches
+        )
 
 
 def lines(folder: Path) -> list[int]:
@@ -80,21 +93,142 @@ def test_rule_9_missing_file_is_begun_anew(tmp_path: Path) -> None:
     assert lines(tmp_path) == [11, 12, 13, 14, 15]
 
 
-def test_rule_9_checkpoint_names_the_file_before_its_first_byte(tmp_path: Path) -> None:
-    path = str(tmp_path / 'feed.jsonl')
+class Witness(FileSink):
+    """Sees whether the file is there already when the checkpoint names it."""
+
+    def begin(self) -> None:
+        loaded = load_checkpoint(str(Path(self.output.path).with_name('checkpoint')), QUESTION)
+        assert loaded is not None and loaded.output == self.output
+        assert not Path(self.output.path).exists()
+        super().begin()
+
+
+def test_rule_9_checkpoint_names_the_file_before_it_is_there(tmp_path: Path) -> None:
     writer = CheckpointWriter(str(tmp_path / 'checkpoint'), Checkpoint(QUESTION))
-    sink, _ = open_output(path, overwrite=False, writer=writer)
-    sink.close()
-    loaded = load_checkpoint(str(tmp_path / 'checkpoint'), QUESTION)
-    assert loaded is not None and loaded.output == Output.empty(path)
+    with closing(Witness.create(str(tmp_path / 'feed.jsonl'))) as sink:
+        Delivery(sink, filters=Filters(), summary=Summary(), clock=World().clock, checkpoint=writer).run([[]])
+    assert lines(tmp_path) == []
 
 
 def test_open_output_begins_another_file_without_a_word(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(QUESTION, output=Output(str(tmp_path / 'monday.jsonl'), 100, 'digest'))
-    writer = CheckpointWriter(str(tmp_path / 'checkpoint'), checkpoint)
-    sink, is_begun_anew = open_output(str(tmp_path / 'tuesday.jsonl'), overwrite=False, writer=writer)
+    committed = Output(str(tmp_path / 'monday.jsonl'), 100, 'digest')
+    sink, is_begun_anew = open_output(str(tmp_path / 'tuesday.jsonl'), committed=committed)
     sink.close()
     assert not is_begun_anew
+
+
+def failing(*batches: list[Event]) -> Iterator[list[Event]]:
+    yield from batches
+    raise HostUnreachable('No connection.', url='')
+
+
+@pytest.mark.parametrize('is_first_run', [True, False], ids=['first run', 'later run'])
+def test_l2_run_without_an_answer_changes_no_file(tmp_path: Path, is_first_run: bool) -> None:
+    world = World()
+    world.create_now(3)
+    if not is_first_run:
+        deliver(world, tmp_path)
+        with (tmp_path / 'feed.jsonl').open('ab') as file:
+            file.write(b'uncommitted')
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    with pytest.raises(HostUnreachable):
+        deliver(world, tmp_path, batches=failing())
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
+
+
+def test_l2_run_with_an_empty_answer_begins(tmp_path: Path) -> None:
+    with pytest.raises(HostUnreachable):
+        deliver(World(), tmp_path, batches=failing([]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['checkpoint', 'feed.jsonl']
+
+
+def test_l26_checkpoint_passes_nothing_that_a_removed_file_took_along(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(10)
+    deliver(world, tmp_path)
+    before = (tmp_path / 'checkpoint').read_bytes()
+    world.create_now(5)
+    fresh = world.feed().newest()
+    assert fresh is not None
+
+    def removed_under_way() -> Iterator[list[Event]]:
+        yield []
+        (tmp_path / 'feed.jsonl').unlink()
+        yield [fresh]
+
+    with pytest.raises(OutputChanged):
+        deliver(world, tmp_path, batches=removed_under_way())
+    assert (tmp_path / 'checkpoint').read_bytes() == before
+    deliver(world, tmp_path)
+    assert lines(tmp_path) == [11, 12, 13, 14, 15]
+
+
+def test_l28_moved_folder_goes_on(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(150)
+    (tmp_path / 'a').mkdir()
+    deliver(world, tmp_path / 'a')
+    (tmp_path / 'a').rename(tmp_path / 'b')
+    world.create_now(5)
+    deliver(world, tmp_path / 'b')
+    assert lines(tmp_path / 'b') == world.committed()
+    loaded = load_checkpoint(str(tmp_path / 'b' / 'checkpoint'), QUESTION)
+    assert loaded is not None and loaded.output is not None
+    assert loaded.output.path == str(tmp_path / 'b' / 'feed.jsonl')
+
+
+def test_l28_other_file_under_another_path_is_refused_with_the_recorded_path(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(3)
+    deliver(world, tmp_path)
+    (tmp_path / 'feed.jsonl').rename(tmp_path / 'monday.jsonl')
+    recorded = load_checkpoint(str(tmp_path / 'checkpoint'), QUESTION)
+    assert recorded is not None
+    (tmp_path / 'other.jsonl').write_bytes(b'x' * 10_000)
+    with pytest.raises(OutputExists) as refused:
+        open_output(str(tmp_path / 'other.jsonl'), committed=recorded.output)
+    assert refused.value.recorded_path == str(tmp_path / 'feed.jsonl')
+    assert (tmp_path / 'other.jsonl').read_bytes() == b'x' * 10_000
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'is_same'),
+    [
+        ('f', b'', True),
+        ('f', b'{}\n', False),
+        ('f.gz', gzip.compress(b'{}'), False),
+        ('f.gz', zlib.compressobj(wbits=31).flush() + gzip.compress(b'{}'), False),
+    ],
+    ids=['empty', 'with lines', 'gzip', 'gzip with an empty beginning'],
+)
+def test_l28_file_with_lines_never_matches_a_length_of_nothing(
+    tmp_path: Path, name: str, content: bytes, is_same: bool
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    sink = FileSink.recognize(str(tmp_path / name), Output.empty(str(tmp_path / 'moved' / name)))
+    assert (sink is not None) == is_same
+    if sink:
+        sink.close()
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_failing_lines_lose_nothing_that_was_written_before(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(2)
+    events = [world.feed().page(SequenceRange(after, 1)).events for after in (0, 1)]
+    writer = CheckpointWriter(str(tmp_path / 'checkpoint'), Checkpoint(QUESTION))
+
+    def lines_of(delivered: list[Event]) -> list[bytes]:
+        assert delivered[0].sequence == 1, 'no line for this one'
+        return [b'1']
+
+    with closing(FileSink.create(str(tmp_path / 'feed.jsonl'))) as sink:
+        delivery = Delivery(
+            sink, filters=Filters(), summary=Summary(), clock=world.clock, checkpoint=writer, lines_of=lines_of
+        )
+        with pytest.raises(AssertionError, match='no line'):
+            delivery.run(events)
+    assert writer.checkpoint.sequence == 1 and (tmp_path / 'feed.jsonl').read_bytes() == b'1\n'
 
 
 def test_open_output_leaves_a_foreign_file_alone(tmp_path: Path) -> None:
@@ -123,9 +257,8 @@ def test_rule_10_lock_is_free_again_after_its_holder(tmp_path: Path) -> None:
 
 
 def test_gzip_members_end_with_a_commit(tmp_path: Path) -> None:
-    import gzip
-
     sink = FileSink.create(str(tmp_path / 'feed.jsonl.gz'))
+    sink.begin()
     lengths = []
     for number in range(3):
         sink.write([str(number).encode()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -396,3 +397,30 @@ def test_mutated_page_says_the_same_as_by_the_book(position: int, length: int, p
     page = page_of(metadata_event(), metadata_event())
     body = page[:position] + put_in + page[position + length :]
     assert said(decoded(body)) == said(by_the_book(body))
+
+
+# No further than the limit
+
+
+@pytest.mark.parametrize('event', [EVENT, metadata_event()], ids=['by the book', 'split'])
+@pytest.mark.parametrize(('size', 'is_page'), [(3, True), (4, False)])
+def test_n13_page_has_no_more_events_than_were_asked_for(event: bytes, size: int, is_page: bool) -> None:
+    body = b'[' + b','.join([event] * size) + b']'
+    if is_page:
+        assert len(decode_page(body, limit=3)) == size
+    else:
+        with pytest.raises(ValueError):
+            decode_page(body, limit=3)
+
+
+@pytest.mark.parametrize('event', [EVENT, metadata_event()], ids=['by the book', 'split'])
+def test_n13_nothing_beyond_the_limit_is_decoded(event: bytes) -> None:
+    body = b'[' + b','.join([event] * 50_000) + b']'
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):
+            decode_page(body, limit=100)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(body)  # as text and as bytes, and no events

@@ -28,6 +28,25 @@ def test_page_has_metadata_where_the_run_wants_them(world: World, include_metada
     assert ['metadata' in event.decode() for event in events] == [include_metadata] * 3
 
 
+def test_page_whose_metadata_fail_at_once_is_read_bare_for_a_minute(world: World) -> None:
+    world.metadata_at_once = True
+    feed = world.feed(include_metadata=True)
+    world.store.poison(2)
+    assert not any(event.head for event in feed.first_page(SequenceRange(0)).events)
+    world.store.fix(2)
+    reads = world.store.blob_reads
+    assert not any(event.head for event in feed.first_page(SequenceRange(0)).events)
+    assert world.store.blob_reads == reads
+    world.pass_time(60.0)
+    assert all(event.head for event in feed.first_page(SequenceRange(0)).events)
+
+
+def test_narrowed_feed_reads_bare_pages_first(world: World) -> None:
+    world.metadata_at_once = True
+    feed = world.feed(include_metadata=True).only(lambda event: event.sequence > 1)
+    assert not any(event.head for event in feed.first_page(SequenceRange(0)).events)
+
+
 def test_bare_page_and_newest_never_have_metadata(world: World) -> None:
     feed = world.feed(include_metadata=True)
     newest = feed.newest()

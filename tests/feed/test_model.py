@@ -25,7 +25,8 @@ from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.session import Session
 from azext_dicomtoken.changefeed.stream import stream
 from dicomfeed.delivery import Summary
-from dicomfeed.errors import RequestError, ServiceTrouble
+from dicomfeed.errors import FeedRestored, RequestError, ServiceTrouble
+from dicomfeed.events import Event
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.sequences import SequenceReader
@@ -93,7 +94,45 @@ def _fault(world: World, at: float, kind: float, times: float) -> None:
     world.at(at, lambda: world.service.trouble.next(faults[int(kind)], times=int(times)))
 
 
+def _blobs(world: World, at: float, seconds: float) -> None:
+    def set_down(is_down: bool) -> None:
+        world.store.blobs_down = is_down
+
+    world.at(at, lambda: set_down(True))
+    world.at(at + seconds, lambda: set_down(False))
+
+
+def _metadata(world: World, at: float, kind: float, times: float) -> None:
+    """Requests for metadata that time out, break, or break in the middle of the answer."""
+    fault = [trouble.hang(9_999.0), trouble.cut(), trouble.cut_body(), trouble.unavailable()][int(kind)]
+    world.at(
+        at,
+        lambda: world.service.trouble.when(
+            lambda request: 'includeMetadata=true' in request.query, fault, times=int(times)
+        ),
+    )
+
+
+def _sign_in(world: World, at: float, seconds: float) -> None:
+    def fail() -> None:
+        world.sign_in_fails_until = at + seconds
+
+    world.at(at, fail)
+
+
+def _restore(world: World, at: float, share: float) -> None:
+    def restore() -> None:
+        world.store.restore(int(share * (world.store.next_sequence - 1)))
+        world.restored = True
+
+    world.at(at, restore)
+
+
 _STEPS: dict[str, Callable[..., None]] = {
+    'blobs': _blobs,
+    'metadata': _metadata,
+    'sign-in': _sign_in,
+    'restore': _restore,
     'create': _create,
     'burst': _burst,
     'tie': _tie,
@@ -110,20 +149,30 @@ def _step(kind: str, *values: st.SearchStrategy[float]) -> st.SearchStrategy[tup
 
 _share = st.sampled_from([0.0, 0.3, 0.6, 1.0])
 _creates = _step('create', st.sampled_from([0.0, 1.0, 10.0, 25.0]), _share, _share)
-schedules = st.lists(
-    st.one_of(
-        _creates,
-        _creates,
-        _creates,
-        _step('burst', st.sampled_from([1, 3, 60, 130])),
-        _step('tie', st.sampled_from([2, 150])),
-        _step('burn', st.sampled_from([1, 2, 120, 2_500])),
-        _step('clock', st.sampled_from([-90.0, 0.0, 45.0])),
-        _step('fault', st.integers(0, 6), st.integers(1, 3)),
-    ),
-    min_size=3,
-    max_size=25,
-).map(lambda steps: Schedule(tuple(steps)))
+_ordinary = (
+    _creates,
+    _creates,
+    _creates,
+    _step('burst', st.sampled_from([1, 3, 60, 130])),
+    _step('tie', st.sampled_from([2, 150])),
+    _step('burn', st.sampled_from([1, 2, 120, 2_500])),
+    _step('clock', st.sampled_from([-90.0, 0.0, 45.0])),
+    _step('fault', st.integers(0, 6), st.integers(1, 3)),
+)
+_trouble = (
+    _step('blobs', st.sampled_from([1.0, 30.0, 200.0])),
+    _step('metadata', st.integers(0, 3), st.integers(1, 4)),
+    _step('sign-in', st.sampled_from([5.0, 100.0, 300.0])),
+)
+
+
+def _schedules(*steps: st.SearchStrategy[tuple[str, tuple[float, ...]]]) -> st.SearchStrategy[Schedule]:
+    return st.lists(st.one_of(*steps), min_size=3, max_size=25).map(lambda found: Schedule(tuple(found)))
+
+
+schedules = _schedules(*_ordinary)
+troubled = _schedules(*_ordinary, *_trouble)
+restored = _schedules(*_ordinary, _step('restore', st.sampled_from([0.0, 0.3, 0.9, 1.0])))
 
 # Without shrinking, a failure shows in a minute; add Phase.shrink when one has to be understood.
 model = settings(
@@ -168,6 +217,48 @@ def test_follow_delivers_exactly_what_is_committed(
     world = _world_of(schedule, local_clock_ahead_seconds=local)
     reader = SequenceReader(world.feed(patience_seconds=None), cursor=0, pool=InlinePool(ahead))
     assert _followed(world, reader, pauses) == world.committed()
+
+
+@model
+@given(schedule=troubled, ahead=st.sampled_from([0, 5]), poisoned=st.sampled_from([0, 1, 2]))
+def test_follow_with_metadata_delivers_them_all_save_what_is_poisoned(
+    schedule: Schedule, ahead: int, poisoned: int
+) -> None:
+    world = _world_of(schedule)
+    world.token_seconds = 40.0
+    world.create_now(1 + poisoned)
+    for sequence in range(1, 1 + poisoned):
+        world.store.poison(sequence)
+    world.end = HORIZON + 4_000.0  # requests that time out take five minutes each
+    feed = world.feed(patience_seconds=None, include_metadata=True)
+    reader = SequenceReader(feed, cursor=0, pool=InlinePool(ahead))
+    delivered: list[Event] = []
+    with pytest.raises(Ended):
+        for events in reader.follow(poll_interval_seconds=10.0):
+            delivered += events
+    assert [event.sequence for event in delivered] == world.committed()
+    without = [event.sequence for event in delivered if 'metadata' not in event.decode()]
+    assert without == world.poisoned == list(range(1, 1 + poisoned))
+
+
+@model
+@given(schedule=restored, begin=st.sampled_from([0.0, 60.0, 200.0]), ahead=st.sampled_from([0, 5]))
+def test_restore_is_noticed_or_has_lost_nothing(schedule: Schedule, begin: float, ahead: int) -> None:
+    world = _world_of(schedule)
+    world.pass_time(begin)
+    feed = world.feed(patience_seconds=None)
+    cursor, newest = sequence_now(feed, pool=InlinePool()), feed.newest()
+    reader = SequenceReader(feed, cursor=cursor, last=newest.identity if newest else None, pool=InlinePool(ahead))
+    world.end = HORIZON
+    delivered: list[Event] = []
+    try:
+        for events in reader.follow(poll_interval_seconds=10.0):
+            delivered += events
+    except FeedRestored:
+        assert world.restored
+    except Ended:
+        there = [(event.sequence, event.ticks) for event in world.store.events() if event.sequence > cursor]
+        assert [(event.sequence, event.ticks) for event in delivered] == there
 
 
 @model

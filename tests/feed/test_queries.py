@@ -118,13 +118,7 @@ def test_halves_of_a_range_tile_it(start: int, limit: int) -> None:
     assert tiles(SequenceRange(start, limit)) == [(number, 1) for number in range(start, start + limit)]
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=50)
-@given(st.integers(0, 1_000), st.integers(1, 200))
-def test_halves_of_a_slice_tile_it(offset: int, limit: int) -> None:
-    assert tiles(TimeSlice(0, 1, offset, limit)) == [(number, 1) for number in range(offset, offset + limit)]
-
-
-def tiles(query: Query) -> list[tuple[int, int]]:
+def tiles(query: SequenceRange) -> list[tuple[int, int]]:
     """Offset and limit of the single events that a query falls into."""
     halves = query.halves()
     if len(halves) == 1:

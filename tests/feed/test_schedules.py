@@ -13,7 +13,7 @@ from dicomfeed.gaps import SKEW_SECONDS
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.queries import SequenceRange
 from dicomfeed.sequences import AtGap, SequenceReader
-from dicomfeed.starts import newest_events, sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
 from dicomfeed.windows import WindowReader
 from tests.emulator import trouble
 from tests.emulator.trouble import Request
@@ -267,7 +267,7 @@ def test_rule_5_tail_crosses_a_jump_by_windows(world: World) -> None:
     world.create_now(100)
     world.store.burn(50_000)
     world.create_now(3)
-    found = newest_events(world.feed(), 10, filters=Filters(), pool=InlinePool())
+    found = TailReader(world.feed(), 10, filters=Filters(), pool=InlinePool()).read()
     assert [event.sequence for event in found] == world.committed()[-10:]
     assert len(world.journal.requests) < 60
 
@@ -302,6 +302,87 @@ def test_rule_6_restore_ends_follow(world: World) -> None:
     world.end = 1_000.0
     with pytest.raises(FeedRestored):
         numbers(reader(world, follows=True).follow(poll_interval_seconds=10.0))
+
+
+def quiet(world: World, kind: str) -> SequenceReader:
+    """A reader that begins at the end of a feed of a hundred, and has read nothing yet."""
+    world.create_now(100)
+    world.pass_time(10_000.0)
+    feed, pool = world.feed(patience_seconds=None), InlinePool()
+    cursor = {
+        'now': lambda: sequence_now(feed, pool=pool),
+        'tail': lambda: sequence_before_tail(feed, 1, filters=Filters(), pool=pool),
+        'time': lambda: sequence_before(feed, world.clock.now()),
+        'number': lambda: 100,
+    }[kind]()
+    newest = feed.newest()
+    assert newest is not None
+    return SequenceReader(feed, cursor=cursor, last=newest.identity, pool=pool)
+
+
+@pytest.mark.parametrize('new_events', [0, 20, 40, 60])
+@pytest.mark.parametrize('kind', ['now', 'tail', 'time', 'number'])
+def test_l5_restore_of_a_quiet_feed_is_found_by_its_anchor(world: World, kind: str, new_events: int) -> None:
+    reading = quiet(world, kind)
+    world.store.restore(60)
+    world.create_now(new_events)
+    with pytest.raises(FeedRestored):
+        reading.verify(world.feed().newest())
+
+
+def test_l5_newest_event_below_the_cursor_is_refused_where_no_event_is_known(world: World) -> None:
+    world.create_now(80)
+    with pytest.raises(FeedRestored):
+        reader(world, cursor=100).verify(world.feed().newest())
+    with pytest.raises(FeedRestored):
+        reader(World(), cursor=1).verify(None)
+
+
+@pytest.mark.parametrize('to', [10, 150, 250])
+@pytest.mark.parametrize('new_events', [0, 100, 1_000])
+@pytest.mark.parametrize('ahead', [0, 2, 9])
+def test_rule_6_restore_in_the_middle_of_a_run_is_found(world: World, to: int, new_events: int, ahead: int) -> None:
+    # The first pages were read before, the others after it.
+    world.create_now(1_000)
+    world.pass_time(10_000.0)
+    reading = reader(world, ahead=ahead)
+
+    def restore() -> None:
+        world.store.restore(to)
+        world.create_now(new_events)
+
+    world.at(10_000.0 + 0.06 * 3, restore)
+    with pytest.raises(FeedRestored):
+        numbers(slowly(world, reading.read(1_000, at_gap=AtGap.STOP), 0.01))
+    assert reading.cursor <= 1_000
+
+
+def test_rule_6_restore_behind_the_trouble_of_one_request_is_found(world: World) -> None:
+    # All is well when the round begins; then the database is away, and comes back as it was earlier.
+    world.create_now(100)
+    reading = reader(world, follows=True)
+    world.end = 5_000.0
+
+    def go_away() -> None:
+        world.create_now(1)
+        world.service.trouble.when(lambda request: 'offset=100&' in request.query, trouble.unavailable())
+
+    def come_back() -> None:
+        world.store.restore(60)
+        world.create_now(200)
+        world.service.trouble.clear()
+
+    world.at(1_000.0, go_away)
+    world.at(2_000.0, come_back)
+    with pytest.raises(FeedRestored):
+        numbers(reading.follow(poll_interval_seconds=10.0))
+
+
+def test_rule_6_old_events_cost_no_request_more(world: World) -> None:
+    world.create_now(1_000)
+    world.pass_time(10_000.0)
+    numbers(reader(world).read(1_000, at_gap=AtGap.STOP))
+    assert len(world.journal.requests) == 10
 
 
 # Rule 7: ties

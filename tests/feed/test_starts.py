@@ -8,12 +8,12 @@ import pytest
 
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool, ThreadPool
-from dicomfeed.starts import newest_events
+from dicomfeed.starts import TailReader
 from tests.feed.world import World
 
 
 def tail(world: World, count: int, filters: Filters = Filters(), *, ahead: int = 0) -> list[int]:
-    return [event.sequence for event in newest_events(world.feed(), count, filters=filters, pool=InlinePool(ahead))]
+    return [event.sequence for event in TailReader(world.feed(), count, filters=filters, pool=InlinePool(ahead)).read()]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_small_tail_asks_for_no_more_than_it_needs() -> None:
 def test_tail_has_metadata_where_it_was_asked_for() -> None:
     world = World()
     world.create_now(3)
-    found = newest_events(world.feed(include_metadata=True), 2, filters=Filters(), pool=InlinePool())
+    found = TailReader(world.feed(include_metadata=True), 2, filters=Filters(), pool=InlinePool()).read()
     assert all('metadata' in event.decode() for event in found)
 
 
@@ -85,5 +85,43 @@ def test_tail_does_not_depend_on_the_number_of_workers() -> None:
     world = World(latency_seconds=0.0)
     world.create_now(1_500)
     with closing(ThreadPool(8)) as pool:
-        found = newest_events(world.feed(), 1_200, filters=Filters(action=('create',)), pool=pool)
+        found = TailReader(world.feed(), 1_200, filters=Filters(action=('create',)), pool=pool).read()
     assert [event.sequence for event in found] == world.committed()[-1_200:]
+
+
+def complete_through(world: World, count: int, filters: Filters = Filters()) -> int | None:
+    reader = TailReader(world.feed(), count, filters=filters, pool=InlinePool())
+    reader.read()
+    return reader.complete_through
+
+
+@pytest.mark.parametrize(
+    ('count', 'through'),
+    [(5, None), (10, None), (11, 50), (50, 50), (59, 50), (60, 0), (999, 0)],
+    ids=['above', 'just above', 'across', 'further', 'down to the next', 'more than there are', 'many more'],
+)
+def test_l4_tail_says_through_which_number_it_is_complete(count: int, through: int | None) -> None:
+    world = World()
+    world.writer()  # 1
+    world.create_now(49)
+    world.writer()  # 51
+    world.create_now(10)
+    assert complete_through(world, count) == through
+
+
+def test_l4_tail_across_closed_gaps_is_complete() -> None:
+    world = World()
+    world.create_now(50)
+    world.store.burn(30_000)
+    world.create_now(10)
+    assert complete_through(world, 20) == 50
+    world.pass_time(1_000.0)
+    assert complete_through(world, 20) is None
+
+
+def test_l4_gap_among_events_that_do_not_pass_counts() -> None:
+    world = World()
+    world.store.delete(world.store.event(world.store.create()).instance.study)
+    world.writer()  # 3
+    world.create_now(300)
+    assert complete_through(world, 1, Filters(action=('Delete',))) == 2

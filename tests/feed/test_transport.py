@@ -9,14 +9,15 @@ import threading
 import tracemalloc
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trustme
 
 from dicomfeed.errors import HostUnreachable, MalformedResponse, ProxySettingWrong, RequestError, TlsFailed
-from dicomfeed.transport import Answer, HttpTransport, proxy_of
+from dicomfeed.transport import LARGEST_BARE_BYTES, Answer, Budget, HttpTransport, proxy_of
 
 TOKEN = 'eyJhbGciOi.SECRET.signature'
 PAGE = b'[{"sequence":1,"timestamp":"2024-05-01T10:20:30+00:00"}]'
@@ -289,6 +290,62 @@ def test_body_that_cannot_be_unpacked_is_malformed(body: bytes) -> None:
     with serving(answer(body, headers='Content-Encoding: gzip\r\n')) as server:
         with pytest.raises(MalformedResponse, match='unpacked'):
             get(server.url)
+
+
+def test_n13_answer_without_metadata_may_be_less_large() -> None:
+    body = b' ' * (LARGEST_BARE_BYTES + 1)
+    with serving(answer(gzip.compress(body, 1), headers='Content-Encoding: gzip\r\n')) as server:
+        with pytest.raises(MalformedResponse, match='larger'):
+            get(server.url)
+        got = HttpTransport().get(f'{server.url}/v1/changefeed', parameters={}, token=TOKEN, is_slow=True)
+    assert len(got.body) == len(body)
+
+
+def test_n13_answers_in_flight_share_one_budget() -> None:
+    budget = Budget(100)
+    second_waits, second_done = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with budget.receiving() as take:
+            take(40)
+            second_waits.set()
+            take(40)
+        second_done.set()
+
+    with budget.receiving() as take:
+        take(50)
+        thread = threading.Thread(target=second, daemon=True)
+        thread.start()
+        assert second_waits.wait(timeout=30)
+        take(500)  # the first one never waits
+        assert not second_done.is_set()
+    assert second_done.wait(timeout=30)
+    thread.join(timeout=30)
+
+
+def test_n13_failed_answer_gives_its_bytes_back() -> None:
+    budget = Budget(10)
+    for _ in range(3):
+        with suppress(LookupError), budget.receiving() as take:
+            take(9)
+            raise LookupError
+    with budget.receiving() as first, budget.receiving() as second:
+        second(5)
+        first(5)
+
+
+def test_n13_many_bombs_at_a_time_take_the_memory_of_few() -> None:
+    packed = answer(gzip.compress(b' ' * 2**24, 1), headers='Content-Encoding: gzip\r\n')
+    transport = HttpTransport(largest_answer_bytes=2**24, bytes_in_flight=2**23)
+    with serving(packed) as server:
+        tracemalloc.start()
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                sizes = list(pool.map(lambda _: len(get(server.url, transport).body), range(8)))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert sizes == [2**24] * 8 and peak < 5 * 2**24
 
 
 # TLS

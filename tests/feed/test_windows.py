@@ -120,7 +120,7 @@ def test_l6_cache_that_ignores_the_query_is_no_feed_without_end(ignored: str, ti
     answered = world.get
     first: dict[str, str] = {}
 
-    def get(url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool) -> Answer:
         first.update({name: value for name, value in parameters.items() if name not in first})
         return answered(url, parameters={**parameters, ignored: first.get(ignored, '200')}, token=token)
 
@@ -137,9 +137,19 @@ def test_l6_pages_that_come_again_end_the_walk_of_an_unsettled_end() -> None:
     world.create_now(500, ticks=after(0))
     answered = world.get
 
-    def get(url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool) -> Answer:
         return answered(url, parameters={**parameters, 'offset': '0'}, token=token)
 
     world.get = get  # type: ignore[method-assign]
     with pytest.raises(MalformedResponse):
         read(world, start=after(-9), end=after(9))
+
+
+@pytest.mark.parametrize('gap', [0, 1, 10**9])
+@pytest.mark.parametrize('slowly', [False, True])
+def test_l15_window_that_begins_at_its_end_or_later_is_empty(gap: int, slowly: bool) -> None:
+    world = World()
+    world.create_now(3)
+    reader = WindowReader(world.feed(), start=after(9) + gap, end=after(9), pool=InlinePool(4))
+    assert numbers(reader.read_slowly(after(9) + gap) if slowly else reader.read()) == []
+    assert (world.journal.requests, reader.settled_through) == ([], None)

@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from dicomfeed.client import FeedClient, Retry
-from dicomfeed.errors import HostUnreachable
+from dicomfeed.errors import HostUnreachable, SignInUnavailable
 from dicomfeed.feed import Feed
-from dicomfeed.times import Clock, parse_timestamp, ticks_from_seconds
-from dicomfeed.transport import Answer
+from dicomfeed.filters import Filters
+from dicomfeed.times import Clock, epoch_seconds, parse_timestamp, ticks_from_seconds
+from dicomfeed.transport import READ_TIMEOUT_SECONDS, SLOW_TIMEOUT_SECONDS, Answer
 from tests.emulator.dicom import DicomService
 from tests.emulator.journal import Journal
 from tests.emulator.store import FeedStore
@@ -38,8 +39,8 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Token:
+    expires_on: float
     token: str = 'virtual'
-    expires_on: float = 1e12
 
 
 class World:
@@ -63,8 +64,12 @@ class World:
         self.store = FeedStore(clock=lambda: self._ticks(self.database_clock_ahead_seconds))
         self.journal = Journal()
         self.service = DicomService(verify=None, journal=self.journal, host=urlsplit(URL).netloc, store=self.store)
+        self.restored = False
+        self.sign_in_fails_until = 0.0
+        self.token_seconds = 1e9
         self.retries: list[Retry] = []
         self.poisoned: list[int] = []
+        self.metadata_at_once = False
         self._latency_seconds = latency_seconds
         self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._number = count()
@@ -140,17 +145,23 @@ class World:
             jitter=lambda: 0.5,
         )
 
-    def feed(self, *, patience_seconds: float | None = 300.0, include_metadata: bool = False) -> Feed:
+    def feed(
+        self, *, patience_seconds: float | None = 300.0, include_metadata: bool = False, filters: Filters = Filters()
+    ) -> Feed:
         return Feed(
             self.client(patience_seconds=patience_seconds),
             include_metadata=include_metadata,
+            metadata_at_once=self.metadata_at_once,
+            wanted=filters.passing,
             on_poisoned=self.poisoned.append,
         )
 
     def get_token(self, *, claims: str | None = None, force_refresh: bool = False) -> Token:
-        return Token()
+        if self.elapsed < self.sign_in_fails_until:
+            raise SignInUnavailable('The sign-in service is in trouble.', is_reached=True)
+        return Token(expires_on=epoch_seconds(self.clock.now()) + self.token_seconds)
 
-    def get(self, url: str, *, parameters: Mapping[str, str], token: str) -> Answer:
+    def get(self, url: str, *, parameters: Mapping[str, str], token: str, is_slow: bool = False) -> Answer:
         """The transport: the emulator's answer, some time later."""
         self.pass_time(self._latency_seconds)
         request = Request(urlsplit(url).path, urlencode(parameters), headers={'authorization': f'Bearer {token}'})
@@ -159,7 +170,7 @@ class World:
         except ConnectionCut:
             raise HostUnreachable('The connection broke.', url=url) from None
         except Hang as hang:
-            self.pass_time(min(hang.seconds, 120.0))
+            self.pass_time(min(hang.seconds, SLOW_TIMEOUT_SECONDS if is_slow else READ_TIMEOUT_SECONDS))
             raise HostUnreachable('The host did not answer in time.', url=url) from None
         self.pass_time(self._latency_seconds)
         return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, response.body)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.machine import TIMEOUT_SECONDS
+
 
 def offered(line: str, folder: Path) -> set[str]:
     """What argcomplete writes to descriptor 8 for a line with the cursor at its end."""
@@ -23,7 +25,7 @@ def offered(line: str, folder: Path) -> set[str]:
             [sys.executable, '-m', 'azure.cli'],
             check=False,
             capture_output=True,
-            timeout=60,
+            timeout=TIMEOUT_SECONDS,
             cwd=folder,
             preexec_fn=as_descriptor_8,
             pass_fds=(8, 9),

@@ -82,16 +82,38 @@ def test_file_is_private_in_every_moment(command: tuple[str, ...], names: set[st
     assert {mode for seen in modes.values() for mode in seen} == {stat.S_IFREG | 0o600}, modes
 
 
-@pytest.mark.parametrize(('name', 'code'), [('out', 1), ('summary', 0), ('check', 0), ('check.lock', 1)])
+@pytest.mark.parametrize(('name', 'code'), [('summary', 0), ('check.lock', 1)])
 def test_link_is_refused_or_replaced_and_never_followed(name: str, code: int, az: Az, folder: Path) -> None:
     with hostile(feed_with()) as (url, _):
         assert az(*FEED, *FILES, *own_server(url)).code == 0
         (folder / name).rename(folder / 'target')
         (folder / name).symlink_to('target')
         kept = (folder / 'target').read_bytes()
-        outcome = az(*FEED, *FILES, '--overwrite', *own_server(url))
+        outcome = az(*FEED, *FILES, *own_server(url))
     assert (outcome.code, (folder / name).is_symlink()) == (code, bool(code)), outcome.stderr
     assert (folder / 'target').read_bytes() == kept and 'Traceback' not in outcome.stderr
+
+
+@pytest.mark.parametrize('name', ['out', 'check'])
+def test_link_in_the_place_of_a_file_that_proves_itself_is_followed(name: str, az: Az, folder: Path) -> None:
+    """The checkpoint by its digest; the output by the digest of its end, which the checkpoint holds."""
+    with hostile(feed_with()) as (url, _):
+        assert az(*FEED, *FILES, *own_server(url)).code == 0
+        (folder / name).rename(folder / 'target')
+        (folder / name).symlink_to('target')
+        outcome = az(*FEED, *FILES, *own_server(url))
+    assert outcome.code == 0 and (folder / name).is_symlink(), outcome.stderr
+
+
+@pytest.mark.parametrize('name', ['out', 'check', 'summary'])
+def test_link_to_a_foreign_file_is_refused_and_leaves_it_alone(name: str, az: Az, folder: Path) -> None:
+    (folder / 'target').write_text('of somebody else')
+    with hostile(feed_with()) as (url, _):
+        assert az(*FEED, *FILES, *own_server(url)).code == 0
+        (folder / name).unlink()
+        (folder / name).symlink_to('target')
+        outcome = az(*FEED, *FILES, *own_server(url))
+    assert outcome.code == 1 and (folder / 'target').read_text() == 'of somebody else', outcome.stderr
 
 
 @pytest.mark.parametrize('overwrite', [(), ('--overwrite',)], ids=['new', 'overwrite'])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import time
 from typing import Any
 
 import pytest
@@ -105,10 +104,9 @@ def check(outcome: Outcome, *, code: int = 1) -> None:
 
 @pytest.mark.parametrize('hostile_answer', ANSWERS.values(), ids=ANSWERS)
 def test_answer_ends_the_command_with_a_clear_error(hostile_answer: bytes, az: Az) -> None:
-    began = time.monotonic()
-    with hostile(hostile_answer) as (url, _):
+    with hostile(hostile_answer) as (url, requests):
         check(az('dicom', 'check-access', *own_server(url)))
-    assert time.monotonic() - began < 5
+    assert 1 <= len(requests) <= 2  # nothing is waited for, and asked again
 
 
 @pytest.mark.parametrize(

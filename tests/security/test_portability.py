@@ -26,10 +26,15 @@ POSIX_NAMES = {
     'select': {'epoll', 'kqueue', 'poll'},
 }
 BESIDE = {
-    'files.py': ({'fcntl', 'os.pread'}, ('import msvcrt', "hasattr(os, 'pread')")),
+    'files.py': (
+        {'fcntl', 'os.pread', 'select.poll'},
+        ('import msvcrt', "hasattr(os, 'pread')", "hasattr(select, 'poll')"),
+    ),
+    '_file_advice.py': ({'os.geteuid', 'pwd'}, ("if os.name == 'nt':",)),
+    '_stdout.py': ({'select.poll'}, ("os.name == 'nt'", 'time.sleep(seconds)')),
 }
 """Files where the Windows way stands beside it: what they may name, and the words of that way."""
-PATHS = {'_output.py': {'/dev/', '/proc/'}}
+PATHS = {'_output.py': {'/dev/', '/proc/'}, 'files.py': {'/proc/'}}
 """Files that know special paths, as patterns which no Windows path fits."""
 
 FILES = pytest.mark.parametrize('path', [*CLI_LAYER, *READER], ids=lambda path: path.stem)

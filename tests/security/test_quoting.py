@@ -11,7 +11,7 @@ import re
 import pytest
 
 from azext_dicomtoken._formats import FORMATS
-from azext_dicomtoken._output import write_stdout
+from azext_dicomtoken._stdout import write_stdout
 from azext_dicomtoken.changefeed.resume import command_line
 from tests.az.test_imports import ROOT
 from tests.docs.commands import command_lines

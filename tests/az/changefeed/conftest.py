@@ -6,7 +6,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import jmespath
 import pytest
+from knack.events import EVENT_INVOKER_FILTER_RESULT
 
 from azext_dicomtoken._invocation import Invocation, keep_arguments
 from azext_dicomtoken._service import Service
@@ -25,10 +27,24 @@ class FakeCli:
 
     only_show_errors = True
 
-    def __init__(self, *arguments: str, output: str = 'json') -> None:
+    def __init__(self, *arguments: str, output: str = 'json', query: str | None = None) -> None:
         self.data: dict[str, Any] = {}
         self.invocation = SimpleNamespace(data={'output': output})
+        self._event_handlers: dict[str, list[Any]] = {EVENT_INVOKER_FILTER_RESULT: []}
+        if query is not None:
+            self.search(query)
+            arguments = (*arguments, '--query', query)
         keep_arguments(self, arguments)
+
+    def search(self, query: str) -> None:
+        """As knack does where --query is typed."""
+        compiled = jmespath.compile(query)
+
+        def search(_cli: Any, event_data: dict[str, Any]) -> None:
+            event_data['result'] = compiled.search(event_data['result'])
+
+        self._event_handlers[EVENT_INVOKER_FILTER_RESULT].append(search)
+        self.invocation.data['query_active'] = True
 
 
 @pytest.fixture

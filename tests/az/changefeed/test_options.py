@@ -6,9 +6,14 @@ Nobody is signed in here, so whatever is not refused ends with az's request to s
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken.changefeed.options import checked
+from azext_dicomtoken.changefeed.vocabulary import FILTERS
+from tests.az.changefeed.conftest import FakeCli
 from tests.az.conftest import Az
 
 SERVICE = ('--service-url', 'https://contoso-imaging.dicom.azurehealthcareapis.com')
@@ -119,6 +124,7 @@ TOGETHER = [
 ALONE = [
     '--until-latest',
     '--until-latest --stream',
+    '--until-latest --follow',
     '--poll-interval 5s',
     '--poll-interval 5s --output-file feed',
     '--overwrite',
@@ -145,11 +151,13 @@ NOT_FILES = [
     '--output-file present/feed',
 ]
 AZ_OUTPUT = [
-    '--output-file feed --query [].sequence',
     '--output-file feed -o table',
-    '--output-file feed -o tsv',
-    '--stream -o table',
+    '--output-file feed -o yaml',
+    '--follow --output-file feed -o table',
+    '--stream -o table --query sequence',
+    '--output-file - -o table --query sequence',
     '--stream -o jsonc',
+    '--output-file - -o yaml',
     '--stream -o none',
     '--follow -o yaml',
 ]
@@ -166,10 +174,27 @@ FITTING = [
     f'--next-token {TOKEN} --max-items 3',
     '--follow --tail 3',
     '--follow --start-time 2026-01-31T09:30:00.1234567+01:00',
-    '--follow --poll-interval 1s --until-latest',
+    '--follow --poll-interval 1s --until-latest --after-sequence 3',
+    '--follow --until-latest --tail 3',
+    '--follow --until-latest --checkpoint check',
+    f'--next-token {TOKEN} --stream',
+    f'--next-token {TOKEN} --output-file feed',
+    '--stream -o table',
+    '--output-file - -o table',
+    '--follow -o table',
+    '--output-file feed --query [sequence,action] -o tsv',
+    '--output-file feed -o tsv',
+    '--output-file feed -o json',
+    '--output-file - --checkpoint check',
+    '--output-file /dev/stdout',
+    '--output-file feed.tsv -o tsv',
+    '--output-file feed.jsonl.gz',
+    '--output-file feed.2026',
     '--checkpoint check --start-time 1d --stream',
-    '--output-file feed.gz --overwrite --summary-file summary --checkpoint check',
+    '--output-file feed.gz --overwrite --summary-file summary',
+    '--output-file feed.gz --summary-file summary --checkpoint check',
     '--output-file /dev/null',
+    '--output-file feed -o json',
     '--stream -o tsv --query sequence',
     '--stream -o json',
     '--settle 0s',
@@ -264,6 +289,70 @@ def test_one_file_for_two_things_is_refused(options: str, az: Az) -> None:
 def test_path_that_can_be_no_file_is_refused(options: str, az: Az, folder: Path) -> None:
     assert refusal(az, *options.split()).endswith((' is a folder.', ' does not exist.'))
     assert sorted(path.name for path in folder.iterdir()) == ['link', 'present']
+
+
+@pytest.mark.parametrize('ending', ['.csv', '.CSV', '.parquet', '.zst', '.bz2', '.xz', '.zip', '.jsonl.zst'])
+def test_l23_name_that_promises_another_form_is_refused(ending: str, az: Az) -> None:
+    assert refusal(az, '--output-file', f'feed{ending}').startswith('--output-file writes JSON Lines, ')
+
+
+@pytest.mark.parametrize('option', ['--checkpoint', '--summary-file'])
+def test_l22_only_events_go_to_standard_output(option: str, az: Az) -> None:
+    assert refusal(az, '--stream', option, '-') == f'{option} cannot be standard output.'
+
+
+@pytest.mark.parametrize('path', ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'])
+def test_l22_dash_is_standard_output(path: str) -> None:
+    options = checked({'output_file': path}, Invocation(FakeCli()))
+    assert (options.stream, options.output_file, options.writes_stdout) == (True, None, True)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'output', 'same'),
+    [
+        ((), 'json', True),
+        (('-o', 'json'), 'json', True),
+        ((), 'tsv', True),
+        (('-o', 'tsv'), 'tsv', False),
+        (('--query', 'sequence'), 'json', False),
+    ],
+    ids=['neither', 'typed json', 'configured', 'typed tsv', 'query'],
+)
+def test_form_of_line_is_what_was_typed(arguments: tuple[str, ...], output: str, same: bool) -> None:
+    assert (checked({'stream': True}, Invocation(FakeCli(*arguments, output=output))).form == '') is same
+
+
+@pytest.mark.parametrize(
+    'words', ['--action Create --action delete', '--action Create delete', '--action=Create --action=delete']
+)
+def test_l30_repeated_option_adds_up(words: str) -> None:
+    assert parsed(f'{words} --partition-name a --partition-name b') == {
+        'action': ['Create', 'Delete'],
+        'partition_name': ['a', 'b'],
+    }
+
+
+@pytest.mark.parametrize('name', FILTERS)
+def test_l30_every_option_that_takes_several_values_adds_up(name: str) -> None:
+    first, second = {'action': ('create', 'Delete'), 'state': ('CURRENT', 'Deleted')}.get(name, ('1.2', '1.3'))
+    option = '--' + name.replace('_', '-')
+    (values,) = parsed(f'{option} {first} {option} {second}').values()
+    assert [value.lower() for value in values] == [first.lower(), second.lower()]
+
+
+def parsed(words: str) -> dict[str, list[str]]:
+    """The filters as az's parser reads them."""
+    from azure.cli.core import get_default_cli
+    from knack.events import EVENT_INVOKER_POST_PARSE_ARGS
+
+    cli, found = get_default_cli(), {}
+
+    def keep(_cli: Any, args: Any, **_: Any) -> None:
+        found.update({name: values for name in FILTERS if (values := getattr(args, name, None))})
+
+    cli.register_event(EVENT_INVOKER_POST_PARSE_ARGS, keep)
+    cli.invoke(['dicom', 'changefeed', *SERVICE, *words.split()])
+    return found
 
 
 @pytest.mark.parametrize('options', AZ_OUTPUT)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.outputs import held_checkpoint, opened_sink, refuse_unfit_files
-from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Output, Question, load_checkpoint, save_checkpoint
+from dicomfeed.checkpoint import Checkpoint, Output, Question, save_checkpoint
 from dicomfeed.errors import CheckpointLocked, CheckpointMismatch, OutputError, OutputExists
 from dicomfeed.sinks import StreamSink
 from tests.az.changefeed.conftest import OpenSession
 from tests.feed.world import URL
+
+STDOUT = Stdout(io.StringIO())
 
 
 @pytest.fixture(autouse=True)
@@ -43,45 +47,59 @@ def test_checkpoint_of_another_question_is_refused(open_session: OpenSession) ->
 
 
 @pytest.mark.parametrize(
-    ('typed', 'output', 'error'),
+    ('options', 'error'),
+    [
+        ({'output_file': 'new'}, None),
+        ({'stream': True, 'summary_file': 'new'}, None),
+        ({'stream': True, 'summary_file': 'summary'}, None),
+        ({'stream': True, 'summary_file': 'there'}, OutputExists),
+        ({'output_file': '/dev/null'}, None),
+        ({'output_file': '/dev/null', 'checkpoint': 'checkpoint'}, OutputError),
+    ],
+    ids=str,
+)
+def test_file_that_is_no_summary_of_ours_is_refused(options: Any, error: Any, folder: Path) -> None:
+    (folder / 'summary').write_text('{"format": "dicom-changefeed-summary/1"}')
+    if error is None:
+        refuse_unfit_files(Options(**options))
+        return
+    with pytest.raises(error):
+        refuse_unfit_files(Options(**options))
+
+
+@pytest.mark.parametrize(
+    ('options', 'recorded', 'error'),
     [
         ({'output_file': 'new'}, None, None),
         ({'output_file': 'there'}, None, OutputExists),
-        ({'output_file': 'new', 'summary_file': 'there'}, None, OutputExists),
         ({'output_file': 'there', 'overwrite': True}, None, None),
-        ({'output_file': '/dev/null'}, None, None),
-        ({'output_file': '/dev/null', 'checkpoint': 'checkpoint'}, None, OutputError),
-        ({'output_file': 'there', 'checkpoint': 'checkpoint'}, 'there', None),
         ({'output_file': 'there', 'checkpoint': 'checkpoint'}, 'another', OutputError),
     ],
     ids=str,
 )
-def test_file_is_refused_before_anything_is_sent(typed: Any, output: str | None, error: Any) -> None:
-    checkpoint = Checkpoint(Question('https://x'), output=Output.empty(output)) if output else None
-    if error is None:
-        refuse_unfit_files(Options(**typed), checkpoint)
-        return
-    with pytest.raises(error):
-        refuse_unfit_files(Options(**typed), checkpoint)
-
-
-def test_checkpoint_names_a_file_before_its_first_byte(folder: Path) -> None:
-    question = Question('https://x')
-    writer = CheckpointWriter('checkpoint', Checkpoint(question))
+def test_output_is_opened_and_not_changed_before_the_service_has_answered(
+    options: Any, recorded: str | None, error: Any, folder: Path
+) -> None:
+    committed = Output(str(folder / recorded), 3, 'digest') if recorded else None
+    checkpoint = Checkpoint(Question('https://x'), output=committed) if committed else None
     with ExitStack() as stack:
-        opened_sink(Options(output_file='new', checkpoint='checkpoint'), writer, stack)
-        saved = load_checkpoint('checkpoint', question)
-    assert saved is not None and saved.output == Output.empty(str(folder / 'new'))
+        if error is None:
+            opened_sink(Options(**options), checkpoint, stack, stdout=STDOUT)
+        else:
+            with pytest.raises(error):
+                opened_sink(Options(**options), checkpoint, stack, stdout=STDOUT)
+    assert sorted(path.name for path in folder.iterdir()) == ['there']
+    assert (folder / 'there').read_text() == 'something'
 
 
 def test_output_goes_to_standard_output_without_a_file() -> None:
     with ExitStack() as stack:
-        assert isinstance(opened_sink(Options(stream=True), None, stack), StreamSink)
+        assert isinstance(opened_sink(Options(stream=True), None, stack, stdout=STDOUT), StreamSink)
 
 
 def test_device_that_cannot_be_opened_is_an_error(folder: Path) -> None:
     (folder / 'pipe').symlink_to('/dev/full')
     with ExitStack() as stack, pytest.raises(OutputError):
-        sink = opened_sink(Options(output_file='pipe'), None, stack)
+        sink = opened_sink(Options(output_file='pipe'), None, stack, stdout=STDOUT)
         sink.write([b'{}'])
         sink.commit()

@@ -62,22 +62,23 @@ def test_few_events_are_read_in_small_pages_and_no_further(
     options: Any, open_session: OpenSession, world: World
 ) -> None:
     world.create_now(50)
-    batches = reading_of(open_session(**options), at_most=4).batches()
+    batches = filter(None, reading_of(open_session(**options), at_most=4).batches())
     assert numbers([next(batches)]) == [1, 2, 3, 4]
-    limits = [parse_qs(request.query).get('limit') for request in world.journal.requests if request.query]
-    assert limits[-1] == ['4'] and len(limits) <= 2
+    asked = [parse_qs(request.query).get('limit') for request in world.journal.requests]
+    limits = [int(limit[0]) for limit in asked if limit]
+    assert max(limits) == 4 and limits.count(4) == 1
 
 
 def test_filter_makes_pages_whole(open_session: OpenSession, world: World) -> None:
     world.create_now(50)
     session = open_session(filters={'action': ('Create',)})
-    assert len(next(reading_of(session, at_most=4).batches())) == 50
+    assert len(next(filter(None, reading_of(session, at_most=4).batches()))) == 50
 
 
 def test_reading_continues_after_the_event_that_was_handled_last(open_session: OpenSession, world: World) -> None:
     world.create_now(5)
     reading = reading_of(open_session(after_sequence=1))
-    (events,) = reading.batches()
+    (events,) = filter(None, reading.batches())
     assert reading.position(None) == NextToken(1, 0)
     assert reading.position(events[1]) == NextToken(3, after(0))
     assert [reading.fraction(None), reading.fraction(events[-1])] == [0, 1]
@@ -97,13 +98,13 @@ def test_reading_by_sequence_concludes_at_the_event_that_was_handled(open_sessio
     world.create_now(5)
     session = open_session()
     reading = reading_of(session)
-    (events,) = reading.batches()
+    (events,) = filter(None, reading.batches())
     reading.conclude(events[2])
     assert session.summary.complete_through == 3
 
 
 def test_open_gap_is_said_where_it_is_passed(
-    open_session: OpenSession, world: World, caplog: pytest.LogCaptureFixture
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.create_now(2)
     world.writer()
@@ -113,7 +114,7 @@ def test_open_gap_is_said_where_it_is_passed(
     events = [event for batch in reading.batches() for event in batch]
     reading.conclude(events[-1])
     assert [event.sequence for event in events] == [1, 2, 4, 5]
-    assert session.summary.complete_through == 2 and 'Complete through sequence number 2' in caplog.text
+    assert session.summary.complete_through == 2 and 'Complete through sequence number 2' in capsys.readouterr().err
 
 
 def test_window_that_is_not_settled_says_through_where_it_is(open_session: OpenSession, world: World) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from azure.cli.core.azclierror import ResourceNotFoundError
+from azure.cli.core.azclierror import InvalidArgumentValueError, ResourceNotFoundError
 
+from azext_dicomtoken._json import dumps
 from azext_dicomtoken.changefeed.results import result_of
-from tests.az.changefeed.conftest import OpenSession
+from tests.az.changefeed.conftest import FakeCli, OpenSession
+from tests.emulator.sample import sample_feed
 from tests.feed.world import World
 
 
@@ -41,6 +43,99 @@ def test_list_with_metadata_reads_the_metadata_of_what_it_shows_and_one_more(
     assert sequences(events) == [1, 2, 3] and all('metadata' in event for event in events)
     with_metadata = [request for request in world.journal.requests if 'includemetadata=true' in request.query.lower()]
     assert ['limit=4' in request.query for request in with_metadata] == [True]
+
+
+@pytest.mark.parametrize('start', [{}, {'start_time': '2026-01-31'}], ids=['by sequence', 'by time'])
+def test_l3_query_reads_everything(
+    start: Any, open_session: OpenSession, world: World, cli: FakeCli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(250)
+    cli.search('length(@)')
+    assert len(result_of(open_session(**start))) == 250
+    assert '--next-token' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('options', 'events'), [({'max_items': 3}, 3), ({'tail': 3}, 3), ({'max_items': 100}, 100)], ids=str
+)
+def test_l3_query_on_a_typed_number_of_events_reads_no_more(
+    options: Any, events: int, open_session: OpenSession, world: World, cli: FakeCli
+) -> None:
+    world.create_now(150)
+    cli.search('length(@)')
+    assert len(result_of(open_session(**options))) == events
+
+
+@pytest.mark.parametrize(
+    ('options', 'most'),
+    [({}, 10_000), ({'include_metadata': True}, 1_000), ({'filters': {'action': ('Create',)}}, 10_000)],
+    ids=['plain', 'metadata', 'filter'],
+)
+def test_l3_query_on_more_than_that_is_an_error(
+    options: Any, most: int, open_session: OpenSession, world: World, cli: FakeCli
+) -> None:
+    world.store.load(sample_feed(most, end_ticks=world.clock.now(), metadata=False))
+    cli.search('length(@)')
+    if 'filters' not in options:
+        assert len(result_of(open_session(**options))) == most
+    world.create_now(most if 'filters' in options else 1)
+    with pytest.raises(InvalidArgumentValueError, match=f'more than {most:,}') as caught:
+        result_of(open_session(**options))
+    assert all(name in caught.value.recommendations[0] for name in ('--max-items', '--stream', '--count-by'))
+
+
+@pytest.mark.parametrize('options', [{}, {'max_items': 4}, {'count_by': 'hour'}, {'after_sequence': 1}], ids=str)
+def test_l4_list_and_counts_say_through_where_they_are_complete(
+    options: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(2)
+    world.writer()
+    world.create_now(2)
+    result_of(open_session(**options))
+    assert 'Complete through sequence number 2: ' in capsys.readouterr().err
+
+
+def test_l4_list_that_ends_below_an_open_gap_is_complete(
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(2)
+    world.writer()
+    world.create_now(2)
+    result_of(open_session(max_items=2))
+    assert 'Complete through' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('options', [{}, {'count_by': 'hour'}], ids=str)
+def test_l4_window_says_that_its_end_is_not_settled(
+    options: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(5)
+    result_of(open_session(start_time='2026-01-31', **options))
+    assert capsys.readouterr().err.startswith('Settled through 2026-01-31T11:5')
+
+
+def test_l4_settled_window_says_nothing(
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(5)
+    world.pass_time(3_600)
+    assert len(result_of(open_session(start_time='2026-01-31', end_time='2026-01-31T12:30:00Z'))) == 5
+    assert capsys.readouterr().err == ''
+
+
+def test_l19_hint_names_the_typed_service(open_session: OpenSession, world: World) -> None:
+    world.create_now(1)
+    with pytest.raises(ResourceNotFoundError) as caught:
+        result_of(open_session(sequence=4, service_url='https://a-b.dicom.azurehealthcareapis.com', tenant='contoso'))
+    assert caught.value.recommendations[0].endswith(
+        'az dicom changefeed --latest --service-url https://a-b.dicom.azurehealthcareapis.com --tenant contoso'
+    )
+
+
+def test_l17_numbers_of_a_list_are_as_the_service_wrote_them(open_session: OpenSession, world: World) -> None:
+    world.store.create(metadata='{"a": {"Value": [1e400, 0.1234567890123456789]}}')
+    (event,) = result_of(open_session(include_metadata=True))
+    assert dumps(event['metadata']['a']['Value']) == '[1e400, 0.1234567890123456789]'
 
 
 def test_tail_longer_than_a_list_is_whole(open_session: OpenSession, world: World) -> None:

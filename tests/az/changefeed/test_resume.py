@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from knack.validators import DefaultStr
 
-from azext_dicomtoken.changefeed.resume import NextToken, command_line, say_list_was_cut, say_stream_ended
+from azext_dicomtoken.changefeed.resume import (
+    NextToken,
+    command_line,
+    say_list_was_cut,
+    say_stream_ended,
+    service_command,
+)
 from azext_dicomtoken.changefeed.session import Session
 from tests.az.changefeed.conftest import FakeCli, OpenSession
 
@@ -66,23 +72,13 @@ def test_file_continues_in_another_file(open_session: OpenSession, capsys: Any, 
     assert said(capsys) == ['--after-sequence', '7', '--output-file', 'ANOTHER_FILE']
 
 
-@pytest.mark.parametrize(
-    ('summary', 'sentence'),
-    [
-        ({}, 'Interrupted. Run the same command again to go on.\n'),
-        (
-            {'summary_file': 'x'},
-            'Interrupted. Run the same command again, with --overwrite for the summary, to go on.\n',
-        ),
-    ],
-    ids=['alone', 'with a summary'],
-)
+@pytest.mark.parametrize('summary', [{}, {'summary_file': 'x'}], ids=['alone', 'with a summary'])
 def test_checkpoint_continues_with_the_same_command(
-    summary: Any, sentence: str, open_session: OpenSession, capsys: Any, tmp_path: Any
+    summary: Any, open_session: OpenSession, capsys: Any, tmp_path: Any
 ) -> None:
     session = open_session(stream=True, checkpoint=str(tmp_path / 'checkpoint'), **summary)
     ended(session, BY_SEQUENCE)
-    assert capsys.readouterr().err == sentence
+    assert capsys.readouterr().err == 'Interrupted. Run the same command again to go on.\n'
 
 
 def test_command_has_what_was_typed_and_nothing_that_was_configured(
@@ -97,6 +93,36 @@ def test_command_has_what_was_typed_and_nothing_that_was_configured(
     assert sorted(said(capsys)) == sorted(
         ['--action', 'Create', 'Delete', '--stream', '--settle', '30s', '--after-sequence', '7', '-o', 'tsv']
     )
+
+
+def test_l18_command_has_every_typed_option(open_session: OpenSession, cli: FakeCli, capsys: Any) -> None:
+    cli.data['dicom_arguments'] = ('--max-items', '2', '--query', "[].{s: 'a b'}", '-o', 'table', '--only-show-errors')
+    cli.invocation.data['output'] = 'table'
+    session = open_session(max_items=2, start_time='1d', include_metadata=True)
+    say_list_was_cut(session.invocation, session.options, BY_TIME)
+    assert said(capsys) == [
+        *('--max-items', '2', '--include-metadata', '--next-token', BY_TIME.encoded()),
+        *('--query', "[].{s: 'a b'}", '-o', 'table', '--only-show-errors'),
+    ]
+
+
+def test_l19_other_command_is_for_the_typed_service(open_session: OpenSession, cli: FakeCli) -> None:
+    cli.data['subscription_id'] = 'production'
+    session = open_session(service_url='https://a', resource='api://b', stream=True)
+    assert service_command(session.invocation, session.options, 'check-access') == (
+        'az dicom check-access --service-url https://a --resource api://b --subscription production'
+    )
+    configured = open_session(service_url=DefaultStr('https://a'), stream=True)
+    assert '--service-url' not in service_command(configured.invocation, configured.options, 'check-access')
+
+
+def test_l22_standard_output_continues_there(open_session: OpenSession, capsys: Any) -> None:
+    ended(open_session(output_file='-'), BY_SEQUENCE)
+    assert said(capsys) == ['--output-file', '-', '--after-sequence', '7']
+
+
+def test_value_that_looks_like_an_option_is_one_word() -> None:
+    assert command_line([('--a', ['-x', 'y'])], windows=False) == 'az dicom changefeed --a=-x --a=y'
 
 
 def test_command_is_quoted_for_the_shell_of_the_platform() -> None:

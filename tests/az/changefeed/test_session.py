@@ -35,7 +35,7 @@ def test_every_retry_counts_and_few_are_said(caplog: pytest.LogCaptureFixture) -
     assert summary.retries == 3 and len(caplog.records) == 1
 
 
-def test_event_without_its_metadata_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_event_without_its_metadata_is_said_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     summary = Summary()
     Trouble(summary).poisoned(7)
-    assert summary.unreadable == [7] and 'event 7' in caplog.text
+    assert summary.unreadable == [7] and 'event 7' in capsys.readouterr().err

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.cli.core import get_default_cli
-from knack.events import EVENT_INVOKER_FILTER_RESULT
 
-from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._signals import Interrupted, Interruption
-from azext_dicomtoken.changefeed.stream import _lines_of, stream
-from dicomfeed.errors import RequestError
-from dicomfeed.events import decode_page
+from azext_dicomtoken.changefeed.lines import LineError
+from azext_dicomtoken.changefeed.stream import in_words, stream
+from dicomfeed.delivery import Summary
+from dicomfeed.errors import CheckpointMismatch, RequestError
 from tests.az.changefeed.conftest import FakeCli, OpenSession
 from tests.emulator import trouble
 from tests.feed.world import World
@@ -74,7 +74,7 @@ def test_interrupted_stream_says_how_to_continue(
 ) -> None:
     world.create_now(250)
     with pytest.raises(Interrupted):
-        stream(open_session(output_file=str(path)), _InterruptedAfter(1))
+        stream(open_session(output_file=str(path)), _InterruptedAfter(2))
     written = lines(path)
     assert written and f'--after-sequence {written[-1]} --output-file ANOTHER_FILE' in capsys.readouterr().err
 
@@ -89,34 +89,130 @@ def test_stream_that_an_error_ends_says_how_to_continue(
     assert 'The reading ended early. Go on with:\n' in capsys.readouterr().err and lines(path)[-1] == 200
 
 
-class FakeOutputs(FakeCli):
-    """With knack's formatters, and a --query where there is one."""
-
-    def __init__(self, *arguments: str, output: str, query: Any = None) -> None:
-        super().__init__(*arguments, output=output)
-        self.output = get_default_cli().output
-        self.invocation.data['query_active'] = query is not None
-        self._event_handlers = {EVENT_INVOKER_FILTER_RESULT: [query] if query else []}
-
-
-def written(cli: FakeOutputs, fields: Any) -> bytes | None:
-    line = json.dumps({'sequence': 1, 'timestamp': '2026-01-31T12:00:00Z', **fields}).encode()
-    lines_of = _lines_of(Invocation(cli))
-    return lines_of(decode_page(b'[' + line + b']'))[0] if lines_of else None
+def test_l12_configured_output_format_does_not_change_a_line(
+    open_session: OpenSession, world: World, cli: FakeCli, path: Path
+) -> None:
+    cli.invocation.data['output'] = 'tsv'
+    world.create_now(3)
+    stream(open_session(output_file=str(path)), Interruption())
+    assert lines(path) == [1, 2, 3]
 
 
-def action(_cli: Any, event_data: dict[str, Any]) -> None:
-    event_data['result'] = event_data['result']['action']
+def test_l24_query_that_fails_names_the_event_and_what_comes_before_is_written(
+    open_session: OpenSession, world: World, cli: FakeCli, path: Path
+) -> None:
+    world.create_now(150)
+    cli.search('sequence == `130` && length(@.nothing) || sequence')
+    with pytest.raises(LineError, match='sequence number 130: length.. does not take a value of type null') as error:
+        stream(open_session(output_file=str(path), after_sequence=0), Interruption())
+    assert path.read_text() == ''.join(f'{sequence}\n' for sequence in range(1, 130))
+    assert error.value.recommendations
+
+
+def test_l24_query_that_fails_at_the_first_event_of_a_batch_loses_no_earlier_one(
+    open_session: OpenSession, world: World, cli: FakeCli, path: Path
+) -> None:
+    world.create_now(150)
+    cli.search('sequence == `101` && length(@.nothing) || sequence')
+    with pytest.raises(LineError, match='sequence number 101'):
+        stream(open_session(output_file=str(path)), Interruption())
+    assert len(path.read_text().splitlines()) == 100
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'output', 'query', 'line'),
-    [
-        ((), 'json', None, None),
-        (('-o', 'tsv'), 'tsv', action, b'Cr \xc3\xa9'),
-    ],
-    ids=['as it came', 'query and typed tsv'],
+    ('query', 'is_said'), [('[].sequence', True), ('sequence', False), ("action=='Delete'", False)]
 )
-def test_line_is_what_was_typed(arguments: Any, output: str, query: Any, line: bytes | None) -> None:
-    cli = FakeOutputs(*arguments, output=output, query=query)
-    assert written(cli, {'action': 'Cr\né'}) == line
+def test_l32_query_without_any_result_is_explained(
+    query: str,
+    is_said: bool,
+    open_session: OpenSession,
+    world: World,
+    cli: FakeCli,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli.only_show_errors = False
+    cli.search(query)
+    world.create_now(3)
+    stream(open_session(output_file=str(path)), Interruption())
+    assert ('--query applies to each event' in capsys.readouterr().err) is is_said
+
+
+def test_l31_start_beside_a_checkpoint_is_said_to_be_ignored(
+    open_session: OpenSession, world: World, cli: FakeCli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.only_show_errors = False
+    options = {'output_file': str(tmp_path / 'feed'), 'checkpoint': str(tmp_path / 'checkpoint'), 'after_sequence': 2}
+    world.create_now(5)
+    stream(open_session(**options), Interruption())
+    assert 'ignored' not in capsys.readouterr().err
+    stream(open_session(**options), Interruption())
+    said = capsys.readouterr().err
+    assert said.startswith('--after-sequence is ignored: the run continues after sequence number 5, ')
+
+
+def test_l4_file_says_through_where_it_is_complete_though_only_errors_are_shown(
+    open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(2)
+    world.writer()
+    world.create_now(2)
+    stream(open_session(output_file=str(path)), Interruption())
+    assert capsys.readouterr().err.startswith('Complete through sequence number 2: ')
+
+
+def test_checkpoint_of_another_form_of_line_is_refused(
+    open_session: OpenSession, world: World, cli: FakeCli, path: Path, tmp_path: Path
+) -> None:
+    options = {'output_file': str(path), 'checkpoint': str(tmp_path / 'checkpoint')}
+    world.create_now(2)
+    stream(open_session(**options), Interruption())
+    cli.data['dicom_arguments'] = ('-o', 'tsv')
+    cli.invocation.data['output'] = 'tsv'
+    with pytest.raises(CheckpointMismatch, match='form of line'):
+        stream(open_session(**options), Interruption())
+
+
+def test_table_has_its_header_once(open_session: OpenSession, world: World, cli: FakeCli) -> None:
+    cli.data['dicom_arguments'] = ('-o', 'table')
+    cli.invocation.data['output'] = 'table'
+    cli.out_file = io.StringIO()
+    world.create_now(150)
+    with redirect_stdout(cli.out_file):
+        stream(open_session(stream=True), Interruption())
+    header, *rows = cli.out_file.getvalue().splitlines()
+    assert header.split() == ['Sequence', 'Timestamp', 'Action', 'State', 'Study', 'Instance']
+    assert [int(row.split()[0]) for row in rows] == list(range(1, 151))
+
+
+@pytest.mark.parametrize(
+    ('summary', 'words'),
+    [
+        (Summary(events=2000, complete_through=3000), '2,000 events written to feed; complete through 3000.'),
+        (Summary(events=1), '1 event written to feed.'),
+        (
+            Summary(events=0, complete_through=7, gaps=1, retries=2, unreadable=[3]),
+            '0 events written to feed; complete through 7. 1 gap, 2 retries, 1 event without metadata.',
+        ),
+        (Summary(events=3, gaps=1200, retries=1), '3 events written to feed. 1,200 gaps, 1 retry.'),
+    ],
+    ids=['plain', 'one', 'everything', 'thousands'],
+)
+def test_summary_in_words(summary: Summary, words: str) -> None:
+    assert in_words(summary, 'feed') == words
+
+
+@pytest.mark.parametrize('quiet', [True, False], ids=['only errors', 'ordinary'])
+def test_summary_is_no_warning(
+    quiet: bool,
+    open_session: OpenSession,
+    world: World,
+    cli: FakeCli,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli.only_show_errors = quiet
+    world.create_now(3)
+    stream(open_session(output_file=str(path)), Interruption())
+    expected = '' if quiet else f'3 events written to {path}; complete through 3.\n'
+    assert capsys.readouterr().err == expected

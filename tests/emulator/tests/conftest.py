@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.e2e.machine import INHERITED, TIMEOUT_SECONDS
 from tests.emulator.cloud import Emulator
 
 RunAz = Callable[..., 'subprocess.CompletedProcess[str]']
@@ -42,13 +43,14 @@ def az(emulator: Emulator, tmp_path: Path) -> RunAz:
             'HOME': str(tmp_path),
             'AZURE_CONFIG_DIR': str(tmp_path / 'azure'),
             'AZURE_CORE_COLLECT_TELEMETRY': 'false',
+            **INHERITED,
         }
         return subprocess.run(
             [sys.executable, '-m', 'azure.cli', *arguments],
             env={**own, **(emulator.environment if environment is None else environment)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
 

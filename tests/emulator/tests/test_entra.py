@@ -9,8 +9,8 @@ import jwt
 import pytest
 import requests
 
-from tests.emulator.certificates import self_signed_certificate
 from tests.emulator.cloud import Emulator
+from tests.emulator.credentials import self_signed_certificate
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import (
     AZURE_CLI_CLIENT_ID,

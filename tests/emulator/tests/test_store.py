@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.bulk_load import Row
 from tests.emulator.event_json import DEFAULT_PARTITION, Event, EventShape, Instance
 from tests.emulator.sample import sample_feed
 from tests.emulator.store import BlobFailure, FeedStore
+from tests.emulator.writers import Row, Writer
 
 SECOND = 10_000_000
 NOON = 638_500_000_000_000_000
@@ -318,10 +318,21 @@ def test_load_gives_the_states_that_writers_would() -> None:
     assert rows[-1].action == 'Create', 'else the last group is cut, which no writer does'
     loaded, written = FeedStore(), FeedStore()
     assert loaded.load(rows) == 3000
-    for row in rows:
-        _write(written, row)
+    _write(written, rows)
     assert loaded.events() == written.events()
     assert loaded.by_sequence(0, 100) == written.by_sequence(0, 100)
+
+
+def test_numbers_of_a_statement_interleave_with_those_of_others() -> None:
+    store = FeedStore()
+    for number in (1, 2, 3):
+        store.create(instance(number))
+    writer = store.begin_delete('1.2')
+    writer.take_sequence(1)
+    assert store.create() == 5
+    assert writer.take_sequence(1) == (4, 6) and writer.commit() == (4, 6, 7)
+    assert [event.sequence for event in store.events() if event.action == 'Delete'] == [4, 6, 7]
+    assert len({event.ticks for event in store.events() if event.action == 'Delete'}) == 1
 
 
 def test_load_keeps_the_metadata_of_each_version() -> None:
@@ -358,14 +369,18 @@ def test_events_tell_the_whole_truth() -> None:
         store.event(2)
 
 
-def _write(store: FeedStore, row: Row) -> None:
-    """A row of a loaded feed, with the rest of its group, by the way that a writer takes."""
-    if row.sequence < store.next_sequence:
-        return
-    store.burn(row.sequence - store.next_sequence)
-    if row.action == 'Create':
-        store.create(row.instance, ticks=row.ticks)
-    elif row.action == 'Delete':
-        store.delete(row.instance.study, ticks=row.ticks)
-    else:
-        store.update(row.instance.study, ticks=row.ticks)
+def _write(store: FeedStore, rows: list[Row]) -> None:
+    """The rows of a loaded feed, by the way that writers take: a delete and an update keep their turn row by row."""
+    at_work: dict[tuple[str, str], Writer] = {}
+    for row in rows:
+        store.burn(row.sequence - store.next_sequence)
+        if row.action == 'Create':
+            store.create(row.instance, ticks=row.ticks)
+            continue
+        statement = row.action, row.instance.study
+        if statement not in at_work:
+            at_work[statement] = (store.begin_delete if row.action == 'Delete' else store.begin_update)(statement[1])
+            at_work[statement].take_clock(row.ticks)
+        writer = at_work[statement]
+        if len(writer.take_sequence(1)) == len(writer.instances):
+            at_work.pop(statement).commit()

@@ -1,0 +1,82 @@
+"""Which names of files are refused before anything is sent: one for two things, a folder, a form that is not ours."""
+
+from __future__ import annotations
+
+import os
+from itertools import combinations
+
+from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
+
+from azext_dicomtoken._output import is_stream
+from azext_dicomtoken._validators import Given
+
+FILES = ('output_file', 'summary_file', 'checkpoint')
+
+_COMPRESSED = 'Use a name that ends in .gz, or --stream and a program that compresses what it reads.'
+_COLUMNAR = 'Write .jsonl or .jsonl.gz, and convert that: DuckDB, pandas and Spark read JSON Lines.'
+_FORMS = {
+    '.csv': 'Write .jsonl and convert that, or pick columns with --query and -o tsv into a .tsv file.',
+    **dict.fromkeys(('.parquet', '.avro', '.orc', '.arrow', '.feather', '.xlsx'), _COLUMNAR),
+    **dict.fromkeys(('.zst', '.bz2', '.xz', '.zip', '.7z', '.lz4', '.br', '.tgz'), _COMPRESSED),
+}
+
+
+def check_paths(given: Given) -> None:
+    """Refuse what can be no output file, summary or checkpoint of one run."""
+    from dicomfeed.checkpoint import lock_path
+
+    _check_form(given['output_file'])
+    _refuse_dash(given)
+    paths = {name: path for name in FILES if (path := given[name])}
+    locked = os.path.realpath(lock_path(given['checkpoint'])) if given['checkpoint'] else None
+    for name, other in combinations(paths, 2):
+        if _is_same_file(paths[name], paths[other]):
+            raise MutuallyExclusiveArgumentError(
+                f'{given.spelled(name)} and {given.spelled(other)} name one file.',
+                recommendation='Give each a file of its own.',
+            )
+    for name, path in paths.items():
+        if os.path.realpath(path) == locked:
+            raise InvalidArgumentValueError(
+                f"The value of {given.spelled(name)} is the name of the checkpoint's lock.",
+                recommendation='Give it another name.',
+            )
+        _check_place(given.spelled(name), os.path.realpath(path))
+    if given['checkpoint'] and is_stream(given['checkpoint']):
+        raise InvalidArgumentValueError(
+            'The value of --checkpoint is a device or a pipe.', recommendation='Name a file, which is replaced.'
+        )
+
+
+def _check_form(output_file: str | None) -> None:
+    """Refuse a name that promises what is not in the file."""
+    ending = os.path.splitext(output_file or '')[1].lower()
+    if ending in _FORMS:
+        raise InvalidArgumentValueError(
+            f'--output-file writes JSON Lines, which a file that ends in {ending} does not hold.',
+            recommendation=_FORMS[ending],
+        )
+
+
+def _refuse_dash(given: Given) -> None:
+    """Standard output is for events alone; a file of that name can be named `./-`."""
+    for name in ('checkpoint', 'summary_file'):
+        if given[name] == '-':
+            raise InvalidArgumentValueError(
+                f'{given.spelled(name)} cannot be standard output.', recommendation='Name a file.'
+            )
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    if os.path.realpath(path) == os.path.realpath(other):
+        return True
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
+def _check_place(option: str, path: str) -> None:
+    if os.path.isdir(path):
+        raise InvalidArgumentValueError(f'The value of {option} is a folder.', recommendation='Name a file in it.')
+    if not os.path.isdir(os.path.dirname(path)):
+        raise InvalidArgumentValueError(
+            f'The folder of {option} does not exist.', recommendation='Make it first, or name a file in another one.'
+        )
