@@ -253,8 +253,13 @@ def _route(session: requests.Session, url: str, response_class: type[http.client
     settings = session.merge_environment_settings(url, {}, None, True, None)
     adapter = session.get_adapter(url)
     assert isinstance(adapter, requests.adapters.HTTPAdapter)
+    # Left to itself, this way into requests 2.32 trusts what OpenSSL finds on the machine, and not the authorities that
+    # requests brings.
+    verify = settings['verify']
+    if verify is True:
+        verify = requests.utils.DEFAULT_CA_BUNDLE_PATH
     pool = adapter.get_connection_with_tls_context(
-        requests.Request('GET', url).prepare(), settings['verify'], proxies=_proxies(url)
+        requests.Request('GET', url).prepare(), verify, proxies=_proxies(url)
     )
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     kind: Any = pool.ConnectionCls

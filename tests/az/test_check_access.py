@@ -10,6 +10,7 @@ import pytest
 from azext_dicomtoken.check_access import STEPS
 from tests.az.conftest import Az, Outcome
 from tests.az.identity_endpoint import IdentityEndpoint
+from tests.emulator import trouble
 from tests.emulator.cloud import PRIVATE_AUDIENCE, Emulator
 from tests.emulator.identities import FOREIGN_TENANT, HOME_TENANT, READER_APPLICATION, READER_USER, ROLELESS_APPLICATION
 from tests.emulator.sample import sample_feed
@@ -128,6 +129,41 @@ def test_authority_that_is_not_trusted(check: Check, monkeypatch: pytest.MonkeyP
     for name in ('REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE', 'SSL_CERT_FILE'):
         monkeypatch.delenv(name)
     assert failed_at('tls', check())['command'] == 'export REQUESTS_CA_BUNDLE=/path/to/authority.pem'
+
+
+@pytest.mark.parametrize(('status', 'words'), [(407, 'requires a user name and password'), (502, 'does not reach')])
+def test_n5_proxy_that_refuses_is_told_at_once(status: int, words: str, check: Check, cloud: Emulator) -> None:
+    cloud.proxy_refusals['*'] = status
+    try:
+        row = failed_at('host', check())
+    finally:
+        cloud.proxy_refusals.clear()
+    assert f'{words}' in row['meaning'] and f'(status {status})' in row['meaning'] and 'https_proxy' in row['meaning']
+
+
+def test_n9_web_page_in_place_of_the_feed_is_named_at_once(check: Check, az: Az, cloud: Emulator) -> None:
+    cloud.service.trouble.when(lambda request: True, trouble.web_page())
+    try:
+        row, read = failed_at('feed', check()), az('dicom', 'changefeed', '--latest')
+    finally:
+        cloud.service.trouble.clear()
+    assert 'HTML' in row['detail'] and 'portal' in row['meaning']
+    assert f'ERROR: {row["detail"]}' in read.stderr and 'Trying again' not in read.stderr
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'words'),
+    [(7200, '2 h 0 min behind the service'), (-7200, '2 h 0 min ahead of the service'), (600, '10 min behind')],
+)
+def test_clock_that_is_wrong_is_told_and_fails_nothing(seconds: int, words: str, check: Check, cloud: Emulator) -> None:
+    minutes = []
+    for ahead in (0, seconds):
+        cloud.service.date_ahead_seconds = ahead
+        rows = {row['step']: row for row in check().result}
+        minutes.append(int(rows['token']['detail'].partition(' minutes left')[0].rpartition(' ')[2]))
+    cloud.service.date_ahead_seconds = 0
+    assert words in rows['clock']['detail'] and {row['verdict'] for row in rows.values()} == {'passed'}
+    assert minutes[0] - minutes[1] in (seconds // 60 - 1, seconds // 60, seconds // 60 + 1)
 
 
 def test_token_of_another_tenant(check: Check, cloud: Emulator, identity: IdentityEndpoint) -> None:

@@ -69,6 +69,16 @@ def test_trouble_that_passes_is_one_sentence_and_no_refusal(
 
 
 @pytest.mark.usefixtures('az_process')
+@pytest.mark.parametrize('kind', ['user', 'secret', 'managed-identity'])
+def test_n1_first_token_of_a_run_is_waited_for(kind: str, sign_in: SignIn, emulator: Emulator) -> None:
+    machine = sign_in(kind)
+    emulator.sign_in_trouble.next(trouble.cut())
+    names = ('--workspace-name', 'contoso', '--dicom-service-name', 'imaging')
+    done = machine.az('dicom', 'changefeed', '--latest', '--query', 'sequence', *names)
+    assert (done.returncode, done.stdout) == (0, '10\n'), done.stderr
+
+
+@pytest.mark.usefixtures('az_process')
 def test_n2_memory_of_msal_is_trouble_that_passes(sign_in: SignIn, emulator: Emulator) -> None:
     machine = sign_in('secret')
     emulator.sign_in_trouble.next(trouble.status(503, headers={'Retry-After': '3600'}))

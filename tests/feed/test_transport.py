@@ -394,6 +394,15 @@ def test_certificate_for_another_name_is_refused(
     assert server.heads == []
 
 
+def test_n4_authorities_are_those_of_requests_unless_its_variables_name_others(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / 'ca.pem'))
+    monkeypatch.setenv('SSL_CERT_FILE', str(tmp_path / 'ca.pem'))  # which the sign-in of az does not read either
+    with serving(answer(), context=context_for(authority, 'localhost')) as server, pytest.raises(TlsFailed):
+        get(server.url)
+
+
 def test_authority_file_that_is_missing_is_no_reason_to_trust(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

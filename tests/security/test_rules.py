@@ -51,6 +51,14 @@ SERVICE = {
     'blanks around a value mean nothing': [
         'security/test_empty_values.py::test_n15_blanks_around_a_value_mean_nothing'
     ],
+    'loopback is asked without a proxy': [
+        'feed/test_transport.py::test_t2_loopback_is_asked_directly_whatever_the_environment_says',
+        'security/test_which_service.py::test_t2_proxy_does_not_get_the_token_of_a_server_on_this_machine',
+    ],
+    'words of a foreign server go into no command': [
+        'security/test_which_service.py::test_t1_challenge_of_a_foreign_server_is_no_command',
+        'az/test_advice.py::test_t1_words_of_a_foreign_server_go_into_no_command',
+    ],
     'a redirect is never followed': ['security/test_hostile_service.py::test_redirect_takes_no_token_anywhere'],
     'certificates are always checked': [
         'security/test_which_service.py::test_nothing_is_sent_where_certificates_are_not_checked',

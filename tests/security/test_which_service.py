@@ -177,3 +177,28 @@ def test_netrc_does_not_take_the_place_of_the_token(
     with hostile(answer('204 No Content')) as (url, requests):
         assert az('dicom', 'changefeed', '--latest', *own_server(url)).code == 0
     assert f'Authorization: Bearer {identity.token}' in requests[0] and 'Basic' not in requests[0]
+
+
+def test_t2_proxy_does_not_get_the_token_of_a_server_on_this_machine(
+    az: Az, identity: IdentityEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hostile(answer('502 Bad Gateway')) as (proxy, seen), hostile(answer('204 No Content')) as (url, requests):
+        for name in ('http_proxy', 'HTTPS_PROXY', 'ALL_PROXY'):
+            monkeypatch.setenv(name, proxy)
+        own = url.replace('127.0.0.1', 'localhost')  # the identity's endpoint is excepted by its address
+        assert az('dicom', 'changefeed', '--latest', *own_server(own)).code == 0
+    assert not [head for head in seen if 'localhost' in head]  # az itself asks for news through it
+    assert len(requests) == 1 and identity.token in requests[0]
+
+
+def test_t1_challenge_of_a_foreign_server_is_no_command(az: Az, identity: IdentityEndpoint) -> None:
+    said = (
+        'Bearer authorization_uri="https://login.microsoftonline.com/'
+        '11111111-1111-4111-8111-111111111111/", resource_id="https://management.azure.com", claims="eyJhIjp7fX0="'
+    )
+    with hostile(answer('401 Unauthorized', WWW_Authenticate=said)) as (url, _):
+        checked = az('dicom', 'check-access', *own_server(url))
+        read = az('dicom', 'changefeed', '--latest', *own_server(url))
+    row = next(row for row in checked.result if row['verdict'] == 'failed')
+    commands = [line for line in (checked.stderr + read.stderr).splitlines() if line.startswith('az ')]
+    assert row['command'] == 'az login --identity' and set(commands) == {'az login --identity'}
