@@ -77,7 +77,7 @@ class StableStudies:
     :param snapshot: where to go on. Until its last event was added again, no row is handed out and nothing moves.
         A fresh start gives a `cursor`, and `last` when there is an event already.
     :param stable_after: a study is stable when no event follows within this time.
-    :param settle_margin: how late events can be (`gaps.unsettled_ticks`).
+    :param settle_margin: how late events can be (`gaps.settle_margin`).
     :param level: `BY_STUDY` or `BY_SERIES`.
     :param end: end of the window, which is not part of it. What could go on after it stays open.
     """
@@ -329,7 +329,7 @@ def _item_of(event: Event, level: str) -> _Item:
 
 
 def _fields_of(event: Event) -> Mapping[str, Any]:
-    return event.fields
+    return event.decode_properties()
 
 
 def _digest_of(*parts: str | None) -> int:

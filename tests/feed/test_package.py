@@ -22,7 +22,8 @@ ALONE = ('errors', 'files', 'times', 'trust')
 
 
 def drawn_layers() -> list[list[str]]:
-    found = re.findall(r'^    (?:protocol|reading|delivery) +(.+)$', dicomfeed.__doc__ or '', re.MULTILINE)
+    drawn = r'^    (?:protocol|reading|delivery) +(.+(?:\n {8,}.+)*)$'  # a long one goes on in the next line
+    found = re.findall(drawn, dicomfeed.__doc__ or '', re.MULTILINE)
     return [layer.split() for layer in found]
 
 

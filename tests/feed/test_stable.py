@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dicomfeed.events import Event
-from dicomfeed.gaps import SETTLE_SECONDS, unsettled_ticks
+from dicomfeed.gaps import SETTLE_SECONDS, settle_margin
 from dicomfeed.stable import BY_SERIES, OpenRow, Row, Snapshot, StableStudies, StillOpen
 from dicomfeed.times import format_timestamp, ticks_from_seconds
 from tests.feed.world import after
@@ -32,11 +32,11 @@ def event(sequence: int, seconds: float, *, study: str = '1.2.3', action: str = 
         'state': 'Current',
         **more,
     }
-    return Event(sequence, timestamp, json.dumps(fields).encode())
+    return Event(sequence, timestamp, str(fields['action']), json.dumps(fields).encode())
 
 
 def stable_studies(snapshot: Snapshot | None = None, *, pause: float = PAUSE, **options: Any) -> StableStudies:
-    margin = unsettled_ticks(SETTLE_SECONDS)
+    margin = settle_margin(SETTLE_SECONDS)
     return StableStudies(snapshot, stable_after=ticks_from_seconds(pause), settle_margin=margin, **options)
 
 

@@ -49,7 +49,7 @@ class Stored(NamedTuple):
             'action': self.action,
             'timestamp': format_timestamp(self.ticks),
         }
-        return Event(self.sequence, format_timestamp(self.ticks), json.dumps(fields).encode())
+        return Event(self.sequence, format_timestamp(self.ticks), str(fields['action']), json.dumps(fields).encode())
 
 
 class Write(NamedTuple):
