@@ -12,9 +12,9 @@ from typing import Any
 
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
 
+from azext_dicomtoken._given import SERVICE_OPTIONS, Given, seconds_of
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._output import is_standard_output
-from azext_dicomtoken._validators import SERVICE_OPTIONS, Given, seconds_of
 from azext_dicomtoken.changefeed.paths import FILES, check_paths
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS

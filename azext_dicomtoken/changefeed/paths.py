@@ -7,8 +7,8 @@ from itertools import combinations
 
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
 
+from azext_dicomtoken._given import Given
 from azext_dicomtoken._output import is_stream
-from azext_dicomtoken._validators import Given
 
 FILES = ('output_file', 'summary_file', 'checkpoint')
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
+from azext_dicomtoken._given import SERVICE_OPTIONS, option_name
 from azext_dicomtoken._output import say
-from azext_dicomtoken._validators import SERVICE_OPTIONS, option_name
 
 if TYPE_CHECKING:
     from azext_dicomtoken._invocation import Invocation

@@ -20,8 +20,8 @@ from azext_dicomtoken._advice import Access, unauthorized
 from azext_dicomtoken._arm import ArmService, _service_of
 from azext_dicomtoken._claims import NotAToken, decode_unverified, describe
 from azext_dicomtoken._format import changefeed_table, claims_table
+from azext_dicomtoken._given import seconds_of
 from azext_dicomtoken._service import Service
-from azext_dicomtoken._validators import seconds_of
 from azext_dicomtoken.changefeed.resume import NextToken
 from dicomfeed.errors import Unauthorized
 from dicomfeed.queries import TimeSlice
