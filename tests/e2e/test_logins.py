@@ -78,6 +78,6 @@ def test_subscription_chooses_the_account(kind: str, sign_in: SignIn) -> None:
 def test_feed_is_a_table_for_the_eye(sign_in: SignIn, emulator: Emulator) -> None:
     done = sign_in('secret').az(*changefeed(emulator), '--tail', '3', '-o', 'table')
     header, _, *rows = done.stdout.splitlines()
-    assert header.split() == ['Sequence', 'Timestamp', 'Action', 'State', 'Study', 'Series', 'Instance']
+    assert header.split() == ['Sequence', 'Timestamp', 'Action', 'State', 'Study', 'Instance']
     newest = [str(event.sequence) for event in emulator.service.store.events()[-3:]]
     assert [row.split()[0] for row in rows] == newest
