@@ -1,7 +1,7 @@
 r"""The help texts of the groups and commands. Every example runs as it is written here.
 
-Texts are literal blocks of short lines: az prints them at 100 columns whatever the terminal has, and folds a longer
-line, at hyphens too, so that an example could not be copied. A long example continues its lines with `\`.
+Texts are literal blocks of lines that fit 80 columns: az folds what is longer than 100, at hyphens too, whatever the
+terminal has, and an example could then not be copied. A long example continues its lines with `\`.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ examples:
     text: az dicom token issue --query accessToken -o tsv
   - name: Send a request with curl, without a token on any command line.
     text: |-
-        az dicom token issue --format header | curl -H @- \
-        https://contoso-imaging.dicom.azurehealthcareapis.com/v2/changefeed/latest
+        url=https://contoso-imaging.dicom.azurehealthcareapis.com
+        az dicom token issue --format header |
+        curl -H @- "$url/v2/changefeed?limit=1&includeMetadata=false"
   - name: Set an environment variable in sh, bash or zsh.
     text: eval "$(az dicom token issue --format env)"
   - name: Set an environment variable in PowerShell.
     text: |-
-        az dicom token issue --format powershell | Out-String | Invoke-Expression
+        az dicom token issue --format powershell |
+        Out-String | Invoke-Expression
   - name: Get a token that is valid for at least 30 minutes.
     text: az dicom token issue --min-validity 30m
   - name: Write the token to a file that only you can read.
