@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from knack.help_files import helps
 
+from azext_dicomtoken._formats import FORMATS
+
 __all__ = ['helps']
+
+_FORMATS = '\n'.join(f'      {name:13}  {entry.help}' for name, entry in FORMATS.items())
 
 helps['dicom'] = r"""
 type: group
@@ -32,7 +36,7 @@ type: group
 short-summary: Get access tokens for the DICOM service, and show their claims.
 """
 
-helps['dicom token issue'] = r"""
+helps['dicom token issue'] = rf"""
 type: command
 short-summary: Get an access token for the DICOM service from the existing az login.
 long-summary: |
@@ -42,7 +46,8 @@ long-summary: |
     The default output is an object with the keys of
     `az account get-access-token`, and also resource, expiresOnUtc and
     expiresIn (seconds). The other formats are written directly to standard
-    output, and refuse --query and -o.
+    output, and refuse --query and -o. The values of --format are:
+{_FORMATS}
 
     The extension has no token cache of its own. Tokens are only in the cache
     of az.

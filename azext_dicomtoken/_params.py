@@ -44,7 +44,7 @@ def _token_issue(loader: Any) -> None:
             'token_format',
             options_list=['--format'],
             arg_type=get_enum_type(FORMATS, default='json'),
-            help='Format of the token. ' + '; '.join(f'{name}: {entry.help}' for name, entry in FORMATS.items()) + '.',
+            help='Format of the token.',
         )
         context.argument(
             'variable_name',
