@@ -73,7 +73,7 @@ examples:
     text: az dicom token issue --format token --output-file dicom.token
   - name: Get a token from another tenant.
     text: az dicom token issue --tenant contoso.onmicrosoft.com
-  - name: Get a token with the audience that Azure Resource Manager returns for the service.
+  - name: Get a token for the audience that Azure Resource Manager returns.
     text: |-
         az dicom token issue --resource-group imaging \
         --workspace-name contoso --dicom-service-name imaging
@@ -123,7 +123,7 @@ examples:
     text: |-
         az dicom check-access -o table \
         --workspace-name contoso --dicom-service-name imaging
-  - name: Ask Azure Resource Manager for the service, so that the printed command is complete.
+  - name: Get a complete command, with the scope from Azure Resource Manager.
     text: |-
         az dicom check-access --resource-group imaging \
         --workspace-name contoso --dicom-service-name imaging
@@ -158,11 +158,11 @@ examples:
     text: az dicom changefeed --since 1w --action Delete --stream -o table
   - name: Show the 10 newest events.
     text: az dicom changefeed --tail 10 -o table
-  - name: Append only events added since the previous run, each exactly once. The first run starts one day back.
+  - name: Append only events added since the previous run, each exactly once.
     text: |-
         az dicom changefeed --since 1d --only-show-errors \
         --checkpoint feed.checkpoint --output-file feed.jsonl
-  - name: Append new events to a file as they arrive. After an interruption, the same command continues.
+  - name: Append new events as they arrive. After a stop, the same command continues.
     text: |-
         az dicom changefeed --follow \
         --checkpoint feed.checkpoint --output-file feed.jsonl
@@ -180,7 +180,7 @@ examples:
     text: az dicom changefeed --latest
   - name: Show the event with a given sequence number.
     text: az dicom changefeed --sequence 42
-  - name: Choose fields, one line per event. Double quotes around the query work in every shell.
+  - name: Choose fields. Double quotes around the query work in every shell.
     text: |-
         az dicom changefeed --follow \
         --query "[sequence,action,sopInstanceUid]" -o tsv
