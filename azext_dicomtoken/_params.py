@@ -40,32 +40,28 @@ def _token_issue(loader: Any) -> None:
 
     with loader.argument_context('dicom token issue') as context:
         _service_arguments(context.argument)
-        _identity_arguments(context.argument)
         context.argument(
             'token_format',
             options_list=['--format'],
             arg_type=get_enum_type(FORMATS, default='json'),
-            help='How to write the token. '
-            + '; '.join(f'{name}: {entry.help}' for name, entry in FORMATS.items())
-            + '.',
+            help='Format of the token.',
         )
         context.argument(
             'variable_name',
             options_list=['--variable-name'],
-            help='Name of the variable that the env formats, fish, powershell and windows-cmd set; the '
-            f'expiry goes to the same name with _EXPIRES_ON.  Default: {DEFAULT_VARIABLE_NAME}.',
+            help='Name of the variable to set, for the formats that set one. The expiry goes to NAME_EXPIRES_ON.  '
+            f'Default: {DEFAULT_VARIABLE_NAME}.',
         )
         context.argument(
             'min_validity',
             options_list=['--min-validity'],
-            help='Take a new token if the cached one lasts less than this, such as 30m.',
+            help='Take a new token if the cached one has less time left than this, such as 30m.',
         )
         context.argument(
             'force_refresh',
             options_list=['--force-refresh'],
             action='store_true',
-            help='Take a new token whatever the cache holds. For a managed identity and in Cloud Shell '
-            'the token endpoint decides.',
+            help='Always take a new token. For a managed identity and in Cloud Shell, the token endpoint decides.',
         )
         _output_file_arguments(context)
 
@@ -73,19 +69,17 @@ def _token_issue(loader: Any) -> None:
 def _token_show_claims(loader: Any) -> None:
     with loader.argument_context('dicom token show-claims') as context:
         _service_arguments(context.argument)
-        _identity_arguments(context.argument)
         context.argument(
             'token_file',
             options_list=['--token-file'],
             arg_type=_FILE,
-            help='Read the token from this file instead of asking for one; - is standard input.',
+            help='Read the token from this file instead of requesting one. - is standard input.',
         )
 
 
 def _check_access(loader: Any) -> None:
     with loader.argument_context('dicom check-access') as context:
-        _service_arguments(context.argument)
-        _identity_arguments(context.argument)
+        _service_arguments(context.argument, group=None)
 
 
 def _proxy(loader: Any) -> None:
@@ -93,12 +87,11 @@ def _proxy(loader: Any) -> None:
 
     with loader.argument_context('dicom proxy') as context:
         _service_arguments(context.argument)
-        _identity_arguments(context.argument)
         context.argument(
             'port',
             options_list=['--port'],
             type=int,
-            help='Listen on this port of 127.0.0.1. 0 takes a free one.  Default: 0.',
+            help='Listen on this port of 127.0.0.1. 0 takes a free port.  Default: 0.',
         )
         context.argument(
             'allow',
@@ -106,7 +99,7 @@ def _proxy(loader: Any) -> None:
             nargs='+',
             action=_Extend,
             arg_type=get_enum_type(GROUPS),
-            help='Allow writes of these groups too. Reading is always allowed, and no group implies another.',
+            help='Allow writes of these groups too. Reading is always allowed. No group implies another.',
         )
         context.argument(
             'allow_origin',
@@ -127,20 +120,20 @@ def _proxy(loader: Any) -> None:
             'secret_file',
             options_list=['--secret-file'],
             arg_type=_FILE,
-            help='Keep the secret in this file across restarts; a missing file is created. Requires --port. Another '
-            'user of the machine can listen on the port while the proxy is down, and receive the secret.',
+            help='Keep the secret in this file across restarts. A missing file is created. Requires --port. While the '
+            'proxy is down, another user of the machine can listen on the port and receive the secret.',
         )
         context.argument(
             'url_file',
             options_list=['--url-file'],
             arg_type=_FILE,
-            help='Write the base URL to this file instead of standard output. Only its owner may read it. It is '
-            'replaced if it exists, and removed at the end.',
+            help='Write the base URL to this file instead of standard output. Only its owner can read it. An existing '
+            'file is replaced. The file is removed at the end.',
         )
         context.argument(
             'idle_timeout',
             options_list=['--idle-timeout'],
-            help='End this long after the end of the last request: 1m to 30d.  Default: 8h.',
+            help='End this long after the end of the last request, 1m to 30d.  Default: 8h.',
         )
 
 
@@ -151,80 +144,59 @@ def _changefeed(loader: Any) -> None:
             context.extra(name, required=False)  # the command function takes them all together, as kwargs
             context.argument(name, *settings, **more)
 
-        _service_arguments(argument)
-        _identity_arguments(argument)
         _what_to_read(argument)
         _filter_arguments(argument)
-        _counting_arguments(argument)
         _limit_arguments(argument)
         _output_arguments(argument)
-        _following_arguments(argument)
+        _polling_arguments(argument)
+        _report_arguments(argument)
+        _service_arguments(argument)
 
 
 def _what_to_read(argument: Any) -> None:
-    group = 'What to read'
+    """In no group: az sorts groups by name, and shows first what is in none."""
     argument(
         'start_time',
         options_list=['--start-time', '--since'],
-        arg_group=group,
-        help='First moment of a window, inclusive: a time like 2026-01-31T09:30:00Z with up to seven fraction '
-        'digits, a date, now, or an age like 90s, 15m, 2h, 3d, 1w. A time without a zone is UTC. With '
-        '--checkpoint or --follow: where to begin.',
+        help='Start of the window, inclusive: a time such as 2026-01-31T09:30:00Z, a date, now, or an age such as '
+        '90s, 15m, 2h, 3d, 1w. A time without a zone is UTC. Up to 7 fraction digits. With --follow or a new '
+        '--checkpoint, where to start.',
     )
     argument(
         'end_time',
         options_list=['--end-time', '--until'],
-        arg_group=group,
-        help='End of the window, exclusive, written like --start-time.  Default: now.',
+        help='End of the window, exclusive, in the same form.  Default: now.',
     )
     argument(
         'after_sequence',
         options_list=['--after-sequence'],
-        arg_group=group,
         type=int,
-        help='Begin after the event with this sequence number.',
+        help='Start after this sequence number.',
     )
     argument(
         'tail',
         options_list=['--tail'],
-        arg_group=group,
         type=int,
-        help='So many of the newest events that pass the filters, the oldest of them first. With --follow: '
-        'those, and then what comes.',
+        help='Number of most recent events to return that pass the filters, oldest first. With --follow, then '
+        'continue with new events.',
     )
     argument(
         'latest',
         options_list=['--latest'],
-        arg_group=group,
         action='store_true',
-        help='Only the newest event, as an object; nothing where the feed is empty.',
+        help='Return only the newest event, as an object. For an empty feed, print nothing.',
     )
     argument(
         'sequence',
         options_list=['--sequence'],
-        arg_group=group,
         type=int,
-        help='Only the event with this sequence number, as an object; exit code 3 if there is none.',
+        help='Return only the event with this sequence number, as an object. Exit code 3 if there is none.',
     )
     argument(
-        'include_metadata',
-        options_list=['--include-metadata'],
-        arg_group=group,
-        action='store_true',
-        help='Add to each event the DICOM metadata that its instance has now. They are health data, and cost the '
-        'service a read for every event.',
-    )
-
-
-def _counting_arguments(argument: Any) -> None:
-    argument(
-        'count_by',
-        options_list=['--count-by'],
-        arg_group='Counting',
-        arg_type=get_enum_type(BUCKETS),
-        help='Count the events instead of listing them, all that the start, the end and the filters leave: one '
-        'row for each hour or day (UTC), or for each study, for which memory grows with their number. The '
-        'table has a bar for each row.',
+        'next_token',
+        options_list=['--next-token'],
+        help='Continue a list that --max-items limited, or an interrupted stream or file of a time window. The earlier '
+        'run printed the command. With --stream or --output-file, write everything that is left.',
     )
 
 
@@ -237,7 +209,7 @@ def _filter_arguments(argument: Any) -> None:
         nargs='+',
         action=_Extend,
         arg_type=get_enum_type(ACTIONS),
-        help='Only these actions. Filters count after reading and never cut short what is read.',
+        help='Keep events with one of these actions. In every filter, several values are OR. Several filters are AND.',
     )
     argument(
         'state',
@@ -246,7 +218,7 @@ def _filter_arguments(argument: Any) -> None:
         nargs='+',
         action=_Extend,
         arg_type=get_enum_type(STATES),
-        help='Only events whose instance is in one of these states now.',
+        help='Keep events whose instance is now in one of these states.',
     )
     argument(
         'study_instance_uid',
@@ -254,7 +226,7 @@ def _filter_arguments(argument: Any) -> None:
         arg_group=group,
         nargs='+',
         action=_Extend,
-        help='Only these studies, by Study Instance UID.',
+        help='Keep events of these studies (Study Instance UID).',
     )
     argument(
         'series_instance_uid',
@@ -262,7 +234,7 @@ def _filter_arguments(argument: Any) -> None:
         arg_group=group,
         nargs='+',
         action=_Extend,
-        help='Only these series, by Series Instance UID.',
+        help='Keep events of these series (Series Instance UID).',
     )
     argument(
         'sop_instance_uid',
@@ -270,7 +242,7 @@ def _filter_arguments(argument: Any) -> None:
         arg_group=group,
         nargs='+',
         action=_Extend,
-        help='Only these instances, by SOP Instance UID.',
+        help='Keep events of these instances (SOP Instance UID).',
     )
     argument(
         'partition_name',
@@ -278,45 +250,47 @@ def _filter_arguments(argument: Any) -> None:
         arg_group=group,
         nargs='+',
         action=_Extend,
-        help='Only these data partitions.',
+        help='Keep events in these data partitions.',
     )
 
 
 def _limit_arguments(argument: Any) -> None:
+    group = 'Limit'
     argument(
         'max_items',
         options_list=['--max-items'],
-        arg_group='Pagination',
+        arg_group=group,
         type=int,
-        help=f'Largest number of events in the list.  Default: {MAX_ITEMS}; with --query everything, up to '
-        f'{MOST_FOR_QUERY:,} events ({MOST_FOR_QUERY_WITH_METADATA:,} with metadata).',
+        help=f'Return at most this many events in a list.  Default: {MAX_ITEMS}; with --query all events, up to '
+        f'{MOST_FOR_QUERY:,} ({MOST_FOR_QUERY_WITH_METADATA:,} with metadata).',
     )
     argument(
-        'next_token',
-        options_list=['--next-token'],
-        arg_group='Pagination',
-        help='Continue where an earlier list was cut, or a stream or file of a window was interrupted: the command '
-        'with the token was printed then. With --stream or --output-file, everything that is left.',
+        'concurrency',
+        options_list=['--concurrency'],
+        arg_group=group,
+        type=int,
+        help='Number of pages to request at the same time, 1 to 32. The order of the output never depends on it.  '
+        f'Default: {CONCURRENCY}.',
     )
 
 
 def _output_arguments(argument: Any) -> None:
-    group = 'Streaming'
+    group = 'Output'
     argument(
         'stream',
         options_list=['--stream'],
         arg_group=group,
         action='store_true',
-        help='Write every event as a line of JSON to standard output, as it arrives. --query applies to each event; '
-        '-o tsv writes its results as columns, -o table the columns of the table.',
+        help='Write every event to standard output as a line of JSON. --query applies to each event. -o tsv writes '
+        'the results of --query in columns, -o table writes the columns of the table.',
     )
     argument(
         'output_file',
         options_list=['--output-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Write every event as a line of JSON to this file, compressed where its name ends in .gz. Only its '
-        'owner may read it. --query and -o tsv choose columns. - is standard output.',
+        help='Write every event to this file as a line of JSON. --query and -o tsv choose columns. A name that ends '
+        'in .gz compresses the file. Only its owner can read it. - is standard output.',
     )
     argument(
         'overwrite',
@@ -330,56 +304,70 @@ def _output_arguments(argument: Any) -> None:
         options_list=['--summary-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Write what the run did to this file, as JSON: events, first and last sequence number, gaps. The summary '
-        'of an earlier run is replaced; any other existing file is refused.',
+        help='Write a summary of the run to this file as JSON: events, first and last sequence number, gaps. The '
+        'summary of an earlier run is replaced. Any other existing file is refused.',
     )
     argument(
         'checkpoint',
         options_list=['--checkpoint'],
         arg_group=group,
         arg_type=_FILE,
-        help='Begin after what this file says, and keep it up to date. The first run makes it and begins where '
-        'the other options say; later runs go on from the file alone, with the same filters, --query and -o.',
+        help='Start after the position in this file, and keep it up to date. The first run creates the file and '
+        'starts where the other options say. Later runs need the same filters, --query and -o. Requires '
+        '--stream, --output-file or --follow.',
     )
     argument(
-        'concurrency',
-        options_list=['--concurrency'],
+        'include_metadata',
+        options_list=['--include-metadata'],
         arg_group=group,
-        type=int,
-        help='Pages asked for at the same time, 1 to 32. The order of the events never depends on it.  '
-        f'Default: {CONCURRENCY}.',
-    )
-    argument(
-        'settle',
-        options_list=['--settle'],
-        arg_group=group,
-        help='How long to wait for a missing sequence number below one that is there. Lower it only for a server '
-        f'whose writers are known.  Default: {SETTLE}.',
+        action='store_true',
+        help="Add the instance's current DICOM metadata to each event. It is health data (PHI), and costs the service "
+        'one read per event.',
     )
 
 
-def _following_arguments(argument: Any) -> None:
-    group = 'Following'
+def _polling_arguments(argument: Any) -> None:
+    group = 'Polling'
     argument(
         'follow',
         options_list=['--follow', '-f'],
         arg_group=group,
         action='store_true',
-        help='Go on after the newest event, with new events as they come. Begins now unless told otherwise.',
+        help='Continue after the newest event, with new events as they arrive. Starts now, unless a start, --tail or '
+        'an existing checkpoint says otherwise.',
     )
     argument(
         'poll_interval',
         options_list=['--poll-interval'],
         arg_group=group,
-        help=f'How often to look for new events.  Default: {POLL_INTERVAL}.',
+        help=f'Time between polls, 1s to 1d.  Default: {POLL_INTERVAL}.',
     )
     argument(
         'until_latest',
         options_list=['--until-latest'],
         arg_group=group,
         action='store_true',
-        help='End when what was the newest event at the start has been reached. Requires --start-time, '
-        '--after-sequence, --tail or --checkpoint.',
+        help='End --follow at the event that was the newest at the start. Requires --start-time, --after-sequence, '
+        '--tail or --checkpoint.',
+    )
+    argument(
+        'settle',
+        options_list=['--settle'],
+        arg_group=group,
+        help='How long to wait for a missing sequence number (a gap) to fill, up to 1h. Lower it only for a server '
+        f'whose writers are known.  Default: {SETTLE}.',
+    )
+
+
+def _report_arguments(argument: Any) -> None:
+    argument(
+        'count_by',
+        options_list=['--count-by'],
+        arg_group='Reports',
+        arg_type=get_enum_type(BUCKETS),
+        help='Count events instead of listing them: one row per hour or day (UTC), or per study. Counts all events '
+        'that the start, the end and the filters select. -o table adds a bar. By study, memory grows with the number '
+        'of studies.',
     )
 
 
@@ -395,48 +383,42 @@ class _Extend(argparse.Action):
         setattr(namespace, self.dest, [*earlier, *(choices.get(value.lower(), value) for value in values)])
 
 
-def _service_arguments(argument: Any) -> None:
-    group = 'Service'
+def _service_arguments(argument: Any, *, group: str | None = 'Service') -> None:
+    """Which service and which identity; in no group for a command that has no other arguments."""
     argument(
         'service_url',
         options_list=['--service-url'],
         arg_group=group,
         configured_default='dicom_service_url',
-        help='URL of the DICOM service, such as '
-        'https://WORKSPACE-SERVICE.dicom.azurehealthcareapis.com. You can configure the default '
+        help='Service URL: https://WORKSPACE-SERVICE.dicom.azurehealthcareapis.com. You can configure the default '
         'with `az config set defaults.dicom_service_url=URL`.',
     )
     argument(
         'workspace_name',
         options_list=['--workspace-name'],
         arg_group=group,
-        help='Name of the Health Data Services workspace, in place of the URL.',
+        help='Name of the workspace. Use it with --dicom-service-name in place of the URL.',
     )
     argument(
         'dicom_service_name',
         options_list=['--dicom-service-name'],
         arg_group=group,
-        help='Name of the DICOM service in the workspace, in place of the URL.',
+        help='Name of the DICOM service. Use it with --workspace-name in place of the URL.',
     )
     argument(
         'resource_group_name',
         resource_group_name_type,
         arg_group=group,
         required=False,
-        help='Name of the resource group. With it, Azure Resource Manager is asked for URL and audience '
-        'of the service that the two names mean; without it, no call is made. You can configure the '
-        'default group using `az configure --defaults group=NAME`.',
+        help='Name of the resource group. Use it with both names to ask Azure Resource Manager for the URL and the '
+        'audience of the service. You can configure the default group using `az configure --defaults group=NAME`.',
     )
-
-
-def _identity_arguments(argument: Any) -> None:
-    group = 'Identity'
     argument(
         'resource',
         options_list=['--resource'],
         arg_group=group,
-        help='Audience of the token, used as typed.  Default: the DICOM service of the public cloud, '
-        'https://dicom.healthcareapis.azure.com; in other clouds what Azure Resource Manager says.',
+        help='Audience of the token, used as typed.  Default: https://dicom.healthcareapis.azure.com in AzureCloud; '
+        'in other clouds the audience from Azure Resource Manager.',
     )
     argument(
         'tenant',
@@ -452,10 +434,13 @@ def _output_file_arguments(context: Any) -> None:
         'output_file',
         options_list=['--output-file'],
         arg_type=_FILE,
-        help='Write to this file instead of standard output. Only its owner may read it. - is standard output.',
+        help='Write to this file instead of standard output. Only its owner can read it. - is standard output.',
     )
     context.argument(
-        'overwrite', options_list=['--overwrite'], action='store_true', help='Replace a file that exists already.'
+        'overwrite',
+        options_list=['--overwrite'],
+        action='store_true',
+        help='Replace an existing file. Requires --output-file.',
     )
 
 

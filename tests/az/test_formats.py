@@ -152,4 +152,4 @@ def test_curl_config_escapes_for_curl() -> None:
 
 def test_every_format_is_in_the_help(az: Az) -> None:
     shown = ' '.join(az('dicom', 'token', 'issue', '-h').stdout.split())
-    assert [name for name, entry in FORMATS.items() if f'{name}: {entry.help}' not in shown] == []
+    assert [name for name, entry in FORMATS.items() if f'{name} {entry.help}' not in shown] == []
