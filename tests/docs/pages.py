@@ -70,7 +70,6 @@ class Page:
         end = next((number for number, line in enumerate(lines) if not line.startswith('|')), len(lines))
         return [_cells(line) for line in lines[:end]]
 
-
     def rows(self) -> list[list[str]]:
         """The cells of every table, headers and rules included."""
         return [_cells(line) for line in self.prose.splitlines() if line.startswith('|')]

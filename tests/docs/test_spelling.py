@@ -69,7 +69,9 @@ def test_options_in_a_page_are_those_of_some_command(page: Page) -> None:
 def test_formats_in_the_docs_are_those_of_the_command() -> None:
     from azext_dicomtoken._formats import FORMATS
 
-    named = [name for row in USING_THE_TOKEN.rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])]
+    named = [
+        name for row in USING_THE_TOKEN.rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])
+    ]
     assert named == list(FORMATS)
 
 
