@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.pages import PAGES, Page
 
-# What is not written, and what is written in its place. The body of a request and the library of a tool are other things.
+# What is not written, and what is written in its place. The body of a request is another thing.
 _WORDS = {
     r'entry|entries': 'event',
     r'(?<!sequence )numbers?(?! of\b)': 'sequence number',
