@@ -81,6 +81,7 @@ def _cells(line: str) -> list[str]:
 
 README = Page(ROOT / 'README.md')
 REFERENCE = Page(ROOT / 'docs' / 'reference.md')
+TROUBLESHOOTING = Page(ROOT / 'docs' / 'troubleshooting.md')
 USING_THE_TOKEN = Page(ROOT / 'docs' / 'using-the-token.md')
 
 PAGES = [README, *(Page(path) for path in sorted((ROOT / 'docs').glob('*.md')))]
