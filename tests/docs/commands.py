@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from knack.help_files import helps
 
-# From `az dicom` to what ends a simple command, or to where its output goes; quoted text may hold anything.
-_COMMAND_LINE = re.compile(r"""az dicom(?:"[^"]*"|'[^']*'|[^|;>&)"'\n])*""")
+# From `az dicom` to what ends a simple command, or to where its output goes; quoted text may hold anything in its line.
+_COMMAND_LINE = re.compile(r"""az dicom(?:"[^"\n]*"|'[^'\n]*'|[^|;>&)"'\n])*""")
 _EXPANSION = re.compile(r'\$(?:\w+|\(.*\))')
 
 

@@ -67,11 +67,22 @@ class Page:
     def rows_below(self, header: str) -> list[list[str]]:
         """The cells of the table whose first line begins with this text."""
         lines = self.text[self.text.index(header) :].splitlines()[2:]
-        end = next(number for number, line in enumerate(lines) if not line.startswith('|'))
-        return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[:end]]
+        end = next((number for number, line in enumerate(lines) if not line.startswith('|')), len(lines))
+        return [_cells(line) for line in lines[:end]]
+
+    def rows(self) -> list[list[str]]:
+        """The cells of every table, headers and rules included."""
+        return [_cells(line) for line in self.prose.splitlines() if line.startswith('|')]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip('|').split('|')]
 
 
 README = Page(ROOT / 'README.md')
+REFERENCE = Page(ROOT / 'docs' / 'reference.md')
+TROUBLESHOOTING = Page(ROOT / 'docs' / 'troubleshooting.md')
+USING_THE_TOKEN = Page(ROOT / 'docs' / 'using-the-token.md')
 
 PAGES = [README, *(Page(path) for path in sorted((ROOT / 'docs').glob('*.md')))]
 

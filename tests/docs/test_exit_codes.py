@@ -1,4 +1,4 @@
-"""The exit codes are those of README.md."""
+"""The exit codes are those of docs/reference.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.docs.conftest import Stop
-from tests.docs.pages import README
+from tests.docs.pages import REFERENCE
 from tests.e2e.machine import Machine
 from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
@@ -52,4 +52,4 @@ def test_exit_codes_of_the_readme_are_all_tried() -> None:
 
 
 def _exit_codes() -> set[int]:
-    return {int(code) for row in README.rows_below('| exit code |') for code in row[0].split(', ')}
+    return {int(code) for row in REFERENCE.rows_below('| exit code |') for code in row[0].split(', ')}

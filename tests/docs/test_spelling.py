@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import pytest
 
 from tests.docs.commands import EXAMPLES, HELPS, arguments, command_lines, options, parser, parsers
-from tests.docs.pages import BLOCKS, PAGES, README, Page
+from tests.docs.pages import BLOCKS, PAGES, README, REFERENCE, USING_THE_TOKEN, Page
 
 # Options of other commands that the text names.
 _OTHERS = {'--source', '--use-device-code', '--assignee-principal-type', '--fail-with-body'}
+_OF_EVERY_COMMAND = {'-h', '--help', '-o', '--output', '--query', '--debug', '--verbose', '--only-show-errors'}
 _OF_ANOTHER_COMMAND = '`az configure --defaults group=NAME`'  # core's own words on --resource-group
 
 _OPTION = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
@@ -50,16 +52,26 @@ def test_options_in_the_help_belong_to_the_command(command: str) -> None:
     assert named <= options()[command]
 
 
+@pytest.mark.parametrize('command', sorted(HELPS))
+def test_every_option_of_a_command_is_in_the_reference(command: str) -> None:
+    documented = {option for row in REFERENCE.rows() for option in re.findall(r'`(--?[a-z][a-z-]*)`', row[0])}
+    shown = [action for action in parsers()[command]._actions if action.help != argparse.SUPPRESS]
+    taken = {option for action in shown for option in action.option_strings}
+    assert taken - _OF_EVERY_COMMAND - documented == set()
+
+
 @_EACH_PAGE
 def test_options_in_a_page_are_those_of_some_command(page: Page) -> None:
     named = {option for span in page.spans() if span.startswith('--') for option in _OPTION.findall(span)}
     assert named <= set().union(*options().values()) | _OTHERS
 
 
-def test_formats_in_the_readme_are_those_of_the_command() -> None:
+def test_formats_in_the_docs_are_those_of_the_command() -> None:
     from azext_dicomtoken._formats import FORMATS
 
-    named = [name for row in README.rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])]
+    named = [
+        name for row in USING_THE_TOKEN.rows_below('| `--format` |') for name in re.findall(r'`([a-z-]+)`', row[0])
+    ]
     assert named == list(FORMATS)
 
 
