@@ -195,10 +195,7 @@ class ByTime(Reading):
             return
         self.session.summary.settled_through = format_timestamp(settled)
         if not self.is_cut or (reached is not None and reached.ticks >= settled):
-            say(
-                f'Settled through {format_timestamp(settled)}: after that time, events may still appear that belong '
-                'into the window.'
-            )
+            say(f'Settled through {format_timestamp(settled)}: later events of the window may still appear.')
 
     def _window_end(self) -> int:
         """As given, else now by the service's clock, or just after the newest event where that is later."""
@@ -253,6 +250,6 @@ def _say_how_far_complete(through: int | None, reached: Event | None) -> None:
     """Say it on standard error whatever --only-show-errors says: what is read as complete may not be."""
     if through is not None and reached is not None and reached.sequence > through:
         say(
-            f'Complete through sequence number {through}: above it, events may still appear that belong '
-            'between those delivered.'
+            f'Complete through sequence number {through}: events with higher numbers may still appear, also between '
+            'those delivered.'
         )

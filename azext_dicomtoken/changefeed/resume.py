@@ -79,7 +79,7 @@ def say_list_was_cut(invocation: Invocation, options: Options, position: NextTok
     """Say it on standard error whatever --only-show-errors says: a cut list that is read as complete is wrong."""
     assert position is not None  # what has none, a tail, is not cut
     say(
-        f'There are more events than the {options.max_items} listed. Go on with:',
+        f'There are more events than the {options.max_items} listed. Continue with:',
         _command_line(invocation, options, [('--next-token', position.encoded())], without=_STARTS),
     )
 
@@ -105,12 +105,12 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
     :param position: the event that it ended after; None where the same start has to be typed again.
     """
     if options.checkpoint:
-        say(f'{what_happened} Run the same command again to go on.')
+        say(f'{what_happened} Run the same command again to continue.')
         return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())
     command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *without))
-    say(f'{what_happened} Go on with:', command)
+    say(f'{what_happened} Continue with:', command)
 
 
 def command_line(

@@ -151,10 +151,10 @@ def interrupted(machine: Machine, service: DicomService, options: tuple[str, ...
 def gone_on(machine: Machine, service: DicomService, options: tuple[str, ...], stderr: str) -> Done:
     """What the command does that standard error says."""
     if '--checkpoint' in options:
-        assert stderr.endswith('Interrupted. Run the same command again to go on.\n')
+        assert stderr.endswith('Interrupted. Run the same command again to continue.\n')
         return machine.az('dicom', 'changefeed', '--service-url', url(service), *options)
     lines = stderr.splitlines()
-    command = lines[lines.index('Interrupted. Go on with:') + 1]
+    command = lines[lines.index('Interrupted. Continue with:') + 1]
     return machine.shell(command.replace('az', AZ, 1).replace('ANOTHER_FILE', 'second.jsonl'))
 
 

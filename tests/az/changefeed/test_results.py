@@ -22,7 +22,7 @@ def test_list_is_cut_and_says_so(open_session: OpenSession, world: World, capsys
     world.create_now(7)
     assert sequences(result_of(open_session(max_items=3))) == [1, 2, 3]
     said = capsys.readouterr().err
-    assert said.startswith('There are more events than the 3 listed. Go on with:\n') and '--next-token' in said
+    assert said.startswith('There are more events than the 3 listed. Continue with:\n') and '--next-token' in said
 
 
 @pytest.mark.parametrize('options', [{'max_items': 7}, {'tail': 7}, {}], ids=str)

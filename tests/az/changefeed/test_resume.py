@@ -78,7 +78,7 @@ def test_checkpoint_continues_with_the_same_command(
 ) -> None:
     session = open_session(stream=True, checkpoint=str(tmp_path / 'checkpoint'), **summary)
     ended(session, BY_SEQUENCE)
-    assert capsys.readouterr().err == 'Interrupted. Run the same command again to go on.\n'
+    assert capsys.readouterr().err == 'Interrupted. Run the same command again to continue.\n'
 
 
 def test_command_has_what_was_typed_and_nothing_that_was_configured(
