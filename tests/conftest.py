@@ -10,9 +10,13 @@ import atexit
 import os
 import re
 import signal
+import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,3 +60,11 @@ def _take_signals() -> None:
 _take_signals()
 _isolate(Path(_FOLDER.name))
 install_extension(Path(_FOLDER.name) / 'extensions')
+
+
+@pytest.fixture(autouse=True)
+def _az_forgets_the_login() -> Iterator[None]:
+    """az keeps the login that it read for as long as the process lives, and a parser of another test reads it too."""
+    yield
+    if session := sys.modules.get('azure.cli.core._session'):
+        session.ACCOUNT.filename, session.ACCOUNT.data = None, {}
