@@ -55,4 +55,5 @@ def test_example_is_on_the_screen_as_it_is_typed(az: Az, command: str, text: str
 @_PAGES
 def test_examples_fit_a_narrow_terminal(az: Az, command: str) -> None:
     _, _, examples = az(*command.split(), '-h').stdout.partition('\nExamples\n')
+    examples, _, _ = examples.partition('\nTo search AI knowledge base')  # the end of a page of older releases of az
     assert [line for line in examples.splitlines() if len(line) > _NARROW_TERMINAL] == []
