@@ -52,11 +52,7 @@ def read_service(
     from azext_dicomtoken._login import Login
 
     cli_ctx = invocation.cli_ctx
-    login = Login(
-        cli_ctx,
-        audience=cli_ctx.cloud.endpoints.active_directory_resource_id,
-        subscription=invocation.subscription,
-    )
+    login = Login(invocation, audience=cli_ctx.cloud.endpoints.active_directory_resource_id)
     resource_id = dicom_resource_id(
         login.subscription_id(), quote(resource_group_name, safe=''), workspace_name, dicom_service_name
     )

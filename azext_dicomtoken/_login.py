@@ -24,6 +24,7 @@ from knack.util import CLIError
 
 from azext_dicomtoken import _account
 from azext_dicomtoken._account import Account
+from azext_dicomtoken._invocation import Invocation
 
 SIGN_IN_SECONDS = 30.0
 """How long one request for a token may take; az and MSAL set no limit, and a sign-in service can hang."""
@@ -52,25 +53,24 @@ class IssuedToken:
 class Login:  # pylint: disable=too-many-instance-attributes
     """One identity and one audience. Safe to share between threads.
 
+    :param invocation: says whose context and which subscription; a configured subscription gives way to a tenant.
     :param audience: the resource as az's `--resource` takes it; a trailing slash counts.
-    :param subscription: name or ID; None is the active one. A configured default gives way to a tenant.
     :param tenant: name or ID; together with a typed subscription core refuses it.
     """
 
     def __init__(
         self,
-        cli_ctx: Any,
+        invocation: Invocation,
         *,
         audience: str,
-        subscription: str | None = None,
         tenant: str | None = None,
         patience_seconds: float = SIGN_IN_SECONDS,
     ) -> None:
-        self._cli_ctx = cli_ctx
+        self._cli_ctx = invocation.cli_ctx
         self._patience_seconds = patience_seconds
         self._scopes = util.resource_to_scopes(audience)
         self._audience = audience
-        self._subscription = None if tenant and getattr(subscription, 'is_default', False) else subscription
+        self._subscription = invocation.typed_subscription if tenant else invocation.subscription
         self._tenant = tenant
         self._lock = threading.Lock()
         self._last: IssuedToken | None = None

@@ -39,7 +39,7 @@ def _token_issue(loader: Any) -> None:
     from azext_dicomtoken._formats import DEFAULT_VARIABLE_NAME, FORMATS
 
     with loader.argument_context('dicom token issue') as context:
-        _service_arguments(context.argument)
+        _service_arguments(context)
         context.argument(
             'token_format',
             options_list=['--format'],
@@ -68,7 +68,7 @@ def _token_issue(loader: Any) -> None:
 
 def _token_show_claims(loader: Any) -> None:
     with loader.argument_context('dicom token show-claims') as context:
-        _service_arguments(context.argument)
+        _service_arguments(context)
         context.argument(
             'token_file',
             options_list=['--token-file'],
@@ -79,14 +79,14 @@ def _token_show_claims(loader: Any) -> None:
 
 def _check_access(loader: Any) -> None:
     with loader.argument_context('dicom check-access') as context:
-        _service_arguments(context.argument, group=None)
+        _service_arguments(context, group=None)
 
 
 def _proxy(loader: Any) -> None:
     from azext_dicomtoken.proxy.rules import GROUPS
 
     with loader.argument_context('dicom proxy') as context:
-        _service_arguments(context.argument)
+        _service_arguments(context)
         context.argument(
             'port',
             options_list=['--port'],
@@ -139,18 +139,24 @@ def _proxy(loader: Any) -> None:
 
 def _changefeed(loader: Any) -> None:
     with loader.argument_context('dicom changefeed') as context:
-
-        def argument(name: str, *settings: Any, **more: Any) -> None:
-            context.extra(name, required=False)  # the command function takes them all together, as kwargs
-            context.argument(name, *settings, **more)
-
+        argument = _together(context)
         _what_to_read(argument)
         _filter_arguments(argument)
         _limit_arguments(argument)
         _output_arguments(argument)
         _polling_arguments(argument)
         _report_arguments(argument)
-        _service_arguments(argument)
+        _service_arguments(context)
+
+
+def _together(context: Any) -> Any:
+    """Adds arguments that a command function takes together, as `kwargs`: the one name that az does not look at."""
+
+    def argument(name: str, *settings: Any, **more: Any) -> None:
+        context.extra(name, required=False)
+        context.argument(name, *settings, **more)
+
+    return argument
 
 
 def _what_to_read(argument: Any) -> None:
@@ -383,8 +389,9 @@ class _Extend(argparse.Action):
         setattr(namespace, self.dest, [*earlier, *(choices.get(value.lower(), value) for value in values)])
 
 
-def _service_arguments(argument: Any, *, group: str | None = 'Service') -> None:
+def _service_arguments(context: Any, *, group: str | None = 'Service') -> None:
     """Which service and which identity; in no group for a command that has no other arguments."""
+    argument = _together(context)
     argument(
         'service_url',
         options_list=['--service-url'],

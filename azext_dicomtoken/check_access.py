@@ -24,24 +24,8 @@ _READ_TIMEOUT_SECONDS = 30.0
 _NOTABLE_SECONDS = 120
 
 
-def check_access(
-    cmd: Any,
-    *,
-    service_url: str | None = None,
-    workspace_name: str | None = None,
-    dicom_service_name: str | None = None,
-    resource_group_name: str | None = None,
-    resource: str | None = None,
-    tenant: str | None = None,
-) -> list[dict[str, str]]:
-    named = {
-        'service_url': service_url,
-        'workspace_name': workspace_name,
-        'dicom_service_name': dicom_service_name,
-        'resource_group_name': resource_group_name,
-        'resource': resource,
-    }
-    return _rows(_Check(Invocation(cmd.cli_ctx), named, tenant))
+def check_access(cmd: Any, *, tenant: str | None = None, **kwargs: Any) -> list[dict[str, str]]:
+    return _rows(_Check(Invocation(cmd.cli_ctx), kwargs, tenant))
 
 
 def _rows(check: _Check) -> list[dict[str, str]]:
@@ -73,11 +57,11 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
     login: Login
     issued: IssuedToken
 
-    def __init__(self, invocation: Invocation, named: dict[str, str | None], tenant: str | None) -> None:
+    def __init__(self, invocation: Invocation, named: dict[str, Any], tenant: str | None) -> None:
         self.invocation = invocation
         self.tenant = tenant
         self.account: Account | None = None
-        self._named: dict[str, Any] = named
+        self._named = named
         self._newest: Event | None = None
         self._error: Exception | None = None
         self._transport: _Watched | None = None
@@ -98,10 +82,7 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
     def issue_token(self) -> str:
         from azext_dicomtoken._login import Login
 
-        invocation, service = self.invocation, self.service
-        self.login = Login(
-            invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=self.tenant
-        )
+        self.login = Login(self.invocation, audience=self.service.audience, tenant=self.tenant)
         self.issued = self.login.get_token()
         return self.token_detail()
 

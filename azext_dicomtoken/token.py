@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 def issue(
     cmd: Any,
     *,
-    service_url: str | None = None,
-    workspace_name: str | None = None,
-    dicom_service_name: str | None = None,
-    resource_group_name: str | None = None,
-    resource: str | None = None,
     tenant: str | None = None,
     token_format: str = 'json',
     variable_name: str | None = None,
@@ -28,16 +23,9 @@ def issue(
     force_refresh: bool = False,
     output_file: str | None = None,
     overwrite: bool = False,
+    **kwargs: Any,
 ) -> dict[str, Any] | None:
-    service = resolve_service(
-        Invocation(cmd.cli_ctx),
-        service_url=service_url,
-        workspace_name=workspace_name,
-        dicom_service_name=dicom_service_name,
-        resource_group_name=resource_group_name,
-        resource=resource,
-        url_required=False,
-    )
+    service = resolve_service(Invocation(cmd.cli_ctx), **kwargs, url_required=False)
     issued = _login(cmd, service.audience, tenant).get_token(
         force_refresh=force_refresh, min_validity_seconds=min_validity or 0
     )
@@ -54,27 +42,15 @@ def issue(
 def show_claims(
     cmd: Any,
     *,
-    service_url: str | None = None,
-    workspace_name: str | None = None,
-    dicom_service_name: str | None = None,
-    resource_group_name: str | None = None,
-    resource: str | None = None,
     tenant: str | None = None,
     token_file: str | None = None,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     from azext_dicomtoken._claims import describe
     from azext_dicomtoken._token_file import read_token
 
     try:
-        audience: str | None = resolve_service(
-            Invocation(cmd.cli_ctx),
-            service_url=service_url,
-            workspace_name=workspace_name,
-            dicom_service_name=dicom_service_name,
-            resource_group_name=resource_group_name,
-            resource=resource,
-            url_required=False,
-        ).audience
+        audience: str | None = resolve_service(Invocation(cmd.cli_ctx), **kwargs, url_required=False).audience
     except AudienceUnknown:
         if not token_file:  # a token that is already there can be read all the same
             raise
@@ -86,7 +62,7 @@ def show_claims(
 def _login(cmd: Any, audience: str, tenant: str | None) -> Login:
     from azext_dicomtoken._login import Login  # az reads this module for -h too, which needs no Profile
 
-    return Login(cmd.cli_ctx, audience=audience, subscription=Invocation(cmd.cli_ctx).subscription, tenant=tenant)
+    return Login(Invocation(cmd.cli_ctx), audience=audience, tenant=tenant)
 
 
 def _warn_when_short(issued: IssuedToken, min_validity_seconds: float) -> None:

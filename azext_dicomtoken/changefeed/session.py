@@ -56,9 +56,7 @@ def open_session(invocation: Invocation, options: Options) -> Session:
     """Put together what a run needs. Nothing has been sent after it, but to Azure Resource Manager when named."""
     service = resolve_service(invocation, **options.service)
     assert service.url is not None
-    login = Login(
-        invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=options.tenant
-    )
+    login = Login(invocation, audience=service.audience, tenant=options.tenant)
     summary = Summary()
     trouble = Trouble(summary)
     client = FeedClient(

@@ -23,11 +23,6 @@ IDLE_TIMEOUT_SECONDS = 8 * 3600.0
 def proxy(
     cmd: Any,
     *,
-    service_url: str | None = None,
-    workspace_name: str | None = None,
-    dicom_service_name: str | None = None,
-    resource_group_name: str | None = None,
-    resource: str | None = None,
     tenant: str | None = None,
     port: int = 0,
     allow: list[str] | None = None,
@@ -36,16 +31,10 @@ def proxy(
     secret_file: str | None = None,
     url_file: str | None = None,
     idle_timeout: float | None = None,
+    **kwargs: Any,
 ) -> None:
     invocation = Invocation(cmd.cli_ctx)
-    named = {
-        'service_url': service_url,
-        'workspace_name': workspace_name,
-        'dicom_service_name': dicom_service_name,
-        'resource_group_name': resource_group_name,
-        'resource': resource,
-    }
-    upstream = _upstream(invocation, named, tenant=tenant)
+    upstream = _upstream(invocation, kwargs, tenant=tenant)
     secret = _secret(secret_file)
     listener = _listen(port)
     policy = _policy(
@@ -67,7 +56,7 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
 
     service = resolve_service(invocation, **named)
     assert service.url is not None
-    login = Login(invocation.cli_ctx, audience=service.audience, subscription=invocation.subscription, tenant=tenant)
+    login = Login(invocation, audience=service.audience, tenant=tenant)
     login.get_token()
     access = access_of(invocation, service, login)  # as long as it is known
     try:

@@ -131,8 +131,9 @@ def test_revoked_sign_in_says_what_core_says(sign_in: SignIn, emulator: Emulator
 CLAIMS_SCRIPT = """
 import json, sys, threading
 from azure.cli.core import get_default_cli
+from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
-login = Login(get_default_cli(), audience=sys.argv[1], tenant=sys.argv[2] or None)
+login = Login(Invocation(get_default_cli()), audience=sys.argv[1], tenant=sys.argv[2] or None)
 challenge = json.dumps({"access_token": {"nbf": {"essential": True, "value": "1"}}})
 tokens = [login.get_token().token, login.get_token(claims=challenge).token, login.get_token(force_refresh=True).token]
 assert tokens[0] not in repr(login.get_token())

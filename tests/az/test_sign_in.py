@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from azure.cli.core import get_default_cli
 
+from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
 from azext_dicomtoken._sign_in import damaged_file, explained
 from dicomfeed.errors import SignInUnavailable
@@ -107,7 +108,7 @@ def test_n2_check_access_names_trouble_of_the_sign_in(
 
 def test_sign_in_that_hangs_is_given_up(identity: IdentityEndpoint) -> None:
     identity.delay_seconds = 60.0
-    login = Login(get_default_cli(), audience='api://own', patience_seconds=0.05)
+    login = Login(Invocation(get_default_cli()), audience='api://own', patience_seconds=0.05)
     with pytest.raises(SignInUnavailable, match='did not answer in time'):
         login.get_token()
 
