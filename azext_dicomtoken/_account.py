@@ -5,6 +5,7 @@ Only values: `_login` reads them from az's files. Nothing here is secret.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -61,13 +62,11 @@ class Account:
         return words
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, *, windows: bool = os.name == 'nt') -> str:
     """The text as one word of a command; most are one already."""
     if re.fullmatch(_WORD, text, re.ASCII):
         return text
-    import os
-
-    if os.name == 'nt':
+    if windows:
         import subprocess
 
         return subprocess.list2cmdline([text])

@@ -110,7 +110,7 @@ class Access:
         service = self.service or Service(None, '')
         if service.resource_id:
             return service.resource_id
-        host = urlsplit(service.url or '').hostname or ''
+        host = _host(service.url or '')
         if host and cloud_of_host(host) is None:
             return None
         parts = host.partition('.')[0].split('-')  # of more hyphens than one, nobody knows which one divides
@@ -169,7 +169,7 @@ def forbidden(_error: Forbidden, access: Access) -> Advice:
         return ['The server knows the caller and does not let it read. Ask whoever runs it.']
     return [
         'Signed in, but without a role for the data. A role that was given within the last five minutes may not '
-        'count yet: then wait. A service that is closed to public networks answers so, too, to everyone outside of '
+        'count yet: then wait. A service that is closed to public networks gives the same answer to everyone outside '
         'the network of its private endpoint. Otherwise whoever may assign roles there runs:',
         command,
         *(
@@ -288,7 +288,7 @@ def signed_out(tenant: str | None) -> Advice:
     """az has no account at all."""
     return [
         'There is no sign-in, or it is kept in another folder (AZURE_CONFIG_DIR). Sign in:',
-        Command('az login' + (f' --tenant {tenant}' if tenant else '')),
+        Access().login_command(tenant),
     ]
 
 

@@ -87,7 +87,7 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     ),
     errors.ServiceTrouble: (
         azclierror.AzureInternalError,
-        ('Try again later; with --checkpoint a run goes on where it ended.',),
+        ('Try again later; with --checkpoint, the next run continues where this one ended.',),
     ),
     errors.FeedRestored: (
         azclierror.AzureResponseError,

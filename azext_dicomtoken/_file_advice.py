@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from azext_dicomtoken._account import quoted
 from azext_dicomtoken._advice import Advice, Command
 from azext_dicomtoken._output import escape_controls
 from dicomfeed import errors
@@ -36,10 +36,10 @@ def _permission(error: errors.FileError, files: Sequence[str]) -> Advice:
     if not foreign:
         return ['Check the permissions of the file and of its folder.']
     owners = ', '.join(sorted({_name_of(os.stat(path).st_uid) for path in foreign}))
-    paths = ' '.join(shlex.quote(path) for path in foreign)
+    paths = ' '.join(quoted(path) for path in foreign)
     return [
         f'The owner is {owners}, as after a run with sudo. To take over what the run works with:',
-        Command(f'sudo chown {shlex.quote(_name_of(os.geteuid()))} {paths}'),
+        Command(f'sudo chown {quoted(_name_of(os.geteuid()))} {paths}'),
     ]
 
 
@@ -84,7 +84,7 @@ def _exists(error: errors.OutputExists) -> Advice:
 
 def _changed(_error: errors.FileError) -> Advice:
     return [
-        'Nothing was committed to the checkpoint since. Bring the file back under its name, or leave it away and a '
+        'Nothing was committed to the checkpoint after that. Put the file back under its name; or remove it, and a '
         'new one begins where the checkpoint stands. To rotate, rename the file between runs.',
     ]
 

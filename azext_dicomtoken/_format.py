@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _GAP = 2
 _TITLE_PADDING = 2  # tabulate, which az prints tables with, makes a column so much wider than its title
 _SHORTEST_BAR = 8
-_SHORTEST_UID = 9
 _LONGEST_BAR = 60
 _UID_LENGTH = 64
 _SHORTEST_UID = 9

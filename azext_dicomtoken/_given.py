@@ -119,8 +119,11 @@ def option_name(name: str, invocation: Invocation) -> str:
     return invocation.spelled(*_SPELLINGS.get(name, ('--' + name.replace('_', '-'),)))
 
 
-def seconds_of(text: str, option: str, *, lowest: float = 0, highest: float = float('inf')) -> float:
-    """Seconds of a duration like `90s`, `15m`, `1h30m`, `1.5d` or `1w`, in the reader's grammar."""
+def seconds_of(text: str, option: str, *, bounds: tuple[str, str] | None = None) -> float:
+    """Seconds of a duration like `90s`, `15m`, `1h30m`, `1.5d` or `1w`, in the reader's grammar.
+
+    :param bounds: the shortest and the longest one, written likewise.
+    """
     from dicomfeed.times import parse_duration  # most runs have no duration to read
 
     try:
@@ -130,10 +133,10 @@ def seconds_of(text: str, option: str, *, lowest: float = 0, highest: float = fl
             f'The value of {option} is not a duration.',
             recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.',
         ) from None
-    if not lowest <= seconds <= highest:
+    if bounds and not parse_duration(bounds[0]) <= seconds <= parse_duration(bounds[1]):
         raise InvalidArgumentValueError(
             f'The value of {option} is out of bounds.',
-            recommendation=f'It takes {lowest:g} to {highest:g} seconds, such as 60s or 5m.',
+            recommendation=f'It takes {bounds[0]} to {bounds[1]}.',
         )
     return seconds
 

@@ -70,7 +70,7 @@ def _other_host_advice(origin: Origin, cloud: Cloud, source: str) -> list[str]:
     other = cloud_of_host(origin.host)
     if other and other != cloud:
         return [
-            f'It belongs to the cloud {other.name}, but {cloud.name} is active. Change over, then sign in there:',
+            f'It belongs to the cloud {other.name}, but {cloud.name} is active. Switch, then sign in there:',
             f'az cloud set --name {other.name}',
         ]
     return [

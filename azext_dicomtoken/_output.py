@@ -1,4 +1,4 @@
-"""Private files, messages, and control characters, which nothing holds that a person reads.
+"""Private files, messages, and control characters, which are escaped in everything that a person reads.
 
 Standard output and what az prints there is in `_stdout`. The files of the change feed are `dicomfeed.sinks`'s.
 """
@@ -45,19 +45,20 @@ def keep_messages_apart() -> None:
     try:
         os.fstat(2)
     except OSError:
-        _lead_nowhere(2)
+        lead_nowhere(2)
 
 
 def _give_up_messages() -> None:
     try:
         sys.stderr.flush()
     except OSError:
-        _lead_nowhere(2)
+        lead_nowhere(2)
     except ValueError:  # closed: nothing will be flushed
         pass
 
 
-def _lead_nowhere(descriptor: int) -> None:
+def lead_nowhere(descriptor: int) -> None:
+    """What is written there from now on succeeds and is lost."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     if nowhere != descriptor:
         os.dup2(nowhere, descriptor)
@@ -108,15 +109,14 @@ def is_stream(path: str) -> bool:
 
 def is_standard_output(path: str) -> bool:
     """Whether the path is `-` or another name for standard output."""
-    own = _STREAM_PATHS.fullmatch(path)
-    return path == '-' or own is not None and (own[1] == 'stdout' or int(own[2] or own[3] or 0) == 1)
+    return path == '-' or _own_descriptor(path) == 1
 
 
 def open_stream(path: str) -> int:
     """A descriptor that writes to what `is_stream`."""
-    own = _STREAM_PATHS.fullmatch(path)
-    if own:  # opening it by name would begin a redirected file anew
-        return os.dup({'stdin': 0, 'stdout': 1, 'stderr': 2}.get(own[1]) or int(own[2] or own[3] or 0))
+    own = _own_descriptor(path)
+    if own is not None:  # opening it by name would begin a redirected file anew
+        return os.dup(own)
     return os.open(path, os.O_WRONLY)
 
 
@@ -146,6 +146,14 @@ def print_service_words(text: str, request_id: str | None, *, stream: TextIO | N
     for label, words in (('The service says', text), ('Request ID', request_id)):
         if words and words.strip():
             say(f'{label}: {escape_controls(words.strip())}', stream=stream)
+
+
+def _own_descriptor(path: str) -> int | None:
+    """The descriptor of this process that the path names."""
+    own = _STREAM_PATHS.fullmatch(path)
+    if own is None:
+        return None
+    return ('stdin', 'stdout', 'stderr').index(own[1]) if own[1] else int(own[2] or own[3])
 
 
 def _escape(match: re.Match[str]) -> str:

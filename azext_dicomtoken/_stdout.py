@@ -16,6 +16,8 @@ from typing import Any, TextIO
 
 from azure.cli.core.azclierror import FileOperationError
 
+from azext_dicomtoken._output import lead_nowhere
+
 Escape = Callable[[str], str]
 
 
@@ -242,6 +244,4 @@ def _abandon(stream: TextIO | None) -> None:
     if stream is None or stream is not sys.stdout:
         return
     with suppress(OSError, ValueError):  # not a stream of the system's
-        descriptor = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(descriptor, stream.fileno())
-        os.close(descriptor)
+        lead_nowhere(stream.fileno())

@@ -63,11 +63,7 @@ def validate_proxy(cmd: Any, namespace: Any) -> None:
         )
     _check_origins_and_hosts(given)
     if given['idle_timeout'] is not None:
-        namespace.idle_timeout = seconds_of(given['idle_timeout'], '--idle-timeout')
-        if not 60 <= namespace.idle_timeout <= 30 * 86_400:
-            raise InvalidArgumentValueError(
-                'The value of --idle-timeout is out of bounds.', recommendation='It takes 1m to 30d.'
-            )
+        namespace.idle_timeout = seconds_of(given['idle_timeout'], '--idle-timeout', bounds=('1m', '30d'))
     given.refuse_query('az dicom proxy')
     given.refuse_output_format('az dicom proxy', but=() if given['url_file'] else ('json',))
 

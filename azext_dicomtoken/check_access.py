@@ -43,11 +43,8 @@ def _rows(check: _Check) -> list[dict[str, str]]:
             rows.append(_row(step, 'passed', examine(check)))
         except (CLIError, FeedError) as error:
             rows.append(_failed(check, step, error))
-    return [_row('token', 'passed', check.token_detail()) if _is_passed(row, 'token') else row for row in rows]
-
-
-def _is_passed(row: dict[str, str], step: str) -> bool:
-    return (row['step'], row['verdict']) == (step, 'passed')
+    passed = ('token', 'passed')
+    return [_row(*passed, check.token_detail()) if (row['step'], row['verdict']) == passed else row for row in rows]
 
 
 class _Check:  # pylint: disable=too-many-instance-attributes    # one for what each step finds
@@ -84,7 +81,7 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
 
         self.login = Login(self.invocation, audience=self.service.audience, tenant=self.tenant)
         self.issued = self.login.get_token()
-        return self.token_detail()
+        return ''  # told at the end, when the service's clock is known
 
     def token_detail(self) -> str:
         """What is to be said of the token: its time left by the service's clock once that is known."""

@@ -18,8 +18,7 @@ from azext_dicomtoken._output import is_standard_output
 from azext_dicomtoken.changefeed.paths import FILES, check_paths
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
-
-LAST_SEQUENCE = 2**63 - 1
+from dicomfeed.events import LAST_SEQUENCE
 
 _START = ('start_time', '--start-time')
 _END = ('end_time', '--end-time')
@@ -185,10 +184,10 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         summary_file=given['summary_file'],
         checkpoint=given['checkpoint'],
         concurrency=given['concurrency'] or CONCURRENCY,
-        settle_seconds=seconds_of(given['settle'] or SETTLE, '--settle', lowest=0, highest=3_600),
+        settle_seconds=seconds_of(given['settle'] or SETTLE, '--settle', bounds=('0s', '1h')),
         follow=bool(given['follow']),
         poll_interval_seconds=seconds_of(
-            given['poll_interval'] or POLL_INTERVAL, '--poll-interval', lowest=1, highest=86_400
+            given['poll_interval'] or POLL_INTERVAL, '--poll-interval', bounds=('1s', '1d')
         ),
         until_latest=bool(given['until_latest']),
         form=_form(invocation),

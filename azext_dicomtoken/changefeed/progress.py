@@ -51,7 +51,7 @@ class Progress:
         self._last_update = self._monotonic()
         self._hook.add(message=message, value=max(0.0, min(1.0, fraction)), total_val=1.0)
 
-    def say_once(self, message: str) -> None:
+    def say_instead(self, message: str) -> None:
         """Say something to a person who watches, in the place of the bar."""
         if self._is_watched:
             self._clear()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
+from azext_dicomtoken._account import quoted
 from azext_dicomtoken._given import SERVICE_OPTIONS, option_name
 from azext_dicomtoken._output import say
 
@@ -125,13 +126,7 @@ def command_line(
             command += _with_values(option, [str(item) for item in value])
         elif value is not None and value is not False:
             command += _with_values(option, [str(value)])
-    if windows:
-        import subprocess
-
-        return subprocess.list2cmdline(command)
-    import shlex
-
-    return shlex.join(command)
+    return ' '.join(quoted(word, windows=windows) for word in command)
 
 
 def _with_values(option: str, values: list[str]) -> list[str]:

@@ -106,7 +106,7 @@ class _Run:
         progress.show(f'{_plural(session.summary.events, "event", "events")} ', fraction)
         if not events and session.options.follow and not self._is_waiting:
             self._is_waiting = True
-            progress.say_once('Waiting for new events. Press Ctrl-C to end.')
+            progress.say_instead('Waiting for new events. Press Ctrl-C to end.')
 
     def say_what_query_does(self) -> None:
         """Say what --query is applied to, where it came to nothing for every event."""

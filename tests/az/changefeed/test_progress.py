@@ -66,7 +66,7 @@ def said(stream: io.StringIO, **settings: bool) -> str:
     hook = Hook()
     with Progress(cli(hook, **settings), wanted=True, stream=stream) as progress:
         progress.show('3 events ', 0.5)
-        progress.say_once('Waiting.')
+        progress.say_instead('Waiting.')
     return stream.getvalue()
 
 
