@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from azext_dicomtoken.proxy.rules import Answer
+from azext_dicomtoken.proxy.syntax import Answer
 from azext_dicomtoken.proxy.wire import LIMITS, Failure, Limits, PeerLeft, ServiceLeft, Wire
 from dicomfeed.credential import Credential, TokenSource
 from dicomfeed.times import Clock
