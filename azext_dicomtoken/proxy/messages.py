@@ -12,6 +12,7 @@ from azext_dicomtoken.proxy.wire import Failure
 from azext_dicomtoken.vendored_sdks import h11
 
 LAST_CHUNK = b'0\r\n\r\n'
+_BAD_CHUNK = Answer(400, 'A chunk of the body is not valid.')
 
 
 class Body:
@@ -71,17 +72,17 @@ class ChunkedBody(Body):
     def take(self, piece: memoryview) -> tuple[bytes | memoryview, int]:
         used = self._syntax.take(piece)
         if used is None:
-            raise Failure(Answer(400, 'A chunk of the body is not valid.'))
+            raise Failure(_BAD_CHUNK)
         payload = []
         try:
             self._connection.receive_data(bytes(piece[:used]))
             while isinstance(event := self._connection.next_event(), h11.Data):
                 payload.append(event.data)
         except h11.RemoteProtocolError:
-            raise Failure(Answer(400, 'A chunk of the body is not valid.')) from None
+            raise Failure(_BAD_CHUNK) from None
         self._is_finished = isinstance(event, h11.EndOfMessage)
         if self._is_finished != self._syntax.finished:
-            raise Failure(Answer(400, 'A chunk of the body is not valid.'))
+            raise Failure(_BAD_CHUNK)
         return b''.join(payload), used
 
 

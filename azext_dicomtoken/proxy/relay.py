@@ -185,8 +185,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
             limits = self._limits
             wait([self._client, service], [], limits.answer_seconds if is_waiting else limits.piece_seconds)
         except Late:
-            late = Answer(504, 'The DICOM service did not answer in time.') if is_waiting else _CLIENT_LATE
-            raise Failure(late) from None
+            raise Failure(_SERVICE_LATE if is_waiting else _CLIENT_LATE) from None
 
     def _wait_for_service(self, service: Wire) -> None:
         try:

@@ -69,6 +69,9 @@ class Answer:
     origin: bytes | None = None
 
 
+HEAD_TOO_LARGE = Answer(431, 'The head of the request is too large.')
+
+
 def values_of(fields: Fields, name: bytes) -> list[bytes]:
     """The values of a header, whatever the letter case of its name."""
     return [value for found, value in fields if found.lower() == name]
@@ -86,7 +89,7 @@ def refuse_request_head(head: bytes) -> Answer | None:
     """
     first, *lines = head[:-4].split(b'\r\n')
     if len(head) > LARGEST_HEAD_BYTES or len(lines) > MOST_FIELDS:
-        return Answer(431, 'The head of the request is too large.')
+        return HEAD_TOO_LARGE
     fault = _request_fault(first, lines)
     return Answer(400, fault) if fault else None
 

@@ -138,7 +138,7 @@ class Wire:
             if syntax.has_bare_control(head):
                 raise Failure(Answer(400, 'A line ends with CR and LF, and neither stands alone.'))
             if len(head) > syntax.LARGEST_HEAD_BYTES:
-                raise Failure(Answer(431, 'The head of the request is too large.'))
+                raise Failure(syntax.HEAD_TOO_LARGE)
             piece = self.read_now()
             if piece is None:
                 self._wait(deadline, watch)
