@@ -67,7 +67,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         self._body = body
         self._passage = passage
         self._base = base
-        self._keeps_client = keeps_client and not request.is_http10
+        self._keeps_client = keeps_client
         self._limits = limits
         self._is_body_begun = False
         self._is_continued = False
@@ -154,7 +154,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         fields.append((b'Authorization', b'Bearer ' + token.encode('ascii')))
         if self._passage.expects_continue and not self._body.finished:
             fields.append((b'Expect', b'100-continue'))
-        line = b'%b %b HTTP/1.1' % (self._passage.method, self._passage.target)
+        line = b'%b %b HTTP/1.1' % (self._request.method, self._passage.target)
         return render_head(line, [*fields, *self._request_framing()])
 
     def _request_framing(self) -> Fields:

@@ -25,7 +25,6 @@ class Passage:
     :ivar expects_continue: whether the client waits for the service's word before it sends its body.
     """
 
-    method: bytes
     target: bytes = field(repr=False)
     origin: bytes | None
     is_secret_in_path: bool
@@ -100,7 +99,7 @@ def judge(request: Request, policy: Policy) -> Answer | Passage:
     if answer:
         return replace(answer, origin=origin)
     expects_continue = bool(values_of(request.fields, b'expect')) and not request.is_http10
-    return Passage(request.method, target, origin, is_secret_in_path, expects_continue)
+    return Passage(target, origin, is_secret_in_path, expects_continue)
 
 
 def is_origin(text: str) -> bool:

@@ -77,9 +77,9 @@ def values_of(fields: Fields, name: bytes) -> list[bytes]:
     return [value for found, value in fields if found.lower() == name]
 
 
-def has_bare_control(received: bytes | bytearray, start: int = 0) -> bool:
-    """Whether there is a line feed without its carriage return, the reverse, or a NUL; from `start` on."""
-    return _BARE.search(received, start) is not None
+def has_bare_control(received: bytes | bytearray) -> bool:
+    """Whether there is a line feed without its carriage return, the reverse, or a NUL."""
+    return _BARE.search(received) is not None
 
 
 def refuse_request_head(head: bytes) -> Answer | None:
