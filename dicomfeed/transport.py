@@ -249,7 +249,13 @@ def _proxies(url: str) -> dict[str, str]:
     return found
 
 
-def _route(session: requests.Session, url: str, response_class: type[http.client.HTTPResponse]) -> _Route:
+def pool_of(session: requests.Session, url: str, *, is_direct: bool = False) -> urllib3.HTTPConnectionPool:
+    """Connections to the host of `url`, through the proxy and with the authorities that the environment names.
+
+    Raises what `requests` and urllib3 raise where the environment names a proxy that is none.
+
+    :param is_direct: use no proxy; this machine itself never is asked for through one.
+    """
     settings = session.merge_environment_settings(url, {}, None, True, None)
     adapter = session.get_adapter(url)
     assert isinstance(adapter, requests.adapters.HTTPAdapter)
@@ -259,9 +265,14 @@ def _route(session: requests.Session, url: str, response_class: type[http.client
     if verify is True:
         verify = requests.utils.DEFAULT_CA_BUNDLE_PATH
     pool = adapter.get_connection_with_tls_context(
-        requests.Request('GET', url).prepare(), verify, proxies=_proxies(url)
+        requests.Request('GET', url).prepare(), verify, proxies={} if is_direct else _proxies(url)
     )
     assert isinstance(pool, urllib3.HTTPConnectionPool)
+    return pool
+
+
+def _route(session: requests.Session, url: str, response_class: type[http.client.HTTPResponse]) -> _Route:
+    pool = pool_of(session, url)
     kind: Any = pool.ConnectionCls
     if kind.response_class is not response_class:  # addresses of one host share a pool
         pool.ConnectionCls = type(kind.__name__, (kind,), {'response_class': response_class})

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from azext_dicomtoken.proxy import rules
+from azext_dicomtoken.proxy import rules, syntax
 from azext_dicomtoken.proxy.messages import Body, parse_request, render_head, render_status
 from azext_dicomtoken.proxy.relay import Outcome, Relay
-from azext_dicomtoken.proxy.rules import Answer, Passage, Policy, Request
+from azext_dicomtoken.proxy.rules import Passage, Policy
+from azext_dicomtoken.proxy.syntax import Answer, Request
 from azext_dicomtoken.proxy.upstream import Upstream
 from azext_dicomtoken.proxy.wire import Failure, Late, Limits, Wire
 
@@ -153,11 +154,11 @@ class Conversation:  # pylint: disable=too-many-instance-attributes    # what it
 
 
 def _wants_more(request: Request) -> bool:
-    return not request.is_http10 and b'close' not in rules.named_by_connection(request.fields)
+    return not request.is_http10 and b'close' not in syntax.named_by_connection(request.fields)
 
 
 def _base(request: Request, policy: Policy, *, passage: Passage) -> bytes:
     """The proxy's origin by the name that the client used, and with the secret where its addresses have it."""
-    name = rules.values_of(request.fields, b'host')[0].partition(b':')[0]
+    name = syntax.values_of(request.fields, b'host')[0].partition(b':')[0]
     secret = b'/' + policy.secret.encode() if passage.is_secret_in_path else b''
     return b'http://%b:%d%b' % (name, policy.port, secret)

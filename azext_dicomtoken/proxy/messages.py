@@ -1,17 +1,18 @@
 """HTTP/1.1 messages: from raw heads to values and back, and the framing of bodies.
 
-h11 reads heads and chunks, after `rules` has passed the raw bytes. A body with a length bypasses it: it is counted and
+h11 reads heads and chunks, after `syntax` has passed the raw bytes. A body with a length bypasses it: it is counted and
 copied, which is three times as fast.
 """
 
 from __future__ import annotations
 
-from azext_dicomtoken.proxy import rules
-from azext_dicomtoken.proxy.rules import Answer, Fields, Request, Response
+from azext_dicomtoken.proxy import syntax
+from azext_dicomtoken.proxy.syntax import Answer, Fields, Request, Response
 from azext_dicomtoken.proxy.wire import Failure
 from azext_dicomtoken.vendored_sdks import h11
 
 LAST_CHUNK = b'0\r\n\r\n'
+_BAD_CHUNK = Answer(400, 'A chunk of the body is not valid.')
 
 
 class Body:
@@ -54,14 +55,14 @@ class LengthBody(Body):
 
 
 class ChunkedBody(Body):
-    """Chunks, whose raw bytes `rules` watches while h11 decodes them. What is in a trailer is dropped."""
+    """Chunks, whose raw bytes `syntax` watches while h11 decodes them. What is in a trailer is dropped."""
 
     is_chunked = True
     length = None
 
     def __init__(self, connection: h11.Connection) -> None:
         self._connection = connection
-        self._syntax = rules.ChunkSyntax()
+        self._syntax = syntax.ChunkSyntax()
         self._is_finished = False
 
     @property
@@ -71,17 +72,17 @@ class ChunkedBody(Body):
     def take(self, piece: memoryview) -> tuple[bytes | memoryview, int]:
         used = self._syntax.take(piece)
         if used is None:
-            raise Failure(Answer(400, 'A chunk of the body is not valid.'))
+            raise Failure(_BAD_CHUNK)
         payload = []
         try:
             self._connection.receive_data(bytes(piece[:used]))
             while isinstance(event := self._connection.next_event(), h11.Data):
                 payload.append(event.data)
         except h11.RemoteProtocolError:
-            raise Failure(Answer(400, 'A chunk of the body is not valid.')) from None
+            raise Failure(_BAD_CHUNK) from None
         self._is_finished = isinstance(event, h11.EndOfMessage)
         if self._is_finished != self._syntax.finished:
-            raise Failure(Answer(400, 'A chunk of the body is not valid.'))
+            raise Failure(_BAD_CHUNK)
         return b''.join(payload), used
 
 
@@ -107,10 +108,10 @@ class EndlessBody(Body):
 
 def parse_request(head: bytes) -> tuple[Request, Body]:
     """The request and what follows it. Raises Failure for a head that breaks a rule."""
-    refusal = rules.refuse_request_head(head)
+    refusal = syntax.refuse_request_head(head)
     if refusal:
         raise Failure(refusal)
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=rules.LARGEST_HEAD_BYTES)
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=syntax.LARGEST_HEAD_BYTES)
     try:
         connection.receive_data(head)
         event = connection.next_event()
@@ -124,10 +125,10 @@ def parse_request(head: bytes) -> tuple[Request, Body]:
 
 def parse_response(head: bytes, method: bytes) -> tuple[Response, Body]:
     """The answer of the service and what follows it. Raises Failure with 502 for a head that breaks a rule."""
-    refusal = rules.refuse_response_head(head)
+    refusal = syntax.refuse_response_head(head)
     if refusal:
         raise Failure(refusal)
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=rules.LARGEST_HEAD_BYTES)
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=syntax.LARGEST_HEAD_BYTES)
     connection.send(h11.Request(method=method, target=b'/', headers=[(b'Host', b'-')]))  # for its framing of the answer
     try:
         connection.receive_data(head)
@@ -135,7 +136,7 @@ def parse_response(head: bytes, method: bytes) -> tuple[Response, Body]:
     except h11.RemoteProtocolError:
         event = None
     if not isinstance(event, (h11.Response, h11.InformationalResponse)):
-        raise Failure(rules.bad_answer('its head cannot be read'))
+        raise Failure(syntax.bad_answer('its head cannot be read'))
     response = Response(event.status_code, event.reason, event.headers.raw_items(), event.http_version == b'1.0')
     if method == b'HEAD' or response.status in (204, 304) or response.status < 200:
         return response, Body()
@@ -143,7 +144,7 @@ def parse_response(head: bytes, method: bytes) -> tuple[Response, Body]:
 
 
 def render_head(first_line: bytes, fields: Fields) -> bytes:
-    """A head as it goes out; every part of it has passed `rules`."""
+    """A head as it goes out; every part of it has passed `syntax`."""
     return b'\r\n'.join([first_line, *(name + b': ' + value for name, value in fields), b'', b''])
 
 
@@ -158,7 +159,7 @@ def render_chunk(payload: bytes | memoryview) -> bytes:
 
 def _framed(fields: Fields, connection: h11.Connection) -> Body | None:
     """By its chunks or its length; None where the head says neither."""
-    if rules.values_of(fields, b'transfer-encoding'):
+    if syntax.values_of(fields, b'transfer-encoding'):
         return ChunkedBody(connection)
-    lengths = rules.values_of(fields, b'content-length')
+    lengths = syntax.values_of(fields, b'content-length')
     return LengthBody(int(lengths[0])) if lengths else None

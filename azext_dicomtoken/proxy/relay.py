@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from azext_dicomtoken.proxy import rules
+from azext_dicomtoken.proxy import rules, syntax
 from azext_dicomtoken.proxy.messages import (
     LAST_CHUNK,
     Body,
@@ -18,7 +18,8 @@ from azext_dicomtoken.proxy.messages import (
     render_head,
     render_status,
 )
-from azext_dicomtoken.proxy.rules import Answer, Fields, Passage, Request, Response
+from azext_dicomtoken.proxy.rules import Passage
+from azext_dicomtoken.proxy.syntax import Answer, Fields, Request, Response
 from azext_dicomtoken.proxy.upstream import NOT_REACHED, Upstream
 from azext_dicomtoken.proxy.wire import ClientLeft, Failure, Late, Limits, PeerLeft, ServiceLeft, Wire, wait
 
@@ -66,7 +67,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         self._body = body
         self._passage = passage
         self._base = base
-        self._keeps_client = keeps_client and not request.is_http10
+        self._keeps_client = keeps_client
         self._limits = limits
         self._is_body_begun = False
         self._is_continued = False
@@ -153,13 +154,13 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         fields.append((b'Authorization', b'Bearer ' + token.encode('ascii')))
         if self._passage.expects_continue and not self._body.finished:
             fields.append((b'Expect', b'100-continue'))
-        line = b'%b %b HTTP/1.1' % (self._passage.method, self._passage.target)
+        line = b'%b %b HTTP/1.1' % (self._request.method, self._passage.target)
         return render_head(line, [*fields, *self._request_framing()])
 
     def _request_framing(self) -> Fields:
         if self._body.is_chunked:
             return [(b'Transfer-Encoding', b'chunked')]
-        says_length = rules.values_of(self._request.fields, b'content-length') or self._request.method not in _NO_BODY
+        says_length = syntax.values_of(self._request.fields, b'content-length') or self._request.method not in _NO_BODY
         return [(b'Content-Length', b'%d' % (self._body.length or 0))] if says_length else []
 
     def _next_piece(self, service: Wire) -> bytes | memoryview:
@@ -184,8 +185,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
             limits = self._limits
             wait([self._client, service], [], limits.answer_seconds if is_waiting else limits.piece_seconds)
         except Late:
-            late = Answer(504, 'The DICOM service did not answer in time.') if is_waiting else _CLIENT_LATE
-            raise Failure(late) from None
+            raise Failure(_SERVICE_LATE if is_waiting else _CLIENT_LATE) from None
 
     def _wait_for_service(self, service: Wire) -> None:
         try:
@@ -211,13 +211,13 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         except Late:
             raise Failure(_SERVICE_LATE) from None
         except Failure as failure:
-            raise Failure(rules.bad_answer(failure.answer.text)) from None
+            raise Failure(syntax.bad_answer(failure.answer.text)) from None
         response, body = parse_response(head, self._request.method)
         if response.status >= 200:
             return response, body
         self._interim_answers += 1
         if self._interim_answers > _MOST_INTERIM_ANSWERS:
-            raise Failure(rules.bad_answer('it has no end of interim answers'))
+            raise Failure(syntax.bad_answer('it has no end of interim answers'))
         if response.status == 100 and self._passage.expects_continue and not self._is_continued:
             self._is_continued = True
             if not self._is_body_begun:
@@ -282,7 +282,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
 
     def _let_go(self, service: Wire, response: Response, body: Body) -> None:
         """Keep the connection only where both sides are at the end of a message."""
-        is_closing = b'close' in rules.named_by_connection(response.fields) or response.is_http10
+        is_closing = b'close' in syntax.named_by_connection(response.fields) or response.is_http10
         if is_closing or not self._body.finished or isinstance(body, EndlessBody):
             service.close()
         else:
@@ -299,7 +299,7 @@ def _framing(response: Response, body: Body, *, is_chunked: bool) -> Fields:
         return [(b'Transfer-Encoding', b'chunked')]
     if response.status == 204 or body.length is None:
         return []
-    lengths = rules.values_of(response.fields, b'content-length')
+    lengths = syntax.values_of(response.fields, b'content-length')
     return [(b'Content-Length', length) for length in lengths]
 
 

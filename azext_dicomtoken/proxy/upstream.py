@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from azext_dicomtoken.proxy.rules import Answer
+from azext_dicomtoken.proxy.syntax import Answer
 from azext_dicomtoken.proxy.wire import LIMITS, Failure, Limits, PeerLeft, ServiceLeft, Wire
 from dicomfeed.credential import Credential, TokenSource
 from dicomfeed.times import Clock
+from dicomfeed.transport import pool_of
 
 Connect = Callable[[], socket.socket]
 
@@ -155,19 +156,11 @@ class Tokens:  # pylint: disable=too-many-instance-attributes    # two clocks be
 
 
 def connector(url: str, *, timeout_seconds: float) -> Connect:
-    """How to connect to the service: as `requests` would, with the proxy and the CA file that the environment names.
+    """How to connect to the service: as the reader does, with the proxy and the CA file that the environment names.
 
     This machine itself is never asked for through a proxy. What connects raises Failure.
     """
-    session = requests.Session()
-    settings = session.merge_environment_settings(url, {}, None, True, None)
-    adapter = session.get_adapter(url)
-    assert isinstance(adapter, requests.adapters.HTTPAdapter)
-    pool: Any = adapter.get_connection_with_tls_context(
-        requests.Request('GET', url).prepare(),
-        settings['verify'],
-        proxies={} if _is_loopback(urlsplit(url).hostname or '') else settings['proxies'],
-    )
+    pool: Any = pool_of(requests.Session(), url, is_direct=_is_loopback(urlsplit(url).hostname or ''))
 
     def connect() -> socket.socket:
         # urllib3 offers no public way to a connected socket; its pools have had these two since 1.x.
@@ -196,6 +189,7 @@ def _not_reached(error: Exception) -> Answer:
 
 
 def _is_loopback(host: str) -> bool:
+    """Also `127.1` and the like, which are no addresses to the reader, but this machine to a look-up."""
     return host == 'localhost' or re.fullmatch(r'127\.[0-9.]+|::1', host) is not None
 
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from azext_dicomtoken.proxy import rules
-from azext_dicomtoken.proxy.rules import Answer
+from azext_dicomtoken.proxy import syntax
+from azext_dicomtoken.proxy.syntax import Answer
 
 _PIECE_BYTES = 64 * 1024
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -135,10 +135,10 @@ class Wire:
         deadline = self._monotonic() + seconds
         head = bytearray()
         while (end := head.find(b'\r\n\r\n')) < 0:
-            if rules.has_bare_control(head):
+            if syntax.has_bare_control(head):
                 raise Failure(Answer(400, 'A line ends with CR and LF, and neither stands alone.'))
-            if len(head) > rules.LARGEST_HEAD_BYTES:
-                raise Failure(Answer(431, 'The head of the request is too large.'))
+            if len(head) > syntax.LARGEST_HEAD_BYTES:
+                raise Failure(syntax.HEAD_TOO_LARGE)
             piece = self.read_now()
             if piece is None:
                 self._wait(deadline, watch)

@@ -7,11 +7,13 @@ import threading
 from dataclasses import dataclass
 
 import pytest
+from urllib3.connection import HTTPSConnection
 
-from azext_dicomtoken.proxy.upstream import SIGN_IN_LOST, Tokens
+from azext_dicomtoken.proxy.upstream import SIGN_IN_LOST, Tokens, connector
 from azext_dicomtoken.proxy.wire import Failure, Limits
-from dicomfeed.errors import SignInUnavailable
+from dicomfeed.errors import HostUnreachable, SignInUnavailable
 from dicomfeed.times import Clock, ticks_from_epoch
+from dicomfeed.transport import HttpTransport
 from tests.az.proxy.conftest import Proxy, Source, Start, Token, status_of
 from tests.az.proxy.service import ScriptedService, Talk
 
@@ -205,6 +207,22 @@ def test_certificate_that_is_not_trusted_is_a_bad_gateway(
     monkeypatch.delenv('REQUESTS_CA_BUNDLE')
     answer = start().ask()
     assert status_of(answer) == 502 and b'no trusted TLS connection' in answer and service.talks == []
+
+
+def test_authorities_are_those_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles: list[str | None] = []
+
+    def connect(connection: HTTPSConnection) -> None:
+        bundles.append(connection.ca_certs)
+        raise OSError
+
+    monkeypatch.setattr(HTTPSConnection, 'connect', connect)
+    with pytest.raises(HostUnreachable):
+        HttpTransport().get('https://service.example/v2', parameters={}, token='token')
+    with pytest.raises(Failure):
+        connector('https://service.example', timeout_seconds=1.0)()
+    of_reader, of_proxy = bundles
+    assert of_reader is not None and of_proxy == of_reader
 
 
 def test_this_machine_is_not_asked_for_through_a_proxy(
