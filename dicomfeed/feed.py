@@ -16,7 +16,7 @@ from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
-from dicomfeed.times import FIRST_TICK, Ticks, ticks_from_seconds
+from dicomfeed.times import Ticks
 
 
 class Feed:
@@ -139,13 +139,3 @@ class Feed:
             raise MalformedResponse(
                 'A page of the change feed came again for the next one.', url=self.client.service_url
             )
-
-    def windows_back(self, bound: Ticks) -> Iterator[tuple[Ticks, Ticks]]:
-        """Windows that end at `bound`, each eight times as long as the one before, down to the beginning of time."""
-        width = ticks_from_seconds(60)
-        while bound > FIRST_TICK:
-            start = max(FIRST_TICK, bound - width)
-            yield start, bound
-            if start == FIRST_TICK:
-                return
-            width *= 8

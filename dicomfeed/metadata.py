@@ -29,8 +29,8 @@ from dicomfeed.errors import (
     TooManyPoisoned,
 )
 from dicomfeed.events import Event, field
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
-from dicomfeed.times import FIRST_TICK, LAST_TICK, ticks_from_seconds
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice, windows_back
+from dicomfeed.times import LAST_TICK
 
 POISON_SECONDS = 60.0
 MOST_POISONED = 10
@@ -267,12 +267,7 @@ class _Hunt:
 
     def _near(self, event: Event) -> Iterator[int]:
         """Sequence numbers of events from its timestamp on and before it, those of one page at a time."""
-        width = ticks_from_seconds(60)
-        windows = [(event.ticks, LAST_TICK)]
-        while windows[-1][0] > FIRST_TICK:
-            windows.append((max(FIRST_TICK, event.ticks - width), event.ticks))
-            width *= 8
-        for begin, end in windows:
+        for begin, end in ((event.ticks, LAST_TICK), *windows_back(event.ticks)):
             seen = self._reads.look(TimeSlice(begin, end, 0, TIME_LIMIT)) if begin < end else []
             others = [other for other in seen if other.sequence not in self._missing and not _is_deleted(other)]
             step = max(1, len(others) // _CANDIDATES)  # broken ones are often side by side
