@@ -43,15 +43,15 @@ FIRST_ANSWER_PATIENCE_SECONDS = 15.0
 """A host that has never answered is more likely mistyped or out of reach than in trouble that passes."""
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
-"""A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
+"""However long a `Retry-After` is, a reader that follows for ever asks again after an hour."""
 CLOCK_DIFFERENCE_SECONDS = 120.0
+MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
+"""What may be well when it is asked for again."""
 _FIRST_PAUSE_SECONDS = 0.5
 _PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion'
 _PROXY_REFUSALS = frozenset({403, 407})
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
-
-_MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 
 T = TypeVar('T')
 
@@ -197,7 +197,7 @@ class _Retries:
             self._gate.wait()
             try:
                 return ask()
-            except _MAY_PASS as error:
+            except MAY_PASS as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
                 left = inf if patience is None else began + patience - self._clock.monotonic()
@@ -233,16 +233,20 @@ class _Retries:
         A pause of its own ends no later than the `left` seconds of patience, so that the reader asks once more at
         their end. It keeps to it where it was asked for no time at all: at once, again and again, would be a storm.
         """
-        asked_for: float | None = getattr(error, 'retry_after', None)
-        if asked_for:
-            return min(asked_for, LONGEST_OBEYED_PAUSE_SECONDS)
+        if asked_for := asked_pause(error):
+            return asked_for
         longest = min(LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
         return min(left, longest * (0.5 + 0.5 * self._jitter()))
 
     def _wait(self, error: FeedError, pause: float) -> None:
-        if getattr(error, 'retry_after', None):
+        if asked_pause(error):
             self._gate.close_for(pause)
         self._clock.sleep(pause)
+
+
+def asked_pause(error: FeedError | None) -> float:
+    """Seconds that the service asked to be left alone, as far as that is obeyed; 0 where it did not."""
+    return min(getattr(error, 'retry_after', None) or 0.0, LONGEST_OBEYED_PAUSE_SECONDS)
 
 
 class Gate:

@@ -18,13 +18,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from dicomfeed.client import LONGEST_OBEYED_PAUSE_SECONDS, FeedClient, Retry
+from dicomfeed.client import MAY_PASS, FeedClient, Retry, asked_pause
 from dicomfeed.errors import (
-    ConnectionFailed,
     FeedError,
     FeedRestored,
-    MalformedResponse,
-    ServiceTrouble,
     SignInUnavailable,
     TooManyPoisoned,
 )
@@ -42,7 +39,6 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _MOST_BETWEEN = 4
 """So many events that nobody wants are read rather than asked around."""
 _CANDIDATES = 5
-_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 _NOT_METADATA = frozenset({408, 429})
 
 
@@ -135,11 +131,11 @@ class _Reads:
         while True:
             try:
                 return self._note(self.client.read(query, include_metadata=True, patience_seconds=seconds))
-            except _TROUBLE as error:
+            except MAY_PASS as error:
                 self.last_error = error
                 if _may_be_metadata(error):
                     return None
-                pause = max(_FIRST_PAUSE_SECONDS, min(_retry_after(error), LONGEST_OBEYED_PAUSE_SECONDS))
+                pause = max(_FIRST_PAUSE_SECONDS, asked_pause(error))
                 is_over = longest is not None and self.clock.monotonic() + pause > began + longest
                 if is_over or not _is_waited_out(error):
                     raise
@@ -150,7 +146,7 @@ class _Reads:
         """The events of a page without metadata; none where it fails."""
         try:
             return self.client.read(query, include_metadata=False, patience_seconds=0).events
-        except _TROUBLE as error:
+        except MAY_PASS as error:
             self.last_error = error
             return []
 
@@ -291,7 +287,7 @@ class _Hunt:
     def _pause(self, rounds: int) -> None:
         self._refuse_standstill()
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(rounds, 10))
-        pause = max(pause, min(_retry_after(self._reads.last_error), LONGEST_OBEYED_PAUSE_SECONDS))
+        pause = max(pause, asked_pause(self._reads.last_error))
         self._report_trouble(pause=pause, rounds=rounds + 1)
         self._clock.sleep(pause)
 
@@ -329,11 +325,6 @@ def _is_deleted(event: Event) -> bool:
 
 def _has_metadata(event: Event) -> bool:
     return event.head > 0 or field(event.decode(), 'metadata') is not None
-
-
-def _retry_after(error: FeedError | None) -> float:
-    """Seconds that the service asked to be left alone, 0 where it did not."""
-    return getattr(error, 'retry_after', None) or 0.0
 
 
 def _is_waited_out(error: FeedError) -> bool:
