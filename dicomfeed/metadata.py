@@ -31,7 +31,7 @@ from dicomfeed.times import LAST_TICK
 
 POISON_SECONDS = 60.0
 MOST_POISONED = 10
-PATIENCE_FACTOR = 4.0
+_PATIENCE_FACTOR = 4.0
 """So many times the patience for a page without metadata: twenty minutes in a run of one shot."""
 _ATTEMPT_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 5.0
@@ -281,7 +281,7 @@ class _Hunt:
         patience, error = self._reads.client.patience_seconds, self._reads.last_error
         if patience is None or error is None:
             return
-        if self._clock.monotonic() - self._progress_monotonic > PATIENCE_FACTOR * patience:
+        if self._clock.monotonic() - self._progress_monotonic > _PATIENCE_FACTOR * patience:
             raise error
 
     def _pause(self, rounds: int) -> None:
