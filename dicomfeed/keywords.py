@@ -58,6 +58,10 @@ def _at(start: int) -> Element | None:
     if start == 0:
         return None
     keyword, tag, vrs = _table()[start : _table().index(b'\n', start)].decode().split(' ')
+    return _element(keyword, tag, vrs)
+
+
+def _element(keyword: str, tag: str, vrs: str) -> Element:
     return Element(keyword, tag, tuple(vrs.split('|')))
 
 
@@ -81,7 +85,4 @@ def _lowered() -> bytes:
 @cache
 def _repeating() -> list[tuple[re.Pattern[str], Element]]:
     lines = re.findall(r'^(\S+) (\w*x\w*) (\S+)$', _table().decode(), re.MULTILINE)
-    return [
-        (re.compile(tag.replace('x', '[0-9A-F]')), Element(keyword, tag, tuple(vrs.split('|'))))
-        for keyword, tag, vrs in lines
-    ]
+    return [(re.compile(tag.replace('x', '[0-9A-F]')), _element(keyword, tag, vrs)) for keyword, tag, vrs in lines]
