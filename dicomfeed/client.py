@@ -125,7 +125,7 @@ class FeedClient:
 
         Asks for the newest event where nothing has been answered yet. The local clock where answers have no `Date`.
         """
-        if not self._service_clock.is_known:
+        if not self._service_clock.has_page:
             self.latest()
         return self._service_clock.now()
 
@@ -276,14 +276,15 @@ class _ServiceClock:
         self._on_difference = on_difference
         self._lock = threading.Lock()
         self._at_zero: Ticks | None = None
-        self.is_known = False
+        self.has_page = False
+        """Whether the first page has come, which sets the clock if its `Date` can be read; no later one does."""
 
     def note(self, answer: Answer) -> None:
-        """Take the clock from the answer, if it is the first one."""
+        """Take the clock from the answer, if it is the first one and its `Date` can be read."""
         with self._lock:
-            if self.is_known:
+            if self.has_page:
                 return
-            self.is_known = True
+            self.has_page = True
         served = parse_http_date(answer.headers.get('date'))
         if served is None:
             return
