@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Attributes = dict[str, bytes]
 """Tag (eight upper-case hexadecimal digits) to the attribute's JSON text, an object with `vr` and mostly `Value`."""
 
-KNOWN_PROPERTIES = frozenset(
+_KNOWN_PROPERTIES = frozenset(
     [
         'sequence',
         'partitionname',
@@ -139,7 +139,7 @@ def _by_the_book(line: bytes, tags: Collection[str]) -> Selection:
 
 
 def _known(properties: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: text for name, text in properties.items() if name.lower() in KNOWN_PROPERTIES}
+    return {name: text for name, text in properties.items() if name.lower() in _KNOWN_PROPERTIES}
 
 
 def _by_sqlite(line: bytes, tags: Collection[str], database: Connection | None) -> Selection | None:

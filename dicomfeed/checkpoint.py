@@ -28,7 +28,8 @@ class Output(NamedTuple):
 
     :ivar path: absolute.
     :ivar length: bytes; what stands after them is not valid.
-    :ivar digest: SHA-256 of the last bytes of those, to tell that the file is still the same.
+    :ivar digest: SHA-256 of the last bytes of those, to tell that the file is still the same without holding anything
+        of a patient.
     """
 
     path: str
@@ -38,7 +39,7 @@ class Output(NamedTuple):
     @classmethod
     def empty(cls, path: str) -> Output:
         """A file of which nothing counts yet."""
-        return cls(os.path.abspath(path), 0, _sha256(b''))
+        return cls(os.path.abspath(path), 0, sha256(b''))
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def lock_path(path: str) -> str:
     """The file that is locked while a run works with the checkpoint: beside the file behind a link."""
     folder, name = os.path.split(os.path.realpath(path))
     if len(os.fsencode(f'{name}.lock')) > _LONGEST_NAME:
-        name = f'.{_sha256(os.fsencode(name))[:16]}'
+        name = f'.{sha256(os.fsencode(name))[:16]}'
     return os.path.join(folder, f'{name}.lock')
 
 
@@ -226,7 +227,7 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
 
 def _digest_of(content: dict[str, Any]) -> str:
     """Tells a whole checkpoint from one that was truncated or edited; no protection against intent."""
-    return _sha256(json.dumps(content, sort_keys=True).encode())
+    return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def _refuse_other_question(made_for: Question, asked: Question) -> None:
@@ -240,7 +241,8 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
 
 
-def _sha256(data: bytes) -> str:
-    import hashlib  # only runs with a checkpoint need it
+def sha256(data: bytes) -> str:
+    """The digest of some bytes, in hexadecimal digits."""
+    import hashlib  # only runs with a checkpoint or a file need it
 
     return hashlib.sha256(data).hexdigest()

@@ -43,15 +43,15 @@ FIRST_ANSWER_PATIENCE_SECONDS = 15.0
 """A host that has never answered is more likely mistyped or out of reach than in trouble that passes."""
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_OBEYED_PAUSE_SECONDS = 3_600.0
-"""A server that follows for ever is asked again after an hour, whatever longer `Retry-After` it named."""
+"""However long a `Retry-After` is, a reader that follows for ever asks again after an hour."""
 CLOCK_DIFFERENCE_SECONDS = 120.0
+MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
+"""What may be well when it is asked for again."""
 _FIRST_PAUSE_SECONDS = 0.5
 _PARAMETER_NAMES = r'(?i)offset|limit|starttime|endtime|includemetadata|query string|UnsupportedApiVersion'
 _PROXY_REFUSALS = frozenset({403, 407})
 _TROUBLE_STATUSES = frozenset({408, 424, 429})
 _REQUEST_ID_HEADERS = ('x-ms-request-id', 'x-ms-correlation-request-id', 'request-id', 'x-ms-client-request-id')
-
-_MAY_PASS = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 
 T = TypeVar('T')
 
@@ -125,7 +125,7 @@ class FeedClient:
 
         Asks for the newest event where nothing has been answered yet. The local clock where answers have no `Date`.
         """
-        if not self._service_clock.is_known:
+        if not self._service_clock.has_page:
             self.latest()
         return self._service_clock.now()
 
@@ -197,7 +197,7 @@ class _Retries:
             self._gate.wait()
             try:
                 return ask()
-            except _MAY_PASS as error:
+            except MAY_PASS as error:
                 failures += 1
                 patience = self._patience(error, patience_seconds)
                 left = inf if patience is None else began + patience - self._clock.monotonic()
@@ -233,16 +233,20 @@ class _Retries:
         A pause of its own ends no later than the `left` seconds of patience, so that the reader asks once more at
         their end. It keeps to it where it was asked for no time at all: at once, again and again, would be a storm.
         """
-        asked_for: float | None = getattr(error, 'retry_after', None)
-        if asked_for:
-            return min(asked_for, LONGEST_OBEYED_PAUSE_SECONDS)
+        if asked_for := asked_pause(error):
+            return asked_for
         longest = min(LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
         return min(left, longest * (0.5 + 0.5 * self._jitter()))
 
     def _wait(self, error: FeedError, pause: float) -> None:
-        if getattr(error, 'retry_after', None):
+        if asked_pause(error):
             self._gate.close_for(pause)
         self._clock.sleep(pause)
+
+
+def asked_pause(error: FeedError | None) -> float:
+    """Seconds that the service asked to be left alone, as far as that is obeyed; 0 where it did not."""
+    return min(getattr(error, 'retry_after', None) or 0.0, LONGEST_OBEYED_PAUSE_SECONDS)
 
 
 class Gate:
@@ -272,14 +276,15 @@ class _ServiceClock:
         self._on_difference = on_difference
         self._lock = threading.Lock()
         self._at_zero: Ticks | None = None
-        self.is_known = False
+        self.has_page = False
+        """Whether the first page has come, which sets the clock if its `Date` can be read; no later one does."""
 
     def note(self, answer: Answer) -> None:
-        """Take the clock from the answer, if it is the first one."""
+        """Take the clock from the answer, if it is the first one and its `Date` can be read."""
         with self._lock:
-            if self.is_known:
+            if self.has_page:
                 return
-            self.is_known = True
+            self.has_page = True
         served = parse_http_date(answer.headers.get('date'))
         if served is None:
             return

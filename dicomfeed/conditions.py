@@ -62,7 +62,7 @@ class Conditions:
         return sorted({'.'.join(condition.path) for condition in self.conditions})
 
     def match(self, attributes: Mapping[str, bytes]) -> bool:
-        """Whether an instance with these attributes (`attributes.read_attributes`) meets all of them.
+        """Whether an instance with these attributes (`attributes.select`) meets all of them.
 
         Raises ValueError where an attribute is not DICOM JSON, or a name occurs twice in it.
         """

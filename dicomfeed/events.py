@@ -105,30 +105,31 @@ def decode_page(body: bytes, *, limit: int = MOST_EVENTS) -> list[Event]:
 def decode_event(body: bytes) -> Event:
     """The one event of a `latest` answer. Raises ValueError as `decode_page` does."""
     body = _checked(body)
-    text = _characters(body)
-    event, position = _scan_event(body, text, _skip_blanks(text, 0))
-    _expect_end(text, position)
+    text = characters(body)
+    event, position = _scan_event(body, text, skip_blanks(text, 0))
+    expect_end(text, position)
     return event
 
 
 # Any page, by the book
 
 
-def _refuse_constant(name: str) -> Any:
+def refuse_constant(name: str) -> Any:
+    """What `json` is to do with `NaN` and the like, which are not JSON: raise ValueError."""
     raise ValueError(f'{name} is not JSON')
 
 
 # The C scanner behind `raw_decode`: it says where a value ends, which is where the event's line ends.
-_scan = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
+_scan = json.JSONDecoder(parse_constant=refuse_constant).scan_once  # type: ignore[attr-defined]
 
 
 def _scan_page(body: bytes, limit: int) -> list[Event]:
-    text = _characters(body)
-    position = _skip_blanks(text, 0)
+    text = characters(body)
+    position = skip_blanks(text, 0)
     if not text.startswith('[', position):
         raise ValueError('not a list')
     events: list[Event] = []
-    position = _skip_blanks(text, position + 1)
+    position = skip_blanks(text, position + 1)
     closed = text.startswith(']', position)
     while not closed:
         if len(events) == limit:
@@ -138,13 +139,13 @@ def _scan_page(body: bytes, limit: int) -> list[Event]:
         if text.startswith(',{', position):  # how the service writes it; the rest is for others
             position += 1
             continue
-        position = _skip_blanks(text, position)
+        position = skip_blanks(text, position)
         closed = text.startswith(']', position)
         if not closed and not text.startswith(',', position):
             raise ValueError('not a list of events')
         if not closed:
-            position = _skip_blanks(text, position + 1)
-    _expect_end(text, position + 1)
+            position = skip_blanks(text, position + 1)
+    expect_end(text, position + 1)
     return events
 
 
@@ -182,7 +183,7 @@ def _action_of(fields: Fields, line: bytes) -> str | None:
     action = fields.get('action') or field(fields, 'action')
     if not isinstance(action, str):
         return None
-    if not action.isascii():  # `_characters` has not decoded it right
+    if not action.isascii():  # `characters` has not decoded it right
         return str(field(json.loads(line), 'action'))
     return _ACTIONS.get(action, action)
 
@@ -194,22 +195,24 @@ def _checked(body: bytes) -> bytes:
     return body
 
 
-def _characters(body: bytes) -> str:
-    """A text in which each byte is one character, so that a position in it is one in the body.
+def characters(data: bytes) -> str:
+    """A text in which each byte is one character, so that a position in it is one in the data.
 
     What is looked at in it is ASCII; everything else is only checked for its form.
     """
-    return body.decode('latin-1')
+    return data.decode('latin-1')
 
 
-def _skip_blanks(text: str, position: int) -> int:
+def skip_blanks(text: str, position: int) -> int:
+    """The position of what comes next that is not one of JSON's blanks, from this one on."""
     while position < len(text) and text[position] in _BLANKS:
         position += 1
     return position
 
 
-def _expect_end(text: str, position: int) -> None:
-    if _skip_blanks(text, position) != len(text):
+def expect_end(text: str, position: int) -> None:
+    """Raise ValueError where anything but blanks comes from that position on."""
+    if skip_blanks(text, position) != len(text):
         raise ValueError('something after the end')
 
 
@@ -231,7 +234,7 @@ def _split_page(body: bytes, limit: int) -> list[Event] | None:
 
 
 def _whole_value(body: bytes) -> Any:
-    value, end = _scan_value(_characters(body), 0)
+    value, end = _scan_value(characters(body), 0)
     if end != len(body):
         raise ValueError('something after the end')
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from copy import copy
+from itertools import takewhile
 
 from dicomfeed.client import FeedClient
 from dicomfeed.errors import MalformedResponse
@@ -16,7 +17,7 @@ from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
 from dicomfeed.prefetch import Pool, in_order
 from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
-from dicomfeed.times import FIRST_TICK, Ticks, ticks_from_seconds
+from dicomfeed.times import Ticks
 
 
 class Feed:
@@ -117,16 +118,11 @@ class Feed:
             new = [event for event in page.events if event.sequence not in delivered]
             # Rows that commit late may shift known ones back into sight, but hardly whole pages of them.
             self.refuse_repetition(is_new=bool(new) or offset <= len(delivered) + 2 * limit)
-            yield Page(
-                new,
-                page.asked_monotonic,
-                page.asked_ticks,
-                page.answered_monotonic,
-            )
+            yield page._replace(events=new)
             if len(page.events) < limit:
                 return
             last = page.events[-1].ticks
-            tied = {event.sequence for event in page.events if event.ticks == last}
+            tied = _tied_at_end(page.events)
             offset, delivered = (offset + limit, delivered | tied) if last == start else (0, tied)
             start = last
 
@@ -140,12 +136,8 @@ class Feed:
                 'A page of the change feed came again for the next one.', url=self.client.service_url
             )
 
-    def windows_back(self, bound: Ticks) -> Iterator[tuple[Ticks, Ticks]]:
-        """Windows that end at `bound`, each eight times as long as the one before, down to the beginning of time."""
-        width = ticks_from_seconds(60)
-        while bound > FIRST_TICK:
-            start = max(FIRST_TICK, bound - width)
-            yield start, bound
-            if start == FIRST_TICK:
-                return
-            width *= 8
+
+def _tied_at_end(events: list[Event]) -> set[int]:
+    """The sequence numbers of the last event and of those that share its timestamp, which are right before it."""
+    last = events[-1].ticks
+    return {event.sequence for event in takewhile(lambda event: event.ticks == last, reversed(events))}

@@ -181,10 +181,10 @@ def write_stream(stream: BinaryIO, data: bytes) -> None:
     refuses while it is full.
     """
     _write(stream.write, data, descriptor=stream.fileno)
-    flush_stream(stream)
+    _flush_stream(stream)
 
 
-def flush_stream(stream: BinaryIO) -> None:
+def _flush_stream(stream: BinaryIO) -> None:
     """Leave nothing in the stream's buffer, however long its pipe is full."""
     while True:
         try:

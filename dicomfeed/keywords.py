@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-SIMILAR = 3
+_SIMILAR = 3
 _LONGEST_KEYWORD = 64
 
 
@@ -44,13 +44,13 @@ def by_tag(tag: str) -> Element | None:
 
 
 def similar_keywords(keyword: str) -> tuple[str, ...]:
-    """At most `SIMILAR` keywords that are spelled like it, the most similar first. Takes a tenth of a second."""
+    """At most three keywords that are spelled like it, the most similar first. Takes a tenth of a second."""
     from difflib import get_close_matches  # only for an error
 
     if len(keyword) > _LONGEST_KEYWORD:
         return ()
     spelled = {line.split(' ', 1)[0].lower(): line.split(' ', 1)[0] for line in _table().decode().splitlines() if line}
-    return tuple(spelled[found] for found in get_close_matches(keyword.lower(), spelled, SIMILAR))
+    return tuple(spelled[found] for found in get_close_matches(keyword.lower(), spelled, _SIMILAR))
 
 
 def _at(start: int) -> Element | None:
@@ -58,6 +58,10 @@ def _at(start: int) -> Element | None:
     if start == 0:
         return None
     keyword, tag, vrs = _table()[start : _table().index(b'\n', start)].decode().split(' ')
+    return _element(keyword, tag, vrs)
+
+
+def _element(keyword: str, tag: str, vrs: str) -> Element:
     return Element(keyword, tag, tuple(vrs.split('|')))
 
 
@@ -81,7 +85,4 @@ def _lowered() -> bytes:
 @cache
 def _repeating() -> list[tuple[re.Pattern[str], Element]]:
     lines = re.findall(r'^(\S+) (\w*x\w*) (\S+)$', _table().decode(), re.MULTILINE)
-    return [
-        (re.compile(tag.replace('x', '[0-9A-F]')), Element(keyword, tag, tuple(vrs.split('|'))))
-        for keyword, tag, vrs in lines
-    ]
+    return [(re.compile(tag.replace('x', '[0-9A-F]')), _element(keyword, tag, vrs)) for keyword, tag, vrs in lines]

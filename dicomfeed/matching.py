@@ -197,8 +197,9 @@ class _Time:
         return _EXACT.has_value(value)
 
     def matcher(self, wanted: list[str]) -> Matcher:
-        ranges = [found for found in map(self._range, wanted) if found]
-        as_text = _EXACT.matcher([text for text in wanted if not self._range(text)])
+        range_of = {text: self._range(text) for text in wanted}
+        ranges = [found for found in range_of.values() if found]
+        as_text = _EXACT.matcher([text for text, found in range_of.items() if not found])
         times = [span for text in wanted if (span := parse_span(text, self._vr)) and span.offset is not None]
 
         def matches(value: Any) -> bool:

@@ -18,23 +18,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from dicomfeed.client import LONGEST_OBEYED_PAUSE_SECONDS, FeedClient, Retry
+from dicomfeed.client import MAY_PASS, FeedClient, Retry, asked_pause
 from dicomfeed.errors import (
-    ConnectionFailed,
     FeedError,
     FeedRestored,
-    MalformedResponse,
-    ServiceTrouble,
     SignInUnavailable,
     TooManyPoisoned,
 )
 from dicomfeed.events import Event, field
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice
-from dicomfeed.times import FIRST_TICK, LAST_TICK, ticks_from_seconds
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice, windows_back
+from dicomfeed.times import LAST_TICK
 
 POISON_SECONDS = 60.0
 MOST_POISONED = 10
-PATIENCE_FACTOR = 4.0
+_PATIENCE_FACTOR = 4.0
 """So many times the patience for a page without metadata: twenty minutes in a run of one shot."""
 _ATTEMPT_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 5.0
@@ -42,7 +39,6 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _MOST_BETWEEN = 4
 """So many events that nobody wants are read rather than asked around."""
 _CANDIDATES = 5
-_TROUBLE = (ConnectionFailed, MalformedResponse, ServiceTrouble, SignInUnavailable)
 _NOT_METADATA = frozenset({408, 429})
 
 
@@ -135,11 +131,11 @@ class _Reads:
         while True:
             try:
                 return self._note(self.client.read(query, include_metadata=True, patience_seconds=seconds))
-            except _TROUBLE as error:
+            except MAY_PASS as error:
                 self.last_error = error
                 if _may_be_metadata(error):
                     return None
-                pause = max(_FIRST_PAUSE_SECONDS, min(_retry_after(error), LONGEST_OBEYED_PAUSE_SECONDS))
+                pause = max(_FIRST_PAUSE_SECONDS, asked_pause(error))
                 is_over = longest is not None and self.clock.monotonic() + pause > began + longest
                 if is_over or not _is_waited_out(error):
                     raise
@@ -150,7 +146,7 @@ class _Reads:
         """The events of a page without metadata; none where it fails."""
         try:
             return self.client.read(query, include_metadata=False, patience_seconds=0).events
-        except _TROUBLE as error:
+        except MAY_PASS as error:
             self.last_error = error
             return []
 
@@ -267,12 +263,7 @@ class _Hunt:
 
     def _near(self, event: Event) -> Iterator[int]:
         """Sequence numbers of events from its timestamp on and before it, those of one page at a time."""
-        width = ticks_from_seconds(60)
-        windows = [(event.ticks, LAST_TICK)]
-        while windows[-1][0] > FIRST_TICK:
-            windows.append((max(FIRST_TICK, event.ticks - width), event.ticks))
-            width *= 8
-        for begin, end in windows:
+        for begin, end in ((event.ticks, LAST_TICK), *windows_back(event.ticks)):
             seen = self._reads.look(TimeSlice(begin, end, 0, TIME_LIMIT)) if begin < end else []
             others = [other for other in seen if other.sequence not in self._missing and not _is_deleted(other)]
             step = max(1, len(others) // _CANDIDATES)  # broken ones are often side by side
@@ -290,13 +281,13 @@ class _Hunt:
         patience, error = self._reads.client.patience_seconds, self._reads.last_error
         if patience is None or error is None:
             return
-        if self._clock.monotonic() - self._progress_monotonic > PATIENCE_FACTOR * patience:
+        if self._clock.monotonic() - self._progress_monotonic > _PATIENCE_FACTOR * patience:
             raise error
 
     def _pause(self, rounds: int) -> None:
         self._refuse_standstill()
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(rounds, 10))
-        pause = max(pause, min(_retry_after(self._reads.last_error), LONGEST_OBEYED_PAUSE_SECONDS))
+        pause = max(pause, asked_pause(self._reads.last_error))
         self._report_trouble(pause=pause, rounds=rounds + 1)
         self._clock.sleep(pause)
 
@@ -334,11 +325,6 @@ def _is_deleted(event: Event) -> bool:
 
 def _has_metadata(event: Event) -> bool:
     return event.head > 0 or field(event.decode(), 'metadata') is not None
-
-
-def _retry_after(error: FeedError | None) -> float:
-    """Seconds that the service asked to be left alone, 0 where it did not."""
-    return getattr(error, 'retry_after', None) or 0.0
 
 
 def _is_waited_out(error: FeedError) -> bool:

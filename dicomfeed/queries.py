@@ -7,9 +7,10 @@ v2 takes a *window of time* and counts rows in it: a page shorter than `limit` i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, format_timestamp
+from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, format_timestamp, ticks_from_seconds
 
 if TYPE_CHECKING:
     from dicomfeed.events import Event
@@ -120,3 +121,14 @@ class Page(NamedTuple):
     asked_monotonic: float
     asked_ticks: Ticks
     answered_monotonic: float
+
+
+def windows_back(bound: Ticks) -> Iterator[tuple[Ticks, Ticks]]:
+    """Windows that end at `bound`, each eight times as long as the one before, down to the beginning of time."""
+    width = ticks_from_seconds(60)
+    while bound > FIRST_TICK:
+        start = max(FIRST_TICK, bound - width)
+        yield start, bound
+        if start == FIRST_TICK:
+            return
+        width *= 8

@@ -16,7 +16,7 @@ from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
 from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, settle_margin
 from dicomfeed.prefetch import Pool, in_order
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, SequenceRange, TimeSlice
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, SequenceRange, TimeSlice, windows_back
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 
 WIDE_PAGES = 10
@@ -244,7 +244,7 @@ class SequenceReader:
     def _ticks_below(self, sequence: int) -> Ticks:
         """The timestamp of some event at or below a sequence number; the beginning of time where there is none."""
         newest = self._feed.newest()
-        for start, end in self._feed.windows_back(newest.ticks if newest else FIRST_TICK):
+        for start, end in windows_back(newest.ticks if newest else FIRST_TICK):
             page = self._feed.bare_page(TimeSlice(start, end, 0, TIME_LIMIT))
             for event in page.events:
                 if event.sequence <= sequence:

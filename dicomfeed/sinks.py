@@ -15,7 +15,7 @@ from functools import partial
 from typing import BinaryIO, Protocol
 
 from dicomfeed import files
-from dicomfeed.checkpoint import Output
+from dicomfeed.checkpoint import Output, sha256
 from dicomfeed.errors import OutputChanged, OutputError, OutputExists, OutputLocked
 
 _DIGEST_BYTES = 4_096
@@ -182,7 +182,7 @@ class FileSink:
             os.fsync(self._begun)
         self._refuse_other_file()
         if self._length > len(_compressed(b'')) or not self._compress:  # an empty member proves nothing about a file
-            self._output = Output(self._path, self._length, _digest(self._end))
+            self._output = Output(self._path, self._length, sha256(self._end))
         return self._output
 
     def close(self) -> None:
@@ -241,7 +241,7 @@ def _truncated(path: str, descriptor: int, length: int) -> int:
 
 def _is_continued(descriptor: int, committed: Output) -> bool:
     end = files.read_before(descriptor, committed.length, _DIGEST_BYTES)
-    return os.fstat(descriptor).st_size >= committed.length and _digest(end) == committed.digest
+    return os.fstat(descriptor).st_size >= committed.length and sha256(end) == committed.digest
 
 
 def _is_without_lines(descriptor: int) -> bool:
@@ -249,19 +249,12 @@ def _is_without_lines(descriptor: int) -> bool:
 
 
 def _encoded(lines: Sequence[bytes]) -> bytes:
-    return b'\n'.join((*lines, b'')) if lines else b''
+    return b'\n'.join((*lines, b''))
 
 
 def _compressed(data: bytes) -> bytes:
     compressor = zlib.compressobj(wbits=_GZIP)
     return compressor.compress(data) + compressor.flush()
-
-
-def _digest(end: bytes) -> str:
-    """SHA-256 of the last bytes that count: a digest, because the checkpoint holds nothing of a patient."""
-    import hashlib  # only files need it
-
-    return hashlib.sha256(end).hexdigest()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 from collections.abc import Container
 from typing import Any
 
-_BLANKS = ' \t\r\n'
+from dicomfeed.events import characters, expect_end, refuse_constant, skip_blanks
 
 
 def members(data: bytes, names: Container[str] | None = None) -> dict[str, bytes]:
@@ -19,37 +19,37 @@ def members(data: bytes, names: Container[str] | None = None) -> dict[str, bytes
     A name that is not ASCII is not decoded. Raises ValueError for anything else, for nesting without end, and where one
     of the names occurs twice: of two values, each reader may take another one.
     """
-    text = _characters(data)
+    text = characters(data)
     found: dict[str, bytes] = {}
     first = position = _after_opening(text, '{')
     while not text.startswith('}', position):
         start = position if position == first else _after_comma(text, position)
         name, position = _scan_value(text, start)
-        position = _skip_blanks(text, position)
+        position = skip_blanks(text, position)
         if not text.startswith('"', start) or not text.startswith(':', position):
             raise ValueError('not an object')
         if name in found:
             raise ValueError('a name occurs twice in an object')
-        start = _skip_blanks(text, position + 1)
+        start = skip_blanks(text, position + 1)
         _, end = _scan_value(text, start)
         if names is None or name in names:
             found[name] = data[start:end]
-        position = _skip_blanks(text, end)
-    _expect_end(text, position + 1)
+        position = skip_blanks(text, end)
+    expect_end(text, position + 1)
     return found
 
 
 def items(data: bytes) -> list[bytes]:
     """The items of a JSON array in UTF-8. Raises ValueError as `members` does."""
-    text = _characters(data)
+    text = characters(data)
     found: list[bytes] = []
     position = _after_opening(text, '[')
     while not text.startswith(']', position):
         start = _after_comma(text, position) if found else position
         _, end = _scan_value(text, start)
         found.append(data[start:end])
-        position = _skip_blanks(text, end)
-    _expect_end(text, position + 1)
+        position = skip_blanks(text, end)
+    expect_end(text, position + 1)
     return found
 
 
@@ -71,18 +71,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f'{name} is not JSON')
-
-
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=refuse_constant, object_pairs_hook=_unique)
 # The C scanner behind `raw_decode`: it says where a value ends.
-_scan = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
-
-
-def _characters(data: bytes) -> str:
-    """A text in which each byte is one character, so that a position in it is one in the data."""
-    return data.decode('latin-1')
+_scan = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=refuse_constant).scan_once  # type: ignore[attr-defined]
 
 
 def _scan_value(text: str, start: int) -> tuple[Any, int]:
@@ -95,24 +86,13 @@ def _scan_value(text: str, start: int) -> tuple[Any, int]:
 
 
 def _after_opening(text: str, bracket: str) -> int:
-    start = _skip_blanks(text, 0)
+    start = skip_blanks(text, 0)
     if not text.startswith(bracket, start):
         raise ValueError('another kind of value')
-    return _skip_blanks(text, start + 1)
+    return skip_blanks(text, start + 1)
 
 
 def _after_comma(text: str, position: int) -> int:
     if not text.startswith(',', position):
         raise ValueError('no comma between two values')
-    return _skip_blanks(text, position + 1)
-
-
-def _skip_blanks(text: str, position: int) -> int:
-    while position < len(text) and text[position] in _BLANKS:
-        position += 1
-    return position
-
-
-def _expect_end(text: str, position: int) -> None:
-    if _skip_blanks(text, position) != len(text):
-        raise ValueError('something after the end')
+    return skip_blanks(text, position + 1)

@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
-from dicomfeed.events import LAST_SEQUENCE, Event, Identity
+from dicomfeed.events import LAST_SEQUENCE, UID_NAMES, Event, Identity
 from dicomfeed.events import field as property_of
 from dicomfeed.times import FIRST_TICK, LAST_TICK, TICKS_PER_DAY, Ticks, format_timestamp
 
@@ -313,11 +313,9 @@ def _repeats_events(snapshot: Snapshot) -> bool:
 
 
 def _item_of(event: Event, level: str) -> _Item:
-    fields = _fields_of(event)
+    fields = event.decode_properties()
     partition = property_of(fields, 'partitionName')
-    study, series, instance = (
-        str(property_of(fields, name) or '') for name in ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
-    )
+    study, series, instance = (str(property_of(fields, name) or '') for name in UID_NAMES)
     return _Item(
         event.ticks,
         event.sequence,
@@ -326,10 +324,6 @@ def _item_of(event: Event, level: str) -> _Item:
         _digest_of(series),
         _digest_of(series, instance),
     )
-
-
-def _fields_of(event: Event) -> Mapping[str, Any]:
-    return event.decode_properties()
 
 
 def _digest_of(*parts: str | None) -> int:

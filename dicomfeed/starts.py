@@ -14,7 +14,7 @@ from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
 from dicomfeed.gaps import SETTLE_SECONDS, Stretch, contents, settle_margin
 from dicomfeed.prefetch import InlinePool, Pool, in_order
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, SequenceRange, TimeSlice
+from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, SequenceRange, TimeSlice, windows_back
 from dicomfeed.sequences import WIDE_PAGES, AtGap, SequenceReader
 from dicomfeed.times import FIRST_TICK, Ticks
 
@@ -25,7 +25,7 @@ def sequence_before(feed: Feed, start_time: Ticks, *, settle_seconds: float = SE
     It is that of an event older than `start_time` by more than the settle margin, because a writer takes its sequence
     number after it has read its clock. A fixed slack in sequence numbers would not do: one delete may burn thousands.
     """
-    for start, end in feed.windows_back(start_time - settle_margin(settle_seconds)):
+    for start, end in windows_back(start_time - settle_margin(settle_seconds)):
         events = feed.bare_page(TimeSlice(start, end, 0, TIME_LIMIT)).events
         if events:
             return max(event.sequence for event in events)
@@ -131,7 +131,7 @@ def _highest_below(feed: Feed, upper: int, lowest: Event, *, settle_seconds: flo
     settle margin before it.
     """
     margin = settle_margin(settle_seconds)
-    for start, end in feed.windows_back(lowest.ticks + margin):
+    for start, end in windows_back(lowest.ticks + margin):
         some = _highest_in(feed, upper, max(FIRST_TICK, start), end)
         if some is not None:
             highest = _highest_in(feed, upper, max(FIRST_TICK, some.ticks - margin), end)

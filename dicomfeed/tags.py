@@ -15,7 +15,7 @@ from dicomfeed.keywords import by_keyword, by_tag, similar_keywords
 TagPath = tuple[str, ...]
 """Tags of eight upper-case hexadecimal digits, from the data set inwards; all but the last name sequences."""
 
-BULK_VRS = frozenset({'OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN'})
+_BULK_VRS = frozenset({'OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN'})
 """The service takes attributes of these VRs out of the metadata, at every depth (BlobMetadataStore.cs)."""
 
 DEEPEST = 32
@@ -154,5 +154,5 @@ def _vrs_of(tag: str, *, is_nested: bool) -> tuple[str, ...] | Problem:
     element = by_tag(tag)
     if element is None:
         return ()
-    vrs = tuple(vr for vr in element.vrs if vr not in BULK_VRS)
+    vrs = tuple(vr for vr in element.vrs if vr not in _BULK_VRS)
     return vrs or Problem(Reason.BULK)

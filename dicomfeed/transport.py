@@ -83,7 +83,6 @@ class HttpTransport:
         connections: int = CONNECTIONS,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-        slow_timeout_seconds: float = SLOW_TIMEOUT_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
         bytes_in_flight: int = BYTES_IN_FLIGHT,
         monotonic: Callable[[], float] = time.monotonic,
@@ -91,7 +90,7 @@ class HttpTransport:
         self._headers = {'User-Agent': user_agent, 'Accept': 'application/json', 'Accept-Encoding': 'gzip, deflate'}
         self._connect_seconds = connect_timeout_seconds
         self._read_seconds = read_timeout_seconds
-        self._extra_seconds = slow_timeout_seconds - read_timeout_seconds
+        self._extra_seconds = SLOW_TIMEOUT_SECONDS - read_timeout_seconds
         self._largest_answer_bytes = largest_answer_bytes
         self._largest_bare_bytes = min(largest_answer_bytes, LARGEST_BARE_BYTES)
         self._budget = Budget(bytes_in_flight)
@@ -107,11 +106,12 @@ class HttpTransport:
             session = self._free.get()
         try:
             session.extra_seconds = self._extra_seconds if is_slow else 0.0
-            return self._ask(session, url, parameters, token)
+            largest = self._largest_answer_bytes if is_slow else self._largest_bare_bytes
+            return self._ask(session, url, parameters, token, largest=largest)
         finally:
             self._free.put(session)
 
-    def _ask(self, session: _Session, url: str, parameters: Mapping[str, str], token: str) -> Answer:
+    def _ask(self, session: _Session, url: str, parameters: Mapping[str, str], token: str, *, largest: int) -> Answer:
         route = session.route_to(url)
         headers = {**self._headers, 'Authorization': Secret(f'Bearer {token}')}
         try:
@@ -129,13 +129,10 @@ class HttpTransport:
                     raise HostUnreachable(
                         'The proxy did not lead to the host.', url=url, through_proxy=True, proxy_status=407
                     )
-                body = self._read(response, url, largest=self._largest(session))
+                body = self._read(response, url, largest=largest)
                 return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise translated(error, url, proxied=route.is_proxied) from None
-
-    def _largest(self, session: _Session) -> int:
-        return self._largest_answer_bytes if session.extra_seconds else self._largest_bare_bytes
 
     def _read(self, response: urllib3.BaseHTTPResponse, url: str, *, largest: int) -> bytes:
         chunks: list[bytes] = []

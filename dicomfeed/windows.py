@@ -120,5 +120,5 @@ class WindowReader:
         offset = query.offset
         while len(page.events) == query.limit:
             offset += query.limit
-            page = self._feed.first_page(TimeSlice(query.start, query.end, offset, query.limit))
-            yield self._feed.with_metadata(page.events)
+            page = self._feed.page(TimeSlice(query.start, query.end, offset, query.limit))
+            yield page.events

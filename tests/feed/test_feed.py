@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicomfeed.queries import SequenceRange
+from dicomfeed.queries import SequenceRange, windows_back
 from dicomfeed.times import FIRST_TICK, TICKS_PER_SECOND, Ticks
 from tests.feed.world import World, after
 
@@ -93,7 +93,7 @@ def test_late_row_hides_no_other_from_the_walk() -> None:
 
 def test_windows_back_grow_to_the_beginning_of_time() -> None:
     bound = after(0)
-    windows = list(World().feed().windows_back(bound))
+    windows = list(windows_back(bound))
     assert {end for _, end in windows} == {bound}
     assert [bound - start for start, _ in windows[:3]] == [width * 60 * TICKS_PER_SECOND for width in (1, 8, 64)]
     assert windows[-1][0] == FIRST_TICK and len(windows) < 20
