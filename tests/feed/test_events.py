@@ -352,6 +352,12 @@ OTHER_FORMS = {
     'JSON5': page_of(metadata_event(b"{'a':0x1F,}")),
     'NUL': page_of(metadata_event(b'{}}\0')),
     'control character': page_of(metadata_event(b'{"a":"\x01"}')),
+    'list for a key': page_of(metadata_event(b'{"a":{["b"]:1}}')),
+    'object for a key': page_of(metadata_event(b'{"a":{{"b":"c"}:1}}')),
+    'object for a later key': page_of(metadata_event(b'{"a":1,{"b":["c"],"d":"e"}:1}')),
+    'list for a key, blanks after it': page_of(metadata_event(b'{"a":{["b"] \t :1}}')),
+    'list for a key, tab after it': page_of(metadata_event(b'{["b"]\t:1}')),
+    'what looks like such a key in a text': page_of(metadata_event(b'{"a":"[x]: y"}')),
     'comma at the end': page_of(metadata_event())[:-1] + b',]',
 }
 
