@@ -240,18 +240,19 @@ def proxy_of(url: str) -> str | None:
 
 def _proxies(url: str) -> dict[str, str]:
     parts = urlsplit(url)
-    if Origin(parts.scheme, (parts.hostname or '').removesuffix('.'), None).is_loopback():
+    host = (parts.hostname or '').removesuffix('.')
+    # 127.1 and the like are no addresses to trust, but this machine to a look-up.
+    if Origin(parts.scheme, host, None).is_loopback() or re.fullmatch(r'127\.[0-9.]+', host):
         return {}
     found: dict[str, str] = requests.utils.get_environ_proxies(url)
     return found
 
 
-def pool_of(session: requests.Session, url: str, *, is_direct: bool = False) -> urllib3.HTTPConnectionPool:
+def pool_of(session: requests.Session, url: str) -> urllib3.HTTPConnectionPool:
     """Connections to the host of `url`, through the proxy and with the authorities that the environment names.
 
-    Raises what `requests` and urllib3 raise where the environment names a proxy that is none.
-
-    :param is_direct: use no proxy; this machine itself never is asked for through one.
+    This machine itself is never asked for through a proxy. Raises what `requests` and urllib3 raise where the
+    environment names a proxy that is none.
     """
     settings = session.merge_environment_settings(url, {}, None, True, None)
     adapter = session.get_adapter(url)
@@ -262,7 +263,7 @@ def pool_of(session: requests.Session, url: str, *, is_direct: bool = False) -> 
     if verify is True:
         verify = requests.utils.DEFAULT_CA_BUNDLE_PATH
     pool = adapter.get_connection_with_tls_context(
-        requests.Request('GET', url).prepare(), verify, proxies={} if is_direct else _proxies(url)
+        requests.Request('GET', url).prepare(), verify, proxies=_proxies(url)
     )
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     return pool

@@ -160,7 +160,7 @@ def connector(url: str, *, timeout_seconds: float) -> Connect:
 
     This machine itself is never asked for through a proxy. What connects raises Failure.
     """
-    pool: Any = pool_of(requests.Session(), url, is_direct=_is_loopback(urlsplit(url).hostname or ''))
+    pool: Any = pool_of(requests.Session(), url)
 
     def connect() -> socket.socket:
         # urllib3 offers no public way to a connected socket; its pools have had these two since 1.x.
@@ -186,11 +186,6 @@ def _not_reached(error: Exception) -> Answer:
     if isinstance(error, (urllib3.exceptions.SSLError, ssl.SSLError)):
         return Answer(502, 'There is no trusted TLS connection to the DICOM service.')
     return NOT_REACHED
-
-
-def _is_loopback(host: str) -> bool:
-    """Also `127.1` and the like, which are no addresses to the reader, but this machine to a look-up."""
-    return host == 'localhost' or re.fullmatch(r'127\.[0-9.]+|::1', host) is not None
 
 
 def _is_quiet(wire: Wire) -> bool:

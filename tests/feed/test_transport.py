@@ -499,6 +499,7 @@ def test_t2_loopback_is_asked_directly_whatever_the_environment_says(
         ('http://[::1]:8080/v1/changefeed', None),
         ('https://LOCALHOST./x', None),
         ('https://127.9.9.9', None),
+        ('https://127.1', None),
         ('https://localhost.example', 'http://proxy.example:3128'),
         ('https://service.example/v1/changefeed', 'http://proxy.example:3128'),
         ('https://excepted.example', None),
