@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dicomfeed.attributes import Fields, Selection, parse_fields, select
 from dicomfeed.tags import FieldRefused, Reason
 
-every = settings(derandomize=True, database=None, deadline=None, max_examples=300)
+every = settings(max_examples=300)
 
 HEAD = (
     b'{"sequence":42,"partitionName":"Microsoft.Default","filePath":"a/b.dcm","studyInstanceUid":"1.2",'

@@ -336,8 +336,6 @@ kills = st.lists(st.integers(0, 12), max_size=8)
 # Without shrinking, a failure shows in a minute; add Phase.shrink when one has to be understood.
 model = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )
