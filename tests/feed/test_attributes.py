@@ -205,7 +205,6 @@ ELEMENTS = st.recursive(
     ),
     max_leaves=6,
 )
-COMPACT = (',', ':')
 PATHS = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=3).map(tuple), max_size=3).map(frozenset)
 
 

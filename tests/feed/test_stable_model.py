@@ -263,7 +263,6 @@ class Schedule:
 
 _moments = st.floats(0, LATEST_START, allow_nan=False).map(lambda seconds: round(seconds, 1))
 _studies = st.integers(1, 3)
-_pauses = st.sampled_from([0.5, 11, 25, 70, 590])
 
 
 def _arrival(at: float, study: int, number: int, pause: float, delay: float) -> list[Write]:
