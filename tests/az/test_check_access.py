@@ -207,6 +207,7 @@ def test_changefeed_says_the_same(az: Az, cloud: Emulator, identity: IdentityEnd
 @pytest.mark.usefixtures('cloud')
 def test_debug_log_holds_no_token(check: Check, identity: IdentityEndpoint) -> None:
     outcome = check('--debug')
+    assert outcome.code == 0 and len(outcome.stderr) > 1000
     assert identity.token not in outcome.stdout + outcome.stderr
 
 
