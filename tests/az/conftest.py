@@ -60,7 +60,7 @@ def az_process() -> list[str]:
     return [sys.executable, '-m', 'azure.cli']
 
 
-class _Terminal(io.TextIOWrapper):
+class Terminal(io.TextIOWrapper):
     def isatty(self) -> bool:
         return True
 
@@ -68,7 +68,7 @@ class _Terminal(io.TextIOWrapper):
 def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outcome:
     from azure.cli.core import get_default_cli
 
-    stdout, stderr = _stream(_Terminal if to_terminal else io.TextIOWrapper), _stream()
+    stdout, stderr = _stream(Terminal if to_terminal else io.TextIOWrapper), _stream()
     with ExitStack() as stack:
         stack.enter_context(_bare_loggers())
         stack.enter_context(redirect_stdout(stdout))
