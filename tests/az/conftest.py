@@ -20,6 +20,7 @@ import pytest
 from tests.az.identity_endpoint import IdentityEndpoint, write_login
 from tests.e2e.logins import SignIn
 from tests.emulator.cloud import Emulator
+from tests.emulator.sample import sample_feed
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,14 @@ def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outco
         except SystemExit as end:
             code = int(end.code or 0)
     return Outcome(code, _text(stdout), _text(stderr))
+
+
+@pytest.fixture(scope='module')
+def emulator() -> Iterator[Emulator]:
+    """A cloud of the module's own, with a few events."""
+    with Emulator() as running:
+        running.service.store.load(sample_feed(10))
+        yield running
 
 
 @pytest.fixture(scope='module')
