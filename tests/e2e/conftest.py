@@ -49,6 +49,11 @@ def sign_in(emulator: Emulator, extensions: Path, logins_folder: Path, tmp_path:
 
 
 @pytest.fixture
+def machine(sign_in: SignIn) -> Machine:
+    return sign_in('secret')
+
+
+@pytest.fixture
 def helpful_broker(emulator: Emulator) -> Iterator[None]:
     with dicom_in_cloud_shell(emulator):
         yield
