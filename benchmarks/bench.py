@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +15,6 @@ from benchmarks import contenders
 from benchmarks.process import Command, Usage, run
 from benchmarks.server import Server
 from tests.conftest import install_extension
-from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
-
-_LOGIN = (
-    'login',
-    '--service-principal',
-    '--username',
-    READER_APPLICATION.client_id,
-    '--password',
-    str(READER_APPLICATION.secret),
-    '--tenant',
-    HOME_TENANT.id,
-)
 
 
 @dataclass(frozen=True)
@@ -36,23 +24,28 @@ class Measured(Usage):
     server_share: float
 
 
+def with_extension(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of an az that keeps to the folder, and has the extension there."""
+    install_extension(folder / 'extensions')
+    return {
+        **os.environ,
+        **environment,
+        'AZURE_CONFIG_DIR': str(folder / 'azure'),
+        'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
+        'AZURE_CORE_COLLECT_TELEMETRY': 'false',
+    }
+
+
 class Bench:
     """The extension is laid out as its wheel would be, and az is signed in as a service principal."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server = server
         self.folder = folder
-        self.environment = {
-            **os.environ,
-            **server.environment,
-            'AZURE_CONFIG_DIR': str(folder / 'azure'),
-            'AZURE_EXTENSION_DIR': str(folder / 'extensions'),
-            'AZURE_CORE_COLLECT_TELEMETRY': 'false',
-        }
+        self.environment = with_extension(folder, server.environment)
         self.output = folder / 'output'
         self.header = folder / 'header'
-        install_extension(folder / 'extensions')
-        run((*contenders.AZ, *_LOGIN), environment=self.environment, output=self.output)
+        run((*contenders.AZ, *contenders.LOGIN), environment=self.environment, output=self.output)
         run(contenders.TOKEN, environment=self.environment, output=self.header)
 
     def measure(self, *pipeline: Command) -> Measured:

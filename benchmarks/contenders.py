@@ -10,9 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.process import Command
+from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 
 AUDIENCE = 'https://dicom.healthcareapis.azure.com'
 AZ: Command = (sys.executable, '-m', 'azure.cli')
+# what az is signed in with, before any measurement
+LOGIN: Command = (
+    'login',
+    '--service-principal',
+    '--username',
+    READER_APPLICATION.client_id,
+    '--password',
+    str(READER_APPLICATION.secret),
+    '--tenant',
+    HOME_TENANT.id,
+)
 TOKEN: Command = (*AZ, 'dicom', 'token', 'issue', '--format', 'header')
 CHANGEFEED: Command = (*AZ, 'dicom', 'changefeed')
 JQ: Command = ('jq', '--compact-output', '.[]')

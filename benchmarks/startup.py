@@ -8,7 +8,6 @@ machine does hits both alike. Prints a Markdown table; the ratio is the median o
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -16,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import install_extension
+from benchmarks import contenders
+from benchmarks.bench import with_extension
 from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
-from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 from tests.emulator.sample import sample_feed
 
 Command = tuple[str, ...]
@@ -37,16 +36,6 @@ REST: Command = (
     '--resource',
     DICOM_AUDIENCE,
 )
-LOGIN: Command = (
-    'login',
-    '--service-principal',
-    '--username',
-    READER_APPLICATION.client_id,
-    '--password',
-    str(READER_APPLICATION.secret),
-    '--tenant',
-    HOME_TENANT.id,
-)
 # ours, core's, and the ratio that is aimed at; SERVICE stands for the service's URL
 PAIRS: list[tuple[Command, Command, float]] = [
     (('dicom', 'changefeed', '-h'), ('version',), 1.1),
@@ -60,16 +49,9 @@ PAIRS: list[tuple[Command, Command, float]] = [
 
 def main(count: int) -> None:
     with Emulator() as emulator, tempfile.TemporaryDirectory(prefix='startup-') as folder:
-        environment = {
-            **os.environ,
-            **emulator.environment,
-            'AZURE_CONFIG_DIR': f'{folder}/azure',
-            'AZURE_EXTENSION_DIR': f'{folder}/extensions',
-            'AZURE_CORE_COLLECT_TELEMETRY': 'false',
-        }
-        install_extension(Path(folder, 'extensions'))
+        environment = with_extension(Path(folder), emulator.environment)
         emulator.service.store.load(sample_feed(_EVENTS, end_ticks=ticks.now()))
-        run(LOGIN, environment)
+        run(contenders.LOGIN, environment)
         print(f"| ours | core's | ours, ms | core's, ms | ratio of {count} pairs | aim |\n|---|---|---|---|---|---|")
         for ours, core, aim in PAIRS:
             pair = [_at(emulator.service_url, command) for command in (ours, core)]

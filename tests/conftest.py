@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,6 +57,11 @@ def _take_signals() -> None:
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# The same examples in every run, however slow the machine is. hypothesis takes a profile of its own where CI is set, so
+# nothing is taken over from the one in force.
+settings.register_profile('tests', settings.get_profile('default'), derandomize=True, database=None, deadline=None)
+settings.load_profile('tests')
 
 _take_signals()
 _isolate(Path(_FOLDER.name))

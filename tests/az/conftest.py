@@ -20,6 +20,7 @@ import pytest
 from tests.az.identity_endpoint import IdentityEndpoint, write_login
 from tests.e2e.logins import SignIn
 from tests.emulator.cloud import Emulator
+from tests.emulator.sample import sample_feed
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def az_process() -> list[str]:
     return [sys.executable, '-m', 'azure.cli']
 
 
-class _Terminal(io.TextIOWrapper):
+class Terminal(io.TextIOWrapper):
     def isatty(self) -> bool:
         return True
 
@@ -68,7 +69,7 @@ class _Terminal(io.TextIOWrapper):
 def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outcome:
     from azure.cli.core import get_default_cli
 
-    stdout, stderr = _stream(_Terminal if to_terminal else io.TextIOWrapper), _stream()
+    stdout, stderr = _stream(Terminal if to_terminal else io.TextIOWrapper), _stream()
     with ExitStack() as stack:
         stack.enter_context(_bare_loggers())
         stack.enter_context(redirect_stdout(stdout))
@@ -79,6 +80,14 @@ def run_az(*arguments: str, stdin: str = '', to_terminal: bool = False) -> Outco
         except SystemExit as end:
             code = int(end.code or 0)
     return Outcome(code, _text(stdout), _text(stderr))
+
+
+@pytest.fixture(scope='module')
+def emulator() -> Iterator[Emulator]:
+    """A cloud of the module's own, with a few events."""
+    with Emulator() as running:
+        running.service.store.load(sample_feed(10))
+        yield running
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,7 @@ import pytest
 
 from azext_dicomtoken._claims import decode_unverified
 from tests.az.conftest import EXTENSIONS
-from tests.e2e.logins import LOGINS, SignIn
+from tests.e2e.logins import LOGINS, SignIn, dicom_in_cloud_shell
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
@@ -186,19 +186,18 @@ def test_arm_says_the_audience_of_a_cloud_where_it_is_not_documented(emulator: E
 
 
 @pytest.fixture
-def dicom_in_cloud_shell(emulator: Emulator) -> Iterator[None]:
-    emulator.token_endpoints.cloud_shell_audiences.add(DICOM_AUDIENCE)
-    yield
-    emulator.token_endpoints.cloud_shell_audiences.discard(DICOM_AUDIENCE)
+def helpful_broker(emulator: Emulator) -> Iterator[None]:
+    with dicom_in_cloud_shell(emulator):
+        yield
 
 
-@pytest.mark.usefixtures('dicom_in_cloud_shell')
+@pytest.mark.usefixtures('helpful_broker')
 def test_cloud_shell_issues_where_the_audience_is_on_its_list(sign_in: SignIn) -> None:
     machine = sign_in('cloud-shell')
     assert claims(machine)['upn'] == claims(machine, '--force-refresh')['upn'] == READER_USER.username
 
 
-@pytest.mark.usefixtures('dicom_in_cloud_shell')
+@pytest.mark.usefixtures('helpful_broker')
 @pytest.mark.parametrize('kind', ['secret', 'user', 'cloud-shell'])
 def test_debug_log_holds_neither_token_nor_secret(kind: str, sign_in: SignIn) -> None:
     done = sign_in(kind).az(*ISSUE, '--force-refresh', '--debug')

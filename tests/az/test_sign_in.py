@@ -21,7 +21,6 @@ from tests.e2e.machine import Machine
 from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.identities import HOME_TENANT, MANAGED_IDENTITY, READER_APPLICATION, READER_USER
-from tests.emulator.sample import sample_feed
 from tests.emulator.trouble import Fault
 
 ISSUE = ('dicom', 'token', 'issue')
@@ -29,13 +28,6 @@ CHECK = ('dicom', 'check-access', '--workspace-name', 'contoso', '--dicom-servic
 FAILED_COMMAND = ('--query', "[?verdict=='failed'].command", '-o', 'tsv')
 KINDS = ['user', 'secret', 'managed-identity', 'cloud-shell']
 SERVICE_PRINCIPAL = f'az login --service-principal --username {READER_APPLICATION.client_id}'
-
-
-@pytest.fixture(scope='module')
-def emulator() -> Iterator[Emulator]:
-    with Emulator() as running:
-        running.service.store.load(sample_feed(10))
-        yield running
 
 
 @pytest.fixture

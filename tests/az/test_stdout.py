@@ -8,10 +8,12 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from tests.az.identity_endpoint import IdentityEndpoint
 from tests.az.test_claims import a_token
 
 MANY = b'x' * 300_000  # more than a pipe holds
+_POLL = select.poll
 NAMES = 'Müller 漢 🩻'
 
 
@@ -127,10 +130,30 @@ def test_l21_sleep_ends_as_soon_as_the_reader_has_gone(pipe: tuple[int, int]) ->
         stdout.sleep(3_600)
 
 
-def test_sleep_without_a_pipe_is_a_sleep(tmp_path: Path) -> None:
+class HurriedPoll:
+    """Says how long it was to wait, and does not."""
+
+    waited: list[float] = []
+
+    def __init__(self) -> None:
+        self._poll = _POLL()
+        self.register = self._poll.register
+
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        self.waited.append(milliseconds)
+        return self._poll.poll(0)
+
+
+def test_sleep_without_a_pipe_is_a_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr('azext_dicomtoken._stdout.time', SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(HurriedPoll, 'waited', [])
+    monkeypatch.setattr('select.poll', HurriedPoll)
     with (tmp_path / 'file').open('w') as file:
-        Stdout(file).sleep(0.001)
-    Stdout(io.StringIO()).sleep(0.001)
+        Stdout(file).sleep(3_600)
+    assert (slept, HurriedPoll.waited) == ([], [3_600_000])
+    Stdout(io.StringIO()).sleep(3_600)
+    assert (slept, HurriedPoll.waited) == ([3_600], [3_600_000])
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.docs.commands import EXAMPLES
 from tests.docs.pages import BLOCKS
 from tests.e2e.machine import Machine
+from tests.e2e.processes import wait_until
 
 _SECONDS = 60
 _COMMANDS = sorted(
@@ -42,7 +42,5 @@ def _address(process: subprocess.Popen[str], machine: Machine) -> str:
     file = machine.folder / 'proxy.url'
     if '--url-file' not in str(process.args):
         return process.stdout.readline()
-    deadline = time.monotonic() + _SECONDS
-    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: file.exists() or process.poll() is not None, seconds=_SECONDS, pause_seconds=0.05)
     return file.read_text('utf-8')

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from scripts.build_wheel import build
-from tests.e2e.logins import SignIn
+from tests.e2e.logins import SignIn, dicom_in_cloud_shell
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
-from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.sample import sample_feed
 
 
@@ -50,8 +49,11 @@ def sign_in(emulator: Emulator, extensions: Path, logins_folder: Path, tmp_path:
 
 
 @pytest.fixture
+def machine(sign_in: SignIn) -> Machine:
+    return sign_in('secret')
+
+
+@pytest.fixture
 def helpful_broker(emulator: Emulator) -> Iterator[None]:
-    """Cloud Shell's token broker has our audience on its list, for the length of a test."""
-    emulator.token_endpoints.cloud_shell_audiences.add(DICOM_AUDIENCE)
-    yield
-    emulator.token_endpoints.cloud_shell_audiences.discard(DICOM_AUDIENCE)
+    with dicom_in_cloud_shell(emulator):
+        yield

@@ -7,13 +7,15 @@ that are signed in.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.machine import Machine
 from tests.emulator.cloud import Emulator
 from tests.emulator.credentials import self_signed_certificate
+from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import (
     HOME_TENANT,
     MANAGED_IDENTITY,
@@ -73,6 +75,16 @@ LOGINS = {
         lambda _, __: (*_service_principal(ROLELESS_APPLICATION), '--password', str(ROLELESS_APPLICATION.secret)),
     ),
 }
+
+
+@contextmanager
+def dicom_in_cloud_shell(emulator: Emulator) -> Iterator[None]:
+    """Cloud Shell's token broker has our audience on its list, for so long."""
+    emulator.token_endpoints.cloud_shell_audiences.add(DICOM_AUDIENCE)
+    try:
+        yield
+    finally:
+        emulator.token_endpoints.cloud_shell_audiences.discard(DICOM_AUDIENCE)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -48,6 +49,16 @@ def changefeed(
 
 def url(service: DicomService) -> str:
     return f'https://{service.host}'
+
+
+def sequences(text: str) -> list[int]:
+    """Those of the lines that a run has written."""
+    return [json.loads(line)['sequence'] for line in text.splitlines()]
+
+
+def truth(service: DicomService) -> list[int]:
+    """The sequence numbers of all events, in order."""
+    return [event.sequence for event in service.store.events()]
 
 
 def wait_until(

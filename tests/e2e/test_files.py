@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.logins import SignIn
 from tests.e2e.machine import Done, Machine
-from tests.e2e.processes import changefeed, url, wait_until
+from tests.e2e.processes import changefeed, truth, url, wait_until
 from tests.emulator import ticks, trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
@@ -36,11 +35,6 @@ def loaded(emulator: Emulator) -> DicomService:
 def service(loaded: DicomService) -> Iterator[DicomService]:
     yield loaded
     loaded.trouble.clear()
-
-
-@pytest.fixture
-def machine(sign_in: SignIn) -> Machine:
-    return sign_in('secret')
 
 
 def run(machine: Machine, service: DicomService, *options: str, folder: str = '.') -> Done:
@@ -69,10 +63,6 @@ def state(folder: Path) -> dict[str, tuple[bytes, int]]:
 def sequences(path: Path) -> list[int]:
     data = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
     return [json.loads(line)['sequence'] for line in data.splitlines()]
-
-
-def everything(service: DicomService) -> list[int]:
-    return [event.sequence for event in service.store.events()]
 
 
 def position(machine: Machine, name: str = 'c') -> int:
@@ -173,11 +163,11 @@ def test_l26_run_ends_when_its_file_is_taken_away(change: object, machine: Machi
         assert az.wait(60) == 1
         _, stderr = az.communicate()
     assert stderr.startswith('ERROR: ') and str(path) in stderr and 'Nothing was committed' in stderr, stderr
-    assert position(machine) < everything(service)[-2]
+    assert position(machine) < truth(service)[-2]
     assert b'\0' not in (path.read_bytes() if path.exists() else b'')
     path.write_bytes(kept)
     assert run(machine, service, *BOTH).returncode == 0
-    assert sequences(path) == everything(service)
+    assert sequences(path) == truth(service)
 
 
 # One run writes an output (L10)
@@ -197,7 +187,7 @@ def test_l10_second_run_with_a_checkpoint_of_its_own_is_refused(machine: Machine
         assert second.stderr.startswith(f'ERROR: The checkpoint is in use by process {first.pid}.')
         first.send_signal(signal.SIGINT)
         assert first.wait(60) == 0
-    assert sequences(machine.folder / 'f.jsonl') == everything(service)
+    assert sequences(machine.folder / 'f.jsonl') == truth(service)
 
 
 # Every byte (L25, N11, N29)
@@ -250,7 +240,7 @@ def test_l25_pipe_that_does_not_block_gets_every_byte(options: str, machine: Mac
     done = machine.shell(command)
     assert done.returncode == 0, done.stderr
     events = json.loads(done.stdout) if 'max' in options else [json.loads(line) for line in done.stdout.splitlines()]
-    assert [event['sequence'] for event in events] == everything(service)[: len(events)] and len(events) >= 500
+    assert [event['sequence'] for event in events] == truth(service)[: len(events)] and len(events) >= 500
 
 
 @pytest.mark.parametrize(
@@ -278,7 +268,7 @@ def test_l28_moved_folder_goes_on(name: str, machine: Machine, service: DicomSer
     (machine.folder / 'a').rename(machine.folder / 'b')
     done = run(machine, service, *options, folder='b')
     assert (done.returncode, done.stderr) == (0, '')
-    assert sequences(machine.folder / 'b' / name) == everything(service)
+    assert sequences(machine.folder / 'b' / name) == truth(service)
     assert json.loads((machine.folder / 'b' / 'c').read_text())['output']['path'].endswith(f'/b/{name}')
     (machine.folder / 'b' / 'other.jsonl').write_text('x' * 10**6)
     done = run(machine, service, '--output-file', 'other.jsonl', '--checkpoint', 'c', folder='b')
@@ -295,7 +285,7 @@ def test_l28_folder_goes_on_on_another_file_system(machine: Machine, service: Di
     try:
         shutil.move(machine.folder / 'a', target)
         done = run(machine, service, *BOTH, '--only-show-errors', folder=str(target))
-        assert (done.returncode, done.stderr) == (0, '') and sequences(target / 'f.jsonl') == everything(service)
+        assert (done.returncode, done.stderr) == (0, '') and sequences(target / 'f.jsonl') == truth(service)
     finally:
         shutil.rmtree(target, ignore_errors=True)
 
@@ -323,7 +313,7 @@ def test_n27_name_may_be_as_long_as_a_name_can_be(machine: Machine, service: Dic
     name = 'n' * 248
     assert run(machine, service, '--output-file', name, '--checkpoint', 'c' * 250).returncode == 0
     assert run(machine, service, '--output-file', name, '--overwrite').returncode == 0
-    assert sequences(machine.folder / name) == everything(service)
+    assert sequences(machine.folder / name) == truth(service)
 
 
 # What is typed (L20, L22, L23, L29, L31)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.logins import SignIn
 from tests.e2e.machine import TIMEOUT_SECONDS, Done, Machine
 from tests.e2e.processes import changefeed, wait_until
 from tests.emulator import trouble
@@ -40,11 +39,6 @@ def filed(emulator: Emulator) -> DicomService:
 def service(filed: DicomService) -> Iterator[DicomService]:
     yield filed
     filed.trouble.clear()
-
-
-@pytest.fixture
-def machine(sign_in: SignIn) -> Machine:
-    return sign_in('secret')
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from itertools import count
@@ -12,7 +11,7 @@ import pytest
 
 from tests.e2e.logins import LOGINS, SignIn
 from tests.e2e.machine import TIMEOUT_SECONDS
-from tests.e2e.processes import Az, changefeed, wait_until
+from tests.e2e.processes import Az, changefeed, sequences, truth, wait_until
 from tests.emulator import trouble
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
@@ -120,11 +119,3 @@ def assert_complete(az: Az, service: DicomService) -> None:
 def statuses(emulator: Emulator) -> list[int]:
     """Those of the answers of the feed."""
     return [request.status for request in emulator.journal.requests if 'changefeed' in request.path]
-
-
-def sequences(text: str) -> list[int]:
-    return [json.loads(line)['sequence'] for line in text.splitlines()]
-
-
-def truth(service: DicomService) -> list[int]:
-    return [event.sequence for event in service.store.events()]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.logins import SignIn
 from tests.e2e.machine import TIMEOUT_SECONDS, Done, Machine
-from tests.e2e.processes import changefeed, url
+from tests.e2e.processes import changefeed, sequences, truth, url
 from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
@@ -43,14 +43,6 @@ def machine(sign_in: SignIn, service: DicomService) -> Iterator[Machine]:
 def run(machine: Machine, script: str) -> Done:
     """A script in which `az dicom changefeed` is `changefeed`."""
     return machine.shell(f'set +e +o pipefail; changefeed() {{ {AZ} dicom changefeed "$@"; }}; {script}')
-
-
-def sequences(text: str) -> list[int]:
-    return [json.loads(line)['sequence'] for line in text.splitlines()]
-
-
-def truth(service: DicomService) -> list[int]:
-    return [event.sequence for event in service.store.events()]
 
 
 def test_l21_follow_ends_with_the_reader_of_its_pipe_on_a_quiet_feed(machine: Machine, service: DicomService) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dicomfeed.attributes import Fields, Selection, parse_fields, select
 from dicomfeed.tags import FieldRefused, Reason
 
-every = settings(derandomize=True, database=None, deadline=None, max_examples=300)
+every = settings(max_examples=300)
 
 HEAD = (
     b'{"sequence":42,"partitionName":"Microsoft.Default","filePath":"a/b.dcm","studyInstanceUid":"1.2",'
@@ -205,7 +205,6 @@ ELEMENTS = st.recursive(
     ),
     max_leaves=6,
 )
-COMPACT = (',', ':')
 PATHS = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=3).map(tuple), max_size=3).map(frozenset)
 
 

@@ -15,7 +15,7 @@ from dicomfeed.queries import SequenceRange
 from tests.emulator.event_json import EventShape
 from tests.feed.world import World
 
-every = settings(derandomize=True, database=None, deadline=None, max_examples=300)
+every = settings(max_examples=300)
 
 EVENT = (
     b'{"sequence":42,"partitionName":"Microsoft.Default","studyInstanceUid":"1.2.3","seriesInstanceUid":"1.2.3.1",'

@@ -177,8 +177,6 @@ restored = _schedules(*_ordinary, _step('restore', st.sampled_from([0.0, 0.3, 0.
 # Without shrinking, a failure shows in a minute; add Phase.shrink when one has to be understood.
 model = settings(
     max_examples=60,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

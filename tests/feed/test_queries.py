@@ -112,7 +112,7 @@ def test_l6_slice_is_answered_by_its_own_rows_in_order(found: list[tuple[Ticks, 
     assert TimeSlice(after(0), after(0) + 10, 0, 3).answers(rows(*found)) is is_answer
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 1_000), st.integers(1, 100))
 def test_halves_of_a_range_tile_it(start: int, limit: int) -> None:
     assert tiles(SequenceRange(start, limit)) == [(number, 1) for number in range(start, start + limit)]

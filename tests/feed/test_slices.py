@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dicomfeed.slices import decode, items, members
 
-every = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+every = settings(max_examples=200)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

@@ -263,7 +263,6 @@ class Schedule:
 
 _moments = st.floats(0, LATEST_START, allow_nan=False).map(lambda seconds: round(seconds, 1))
 _studies = st.integers(1, 3)
-_pauses = st.sampled_from([0.5, 11, 25, 70, 590])
 
 
 def _arrival(at: float, study: int, number: int, pause: float, delay: float) -> list[Write]:
@@ -336,8 +335,6 @@ kills = st.lists(st.integers(0, 12), max_size=8)
 # Without shrinking, a failure shows in a minute; add Phase.shrink when one has to be understood.
 model = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomfeed.times import (
@@ -24,7 +24,6 @@ from dicomfeed.times import (
 
 NOON = parse_timestamp('2024-05-01T12:00:00Z')
 HOUR = 3_600 * TICKS_PER_SECOND
-every = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 
 TIMESTAMP_LIKE = st.from_regex(
     r'\A[0-9]{4}-[0-3][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{0,8})?)?'
@@ -107,7 +106,6 @@ def test_parse_timestamp_refuses_what_the_service_never_writes(text: str) -> Non
     assert not is_timestamp(text)
 
 
-@every
 @given(TIMESTAMP_LIKE | st.text(max_size=40))
 def test_is_timestamp_agrees_with_parse_timestamp(text: str) -> None:
     try:
@@ -119,7 +117,6 @@ def test_is_timestamp_agrees_with_parse_timestamp(text: str) -> None:
         assert parse_time(text, now=0) == ticks
 
 
-@every
 @given(st.integers(FIRST_TICK, LAST_TICK))
 def test_parse_is_the_reverse_of_format(ticks: int) -> None:
     assert parse_time(format_timestamp(ticks), now=0) == ticks
@@ -212,7 +209,6 @@ def test_parse_time_refuses_the_rest(text: str) -> None:
         parse_time(text, now=NOON)
 
 
-@every
 @given(st.text(max_size=40))
 def test_parse_time_raises_nothing_but_value_error(text: str) -> None:
     try:
@@ -279,7 +275,6 @@ def test_parse_duration_refuses_endless_numbers(digits: int) -> None:
             parse_duration(text)
 
 
-@every
 @given(TIMESTAMP_LIKE)
 def test_utc_text_is_the_formatted_timestamp(text: str) -> None:
     if is_timestamp(text):
@@ -308,7 +303,6 @@ def test_parse_http_date_reads_it_or_says_that_it_cannot(text: str | None, ticks
     assert parse_http_date(text) == ticks
 
 
-@every
 @given(st.text(max_size=40) | st.from_regex(r'\A[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{0,9} GMT\Z'))
 def test_parse_http_date_raises_nothing(text: str) -> None:
     parse_http_date(text)

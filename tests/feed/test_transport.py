@@ -301,14 +301,26 @@ def test_n13_answer_without_metadata_may_be_less_large() -> None:
     assert len(got.body) == len(body)
 
 
-def test_n13_answers_in_flight_share_one_budget() -> None:
-    budget = Budget(100)
-    second_waits, second_done = threading.Event(), threading.Event()
+class ObservedCondition(threading.Condition):
+    """Says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_waited_for = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.is_waited_for.set()
+        return super().wait(timeout)
+
+
+def test_n13_answers_in_flight_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget, changed = Budget(100), ObservedCondition()
+    monkeypatch.setattr(budget, '_changed', changed)
+    second_done = threading.Event()
 
     def second() -> None:
         with budget.receiving() as take:
             take(40)
-            second_waits.set()
             take(40)
         second_done.set()
 
@@ -316,7 +328,7 @@ def test_n13_answers_in_flight_share_one_budget() -> None:
         take(50)
         thread = threading.Thread(target=second, daemon=True)
         thread.start()
-        assert second_waits.wait(timeout=30)
+        assert changed.is_waited_for.wait(timeout=30)
         take(500)  # the first one never waits
         assert not second_done.is_set()
     assert second_done.wait(timeout=30)

@@ -13,6 +13,7 @@ import pytest
 from dicomfeed.client import FeedClient, Retry
 from dicomfeed.errors import HostUnreachable, MalformedResponse
 from dicomfeed.queries import SequenceRange
+from dicomfeed.times import Clock
 from dicomfeed.transport import HttpTransport
 
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n'
@@ -115,6 +116,19 @@ class Tokens:
         return Token()
 
 
+class PausesOnly:
+    """Time that goes by in pauses alone, however long an answer takes."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def now(self) -> float:
+        return self._now
+
+    def pass_by(self, seconds: float) -> None:
+        self._now += seconds
+
+
 class HurriedTime:
     """A clock on which a minute goes by whenever somebody looks at it."""
 
@@ -149,11 +163,13 @@ def test_answer_that_trickles_is_cut_off(behaviour: Behaviour) -> None:
 
 def test_one_shot_client_gives_up_when_its_patience_is_at_an_end() -> None:
     retries: list[Retry] = []
+    time = PausesOnly()
     with serving(silent) as url:
         client = FeedClient(
             url,
             Tokens(),
             transport=HttpTransport(read_timeout_seconds=0.1),
+            clock=Clock(monotonic=time.now, sleep=time.pass_by),
             patience_seconds=2,
             on_retry=retries.append,
             jitter=lambda: 0.0,

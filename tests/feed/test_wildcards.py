@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dicomfeed.wildcards import Wildcards, fold
 
-every = settings(derandomize=True, database=None, deadline=None, max_examples=500)
+every = settings(max_examples=500)
 TEXTS = st.text('ab*?\\\n', max_size=12)
 
 

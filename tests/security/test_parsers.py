@@ -31,7 +31,7 @@ from tests.az.test_claims import a_token
 CLOUD = cloud_named('AzureCloud')
 SUFFIX = str(CLOUD.suffix)
 DIRECTIONS = {'LRE', 'RLE', 'LRO', 'RLO', 'PDF', 'LRI', 'RLI', 'FSI', 'PDI'}
-some = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+some = settings(max_examples=60)
 
 NUMBERS = st.integers() | st.floats() | st.just(10**400)
 VALUES: st.SearchStrategy[Any] = st.recursive(

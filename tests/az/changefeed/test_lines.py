@@ -13,13 +13,9 @@ from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.lines import LineError, Lines
 from dicomfeed.events import Event, decode_page
 from tests.az.changefeed.conftest import FakeCli
+from tests.az.conftest import Terminal
 
 UID = '1.2.826.0.1.3680043.8.498.12345678901234567890123456789012345678'
-
-
-class Terminal(io.TextIOWrapper):
-    def isatty(self) -> bool:
-        return True
 
 
 def event(more: str = '"action":"Create"') -> Event:

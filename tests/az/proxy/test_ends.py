@@ -158,7 +158,14 @@ def test_empty_connection_is_closed_in_silence(start: Start) -> None:
 
 
 def test_idle_connection_is_closed_in_silence(start: Start, service: ScriptedService) -> None:
-    with start(limits=Limits(idle_seconds=0.1)).connect() as sock:
+    limits, answer = Limits(), service.script
+
+    def script(talk: Talk) -> None:
+        object.__setattr__(limits, 'idle_seconds', 0.1)  # the request has come, however long that took
+        answer(talk)
+
+    service.script = script
+    with start(limits=limits).connect() as sock:
         sock.sendall(f'GET /{SECRET}/v2/studies HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode())
         assert read_all(sock).count(b'HTTP/1.1 ') == 1
 
