@@ -76,7 +76,7 @@ def copy_with_make(folder: Path, script: str) -> Path:
     """`.ci/run` in a folder of its own, where `make` is that script; apt-get and the rest are not asked for."""
     (folder / '.ci').mkdir()
     (folder / 'bin').mkdir()
-    for program in ('make', 'fish', 'jq'):
+    for program in ('make', 'fish', 'jq', 'chromium', 'Orthanc'):
         (folder / 'bin' / program).write_text(f'#!/bin/sh\n{script}\n', 'utf-8')
         (folder / 'bin' / program).chmod(0o755)
     return Path(shutil.copy2(ROOT / '.ci' / 'run', folder / '.ci' / 'run'))

@@ -10,7 +10,6 @@ import asyncio
 import http.client
 import json
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -22,9 +21,9 @@ from typing import Any
 from tests.emulator.hosts import Receive, Scope, Send
 from tests.emulator.trouble import Response
 
-PROGRAM = shutil.which('Orthanc', path='/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin')
+PROGRAM = Path('/usr/sbin/Orthanc')
 PLUGIN = Path('/usr/share/orthanc/plugins/libOrthancDicomWeb.so')
-IS_INSTALLED = PROGRAM is not None and PLUGIN.exists()
+IS_INSTALLED = PROGRAM.exists() and PLUGIN.exists()
 
 _SECONDS = 60
 _RESOURCE = re.compile(r'/v[12]/studies/([0-9.]+)(?:/series/([0-9.]+)(?:/instances/([0-9.]+))?)?/?')
