@@ -33,9 +33,8 @@ class Proxy:
         return self.base.rpartition('/')[2]
 
     @property
-    def origin(self) -> str:
-        """Host and port, for a tool that sends the secret in a header."""
-        return self.base.rpartition('/')[0]
+    def port(self) -> str:
+        return self.base.rpartition('/')[0].rpartition(':')[2]
 
     @property
     def peak_kib(self) -> int:

@@ -12,6 +12,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
 
 from tests.e2e.proxies import Proxy
+from tests.e2e.software.documented import pasted
 from tests.e2e.software.samples import CT, RLE, SAMPLES, WAVEFORM, Sample
 from tests.emulator.orthanc import Orthanc
 
@@ -25,18 +26,20 @@ _AS_STORED = (('application/octet-stream', '*'),)
 _SYNTAXES = {'as-stored': '*', 'explicit': '1.2.840.10008.1.2.1', 'jpeg-lossless': '1.2.840.10008.1.2.4.70'}
 
 
-def client(url: str, **headers: str) -> DICOMwebClient:
+def client(url: str) -> DICOMwebClient:
     session = requests.Session()
     session.trust_env = False
-    session.headers.update(headers)
     return DICOMwebClient(url, session=session)
 
 
-@pytest.fixture(params=['secret in a header', 'secret in the path'])
+@pytest.fixture(params=['secret in a header', 'secret in the address'])
 def through(request: pytest.FixtureRequest, running: Proxy) -> DICOMwebClient:
-    if request.param == 'secret in the path':
+    if request.param == 'secret in the address':
         return client(running.root)
-    return client(f'{running.origin}/v2', Authorization=f'Bearer {running.secret}')
+    names: dict[str, Any] = {}
+    exec(*pasted('python', running), names)
+    assert isinstance(names['client'], DICOMwebClient)
+    return names['client']
 
 
 @pytest.fixture

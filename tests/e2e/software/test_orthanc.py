@@ -1,4 +1,4 @@
-"""A second Orthanc as a client: its DICOMweb peer is the proxy, by an address with the secret or with a header."""
+"""A second Orthanc as a client: its DICOMweb peer is the proxy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.proxies import Proxy
+from tests.e2e.software.documented import pasted
 from tests.e2e.software.samples import CT, DOSE, JPEG, RLE, SAMPLES, Sample
 from tests.emulator.orthanc import Orthanc, orthanc
 
@@ -18,11 +19,10 @@ pytestmark = pytest.mark.slow
 samples = pytest.mark.parametrize('sample', [CT, RLE, JPEG, DOSE], ids=['ct', 'rle', 'jpeg', 'dose'])
 
 
-@pytest.fixture(params=['address', 'header'])
+@pytest.fixture(params=[0, 1], ids=['secret in a header', 'secret in the address'])
 def client(request: pytest.FixtureRequest, running: Proxy, tmp_path: Path) -> Iterator[Orthanc]:
-    in_header = {'Url': f'{running.origin}/v2/', 'HttpHeaders': {'Authorization': f'Bearer {running.secret}'}}
-    peer = in_header if request.param == 'header' else {'Url': f'{running.root}/'}
-    with orthanc(tmp_path / 'client', peers={'az': peer}) as second:
+    configuration = json.loads(pasted('json', running)[request.param])
+    with orthanc(tmp_path / 'client', peers=configuration['DicomWeb']['Servers']) as second:
         yield second
 
 
@@ -49,7 +49,7 @@ def test_pulled_study_equals_the_original_to_the_byte(client: Orthanc, full: Ort
 
 def test_search_of_a_peer_is_the_service_s(client: Orthanc, full: Orthanc) -> None:
     found = order(client, 'qido', {'Uri': '/studies', 'Arguments': {'limit': '200'}})
-    uids = {study['0020,000d']['Value'] for study in found}
+    uids = {study['0020000D']['Value'] for study in found}
     assert uids == {sample.ids[0] for sample in SAMPLES.values()}
 
 
