@@ -31,6 +31,14 @@ def say(*lines: str, stream: TextIO | None = None) -> None:
         print(*lines, sep='\n', file=stream, flush=True)
 
 
+def duration_text(seconds: float) -> str:
+    """A duration for a person: to the second, above a minute to the minute."""
+    if seconds < 60:
+        return f'{round(seconds)} s'
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f'{hours} h {minutes} min' if hours else f'{minutes} min'
+
+
 def keep_messages_apart() -> None:
     """See to it that messages go to standard error or nowhere, and that none decides how the command ends.
 

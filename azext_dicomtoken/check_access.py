@@ -122,8 +122,10 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
             return 'the service does not say its time'
         if abs(ahead) <= _NOTABLE_SECONDS:
             return f'{abs(ahead)} s from the clock of the service'
+        from azext_dicomtoken._output import duration_text
+
         direction = 'ahead of' if ahead > 0 else 'behind'
-        return f'this machine is {_duration(abs(ahead))} {direction} the service: set its clock'
+        return f'this machine is {duration_text(abs(ahead))} {direction} the service: set its clock'
 
     def read_feed(self) -> str:
         self._raise_if(Exception)
@@ -204,12 +206,6 @@ def _tls_detail(url: str) -> str:
     setting = authority_setting()
     named = f'{setting.value} ({setting.name})' if setting else 'the certificates that come with az'
     return f'certificate trusted by {named}'
-
-
-def _duration(seconds: int) -> str:
-    """A difference of clocks, to the minute."""
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f'{hours} h {minutes} min' if hours else f'{minutes} min'
 
 
 def _row(step: str, verdict: str, detail: str, **more: str) -> dict[str, str]:
