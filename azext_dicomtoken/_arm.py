@@ -113,28 +113,31 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
 
 
 def _error_for(answer: Answer) -> Exception:
-    from azext_dicomtoken._advice import LIST_SERVICES
-    from azext_dicomtoken._output import print_service_words
+    from azext_dicomtoken._advice import LIST_SERVICES, quoted
 
-    print_service_words(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))
     status = answer.status
+    quotes = quoted(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))
     if status == 401:
         return UnauthorizedError(
-            'Azure Resource Manager did not accept the sign-in.', recommendation=['Sign in again:', 'az login']
+            'Azure Resource Manager did not accept the sign-in.',
+            recommendation=[*quotes, 'Sign in again:', 'az login'],
         )
     if status == 403:
         return ForbiddenError(
             'The signed-in account may not read the service in Azure Resource Manager.',
-            recommendation='Ask for the role Reader on it, or leave --resource-group out; the URL '
-            'is then put together from the names.',
+            recommendation=[
+                *quotes,
+                'Ask for the role Reader on it.',
+                'Or leave --resource-group out: the URL is then built from the names.',
+            ],
         )
     if status == 404:
         return ResourceNotFoundError(
             'There is no such DICOM service in that resource group.',
-            recommendation=['See what there is:', LIST_SERVICES],
+            recommendation=[*quotes, 'List the services that there are:', LIST_SERVICES],
         )
     kind = AzureInternalError if status >= 500 else AzureResponseError
     return kind(
         f'Azure Resource Manager answered with status {status}.',
-        recommendation='Try again later, or name the service with --service-url.',
+        recommendation=[*quotes, 'Try again later, or name the service with --service-url.'],
     )

@@ -149,13 +149,6 @@ def map_texts(change: Callable[[str], str], value: Any) -> Any:
     return [map_texts(change, item) for item in value] if isinstance(value, list) else value
 
 
-def print_service_words(text: str, request_id: str | None, *, stream: TextIO | None = None) -> None:
-    """Say on standard error what a service said, for a person's eyes; not through a logger, which may keep it."""
-    for label, words in (('The service says', text), ('Request ID', request_id)):
-        if words and words.strip():
-            say(f'{label}: {escape_controls(words.strip())}', stream=stream)
-
-
 def _own_descriptor(path: str) -> int | None:
     """The descriptor of this process that the path names."""
     own = _STREAM_PATHS.fullmatch(path)

@@ -222,7 +222,8 @@ def _failed(check: _Check, step: str, error: Exception) -> dict[str, str]:
     advice = [line for line in _advice.of_core(error, tenant=check.tenant) if line != CHECK_ACCESS]
     if not advice:  # core's short errors: User '…' does not exist in MSAL token cache. Run `az login`.
         advice = ['Sign in again:', _advice.Access(account=check.account).login_command(check.tenant)]
-    _end_with(check.invocation.cli_ctx, error, advice)
+    quotes = [line for line in getattr(error, 'recommendations', ()) if isinstance(line, _advice.Quote)]
+    _end_with(check.invocation.cli_ctx, error, quotes + _advice.by_sentence(advice))
     at = next((number for number, line in enumerate(advice) if isinstance(line, _advice.Command)), len(advice))
     command = {'command': str(advice[at])} if at < len(advice) else {}
     return _row(step, 'failed', str(error), meaning=' '.join(advice[:at]), **command)

@@ -203,7 +203,7 @@ class ByTime(Reading):
             return
         self.session.summary.settled_through = format_timestamp(settled)
         if not self.is_cut or (reached is not None and reached.ticks >= settled):
-            say(f'Settled through {format_timestamp(settled)}: later events of the window may still appear.')
+            say(f'Settled through {format_timestamp(settled)}: later events may still appear.')
 
     def _window_end(self) -> int:
         """As given, else now by the service's clock, or just after the newest event where that is later."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +186,17 @@ def test_no_role_until_it_counts(check: Check, cloud: Emulator, identity: Identi
 def test_host_without_a_feed_ends_with_1(check: Check, cloud: Emulator) -> None:
     cloud.service.trouble.next(lambda answer: type(answer())(404, {}))
     assert failed_at('feed', check())['command'].startswith('az resource list ')
+
+
+def test_table_on_a_terminal_fits_it_and_repeats_nothing(az: Az, cloud: Emulator, identity: IdentityEndpoint) -> None:
+    identity.token = cloud.entra.issue(ROLELESS_APPLICATION)
+    outcome = az('dicom', 'check-access', '-o', 'table', to_terminal=True)
+    lines = outcome.stdout.splitlines()
+    assert len(lines) > 2 + len(STEPS) and max(map(len, lines)) <= shutil.get_terminal_size().columns
+    assert lines[-1].split() == ['feed', 'failed', 'see', 'below']
+    said = outcome.stderr.splitlines()
+    assert said[0] == 'ERROR: The service answered with status 403.' and len(set(said)) == len(said)
+    assert len([line for line in said if line.startswith('az role assignment create ')]) == 1
 
 
 def test_changefeed_says_the_same(az: Az, cloud: Emulator, identity: IdentityEndpoint) -> None:
