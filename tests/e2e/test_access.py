@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,15 @@ def test_missing_role_is_a_command_with_nothing_to_fill_in(sign_in: SignIn, emul
     assert (checked.returncode, checked.stdout) == (1, command + '\n')
     read = machine.az('dicom', 'changefeed', *NAMES, '-g', 'imaging')
     assert (read.returncode, read.stdout) == (1, '') and f'\n{command}\n' in read.stderr
+
+
+def test_command_for_a_missing_role_fixes_it(sign_in: SignIn, emulator: Emulator, tmp_path: Path) -> None:
+    caller = sign_in('without-a-role')
+    administrator = replace(sign_in, folder=tmp_path / 'administrator')('user')
+    emulator.add_service('contoso', 'fixed')
+    check = (*CHECK, '--workspace-name', 'contoso', '--dicom-service-name', 'fixed', '-g', 'imaging')
+    administrator.shell(caller.az(*check, *FAILED_COMMAND).stdout).check_returncode()
+    assert caller.az(*check).returncode == 0
 
 
 def test_failure_ends_with_1_whatever_is_printed(sign_in: SignIn) -> None:
