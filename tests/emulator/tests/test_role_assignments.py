@@ -48,7 +48,7 @@ def test_role_is_felt_by_the_service(scope: str, emulator: Emulator, client: req
     assert read() == 403
     answer = assign(emulator, client, f'{scope}/roleAssignments/{NAME}', role_id(emulator, client, 'DICOM Data Reader'))
     assert (answer.status_code, answer.json()['name']) == (201, NAME)
-    assert read() == 200
+    assert read() == 204  # empty
 
 
 @pytest.mark.parametrize(
