@@ -86,9 +86,11 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
     def token_detail(self) -> str:
         """What is to be said of the token: its time left by the service's clock once that is known."""
         claims = self.login.unverified_claims()
+        tenant = claims.get('tid', self.issued.tenant)
+        is_told = self.account is not None and self.account.tenant == tenant
         return (
             f'audience {claims.get("aud", self.service.audience)}, {self._seconds_left(claims) // 60} minutes left, '
-            f'object ID {claims.get("oid", "not named")}, tenant {claims.get("tid", self.issued.tenant)}'
+            f'object ID {claims.get("oid", "not named")}' + ('' if is_told else f', tenant {tenant}')
         )
 
     def _seconds_left(self, unverified_claims: dict[str, Any]) -> int:
@@ -194,8 +196,8 @@ def _host_detail(url: str) -> str:
 
     host, proxy = urlsplit(url).hostname or '', proxy_setting(url)
     if proxy:
-        return f'{host} through the proxy {without_password(proxy)} ({proxy.name})'
-    return f'{host} at {", ".join(dict.fromkeys(addresses_of(host)))}'
+        return f'reached through the proxy {without_password(proxy)} ({proxy.name})'
+    return f'reached at {", ".join(dict.fromkeys(addresses_of(host)))}'
 
 
 def _tls_detail(url: str) -> str:

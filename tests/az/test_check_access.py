@@ -65,7 +65,7 @@ def test_empty_feed_of_ones_own_server_over_plain_http_is_well(
     outcome = check('--service-url', emulator.base_url, '--resource', PRIVATE_AUDIENCE)
     assert outcome.code == 0
     details = {row['step']: row['detail'] for row in outcome.result}
-    assert (details['host'], details['tls']) == ('127.0.0.1 at 127.0.0.1', 'not used by this server')
+    assert (details['host'], details['tls']) == ('reached at 127.0.0.1', 'not used by this server')
     assert details['feed'] == 'no event yet; only reading was checked'
 
 
@@ -161,7 +161,10 @@ def test_clock_that_is_wrong_is_told_and_fails_nothing(seconds: int, words: str,
 
 def test_token_of_another_tenant(check: Check, cloud: Emulator, identity: IdentityEndpoint) -> None:
     identity.token = cloud.entra.issue(READER_USER, tenant=FOREIGN_TENANT)
-    row = failed_at('feed', check())
+    outcome = check()
+    row = failed_at('feed', outcome)
+    told = {row['step'] for row in outcome.result if f'tenant {FOREIGN_TENANT.id}' in row['detail']}
+    assert told == {'token'}  # that of the sign-in is another one
     assert f'belongs to the tenant {HOME_TENANT.id}' in row['meaning'] and row['command'] == 'az login --identity'
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.logins import LOGINS, SignIn
 from tests.emulator.cloud import Emulator
+from tests.emulator.identities import HOME_TENANT
 
 CHECK = ('dicom', 'check-access')
 NAMES = ('--workspace-name', 'contoso', '--dicom-service-name', 'imaging')
@@ -21,7 +22,7 @@ def test_login_that_may_read_passes_every_step(kind: str, sign_in: SignIn, emula
     done = sign_in(kind).az(*CHECK, '--service-url', emulator.service_url, '-o', 'table')
     assert (done.returncode, done.stderr) == (0, '')
     assert [line.split()[1] for line in done.stdout.splitlines()[2:]] == ['passed'] * 7
-    assert LOGINS[kind].object_id in done.stdout
+    assert LOGINS[kind].object_id in done.stdout and done.stdout.count(HOME_TENANT.id) == 1
 
 
 def test_missing_role_is_a_command_with_nothing_to_fill_in(sign_in: SignIn, emulator: Emulator) -> None:
