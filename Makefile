@@ -31,7 +31,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-slow not-slow slow pytest viewer oldest lint fix matrix demo build release bench mutants clean
+.PHONY: help test test-slow not-slow slow pytest viewer oldest lint fix matrix demo picture build release bench mutants \
+	clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
@@ -72,6 +73,9 @@ fix: $(LINT_READY)  ## repair what lint can repair automatically: order of impor
 
 demo: $(BUILD_READY) $(EMULATOR_READY) $(AZ_READY)  ## walk through the main job, in a cloud that is emulated on this machine
 	@AZ=$(AZ) PYTHON=$(BIN)/python scripts/demo.sh
+
+picture: $(TESTS_READY)  ## draw the picture in README anew: what check-access and --count-by show on a terminal
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m scripts.picture docs/terminal.svg
 
 build: $(BUILD_READY)  ## build the wheel into dist/
 	$(BIN)/python scripts/build_wheel.py dist

@@ -47,11 +47,12 @@ if TYPE_CHECKING:
 
 LookUp = Callable[..., Any]
 Advice = list[str]
-"""Lines of text and of `Command`."""
+"""Lines of text, of `Command` and of `Quote`."""
 
 _TENANT = re.compile(
     r'authorization_uri="https://[^/"\s]+/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[/"]', re.IGNORECASE
 )
+_SENTENCE_END = re.compile(r'(?<=[.?]) (?=[A-Z])')
 _AUDIENCE = re.compile(r'resource_id="([A-Za-z0-9:/._-]{1,200})"')
 
 
@@ -59,6 +60,20 @@ class Command(str):
     """A line of advice to paste into a shell."""
 
     __slots__ = ()
+
+
+class Quote(str):
+    """A line with what a service said: printed for a person's eyes, and never logged, which may be kept."""
+
+    __slots__ = ()
+
+
+def quoted(text: str, request_id: str | None) -> Advice:
+    """The service's own words and the number of the request, for whoever asks its support."""
+    from azext_dicomtoken._output import escape_controls
+
+    named = (('The service says', text), ('Request ID', request_id))
+    return [Quote(f'{label}: {escape_controls(words.strip())}') for label, words in named if words and words.strip()]
 
 
 LIST_SERVICES = Command('az resource list --resource-type Microsoft.HealthcareApis/workspaces/dicomservices -o table')
@@ -168,12 +183,12 @@ def forbidden(_error: Forbidden, access: Access) -> Advice:
     if command is None:
         return ['The server knows the caller and does not let it read. Ask whoever runs it.']
     return [
-        'Signed in, but without a role for the data. A role that was given within the last five minutes may not '
-        'count yet: then wait. A service that is closed to public networks gives the same answer to everyone outside '
-        'the network of its private endpoint. Otherwise whoever may assign roles there runs:',
+        'Signed in, but without a role for the data. If a role was granted within the last five minutes, wait. A '
+        'service with a private endpoint may refuse everyone outside its network. Otherwise, someone who may assign '
+        'roles there runs:',
         command,
         *(
-            ['With --resource-group and the names of the service, az dicom check-access fills in the scope.']
+            ['With --resource-group and both names, az dicom check-access fills in the scope.']
             if 'SUBSCRIPTION_ID' in command
             else []
         ),
@@ -293,11 +308,21 @@ def signed_out(tenant: str | None) -> Advice:
 
 
 def of_core(error: Exception, *, tenant: str | None) -> Advice:
-    """The advice that an error of az carries, core's own included, whose commands are lines like any other."""
+    """The advice that an error of az carries, without quotes; core's own commands are lines like any other."""
     if "'az login'" in str(error):  # Please run 'az login' to setup account.
         return signed_out(tenant)
-    lines = [line for text in getattr(error, 'recommendations', ()) for line in _lines(text)]
+    texts = [text for text in getattr(error, 'recommendations', ()) if not isinstance(text, Quote)]
+    lines = [line for text in texts for line in _lines(text)]
     return [line for line in lines if line not in ('', 'az logout')]
+
+
+def by_sentence(advice: Advice) -> Advice:
+    """The advice as it is printed: one sentence a line, so that it is read at a glance in a narrow terminal."""
+    return [
+        sentence
+        for line in advice
+        for sentence in ([line] if isinstance(line, (Command, Quote)) else _SENTENCE_END.split(line))
+    ]
 
 
 def _lines(text: str) -> Advice:

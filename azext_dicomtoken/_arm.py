@@ -6,7 +6,9 @@ Whether that URL is to be trusted is judged in `_service`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from azure.cli.core.azclierror import (
@@ -20,9 +22,11 @@ from azure.cli.core.azclierror import (
 
 if TYPE_CHECKING:
     from azext_dicomtoken._invocation import Invocation
-    from dicomfeed.transport import Answer, HttpTransport
+    from dicomfeed.transport import Answer
 
 _API_VERSION = '2023-11-01'
+_RESOURCES_API_VERSION = '2021-04-01'
+_RESOURCE_TYPE = 'Microsoft.HealthcareApis/workspaces/dicomservices'
 _READ_TIMEOUT_SECONDS = 60.0
 _LARGEST_ANSWER_BYTES = 2**20
 
@@ -49,18 +53,35 @@ def read_service(
     """
     from urllib.parse import quote
 
-    from azext_dicomtoken._login import Login
-
-    cli_ctx = invocation.cli_ctx
-    login = Login(invocation, audience=cli_ctx.cloud.endpoints.active_directory_resource_id)
+    arm = _Arm(invocation)
     resource_id = dicom_resource_id(
-        login.subscription_id(), quote(resource_group_name, safe=''), workspace_name, dicom_service_name
+        arm.subscription_id, quote(resource_group_name, safe=''), workspace_name, dicom_service_name
     )
-    url = cli_ctx.cloud.endpoints.resource_manager.rstrip('/') + resource_id
-    transport = invocation.transport(
-        read_timeout_seconds=_READ_TIMEOUT_SECONDS, largest_answer_bytes=_LARGEST_ANSWER_BYTES
+    return _service_of(arm.get(resource_id), resource_id)
+
+
+def read_names(
+    invocation: Invocation, *, resource_group_name: str | None, timeout_seconds: float
+) -> list[tuple[str, str]]:
+    """Workspace and name of each DICOM service in the resource group, or else in the subscription.
+
+    Of very many, those on the first page of the answer.
+
+    :raises AzCLIError: as `read_service` does.
+    """
+    from urllib.parse import quote
+
+    arm = _Arm(invocation, timeout_seconds=timeout_seconds)
+    group = f'/resourceGroups/{quote(resource_group_name, safe="")}' if resource_group_name else ''
+    body = arm.get(
+        f'/subscriptions/{arm.subscription_id}{group}/resources',
+        api_version=_RESOURCES_API_VERSION,
+        parameters={'$filter': f"resourceType eq '{_RESOURCE_TYPE}'"},
     )
-    return _service_of(_get(transport, url, login.get_token().token), resource_id)
+    # {"value": [{"name": "contoso/imaging", …}, …]}
+    resources = body.get('value') if isinstance(body, dict) else None
+    names = [str(resource.get('name')) for resource in resources or () if isinstance(resource, dict)]
+    return [(match[1], match[2]) for name in names if (match := re.fullmatch(r'([\w-]+)/([\w-]+)', name, re.ASCII))]
 
 
 def dicom_resource_id(
@@ -72,28 +93,47 @@ def dicom_resource_id(
     )
 
 
-def _get(transport: HttpTransport, url: str, token: str) -> Any:
-    # Not az's send_raw_request: that follows redirects, and waits and reads without end.
-    import json
+class _Arm:
+    """Azure Resource Manager of the active cloud, for the subscription that is meant."""
 
-    from dicomfeed.errors import RequestError
+    def __init__(self, invocation: Invocation, *, timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> None:
+        from azext_dicomtoken._login import Login
 
-    try:
-        answer = transport.get(url, parameters={'api-version': _API_VERSION}, token=token)
-    except RequestError as error:
-        raise AzureConnectionError(
-            'Azure Resource Manager could not be reached.',
-            recommendation=[
-                str(error),
-                'Check the network and the proxy settings, or name the service with --service-url.',
-            ],
-        ) from error
-    if answer.status != 200:
-        raise _error_for(answer)
-    try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
+        endpoints = invocation.cli_ctx.cloud.endpoints
+        self._url = endpoints.resource_manager.rstrip('/')
+        self._login = Login(invocation, audience=endpoints.active_directory_resource_id)
+        self._transport = invocation.transport(
+            read_timeout_seconds=timeout_seconds, largest_answer_bytes=_LARGEST_ANSWER_BYTES
+        )
+        self.subscription_id = self._login.subscription_id()
+
+    def get(
+        self, path: str, *, api_version: str = _API_VERSION, parameters: Mapping[str, str] = MappingProxyType({})
+    ) -> Any:
+        """The JSON of an answer; None where it is none."""
+        # Not az's send_raw_request: that follows redirects, and waits and reads without end.
+        import json
+
+        from dicomfeed.errors import RequestError
+
+        parameters = {'api-version': api_version, **parameters}
+        token = self._login.get_token().token
+        try:
+            answer = self._transport.get(self._url + path, parameters=parameters, token=token)
+        except RequestError as error:
+            raise AzureConnectionError(
+                'Azure Resource Manager could not be reached.',
+                recommendation=[
+                    str(error),
+                    'Check the network and the proxy settings, or name the service with --service-url.',
+                ],
+            ) from error
+        if answer.status != 200:
+            raise _error_for(answer)
+        try:
+            return json.loads(answer.body)
+        except (ValueError, RecursionError):
+            return None
 
 
 def _service_of(body: Any, resource_id: str) -> ArmService:
@@ -113,28 +153,31 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
 
 
 def _error_for(answer: Answer) -> Exception:
-    from azext_dicomtoken._advice import LIST_SERVICES
-    from azext_dicomtoken._output import print_service_words
+    from azext_dicomtoken._advice import LIST_SERVICES, quoted
 
-    print_service_words(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))
     status = answer.status
+    quotes = quoted(answer.body[:2000].decode('utf-8', 'replace'), answer.headers.get('x-ms-request-id'))
     if status == 401:
         return UnauthorizedError(
-            'Azure Resource Manager did not accept the sign-in.', recommendation=['Sign in again:', 'az login']
+            'Azure Resource Manager did not accept the sign-in.',
+            recommendation=[*quotes, 'Sign in again:', 'az login'],
         )
     if status == 403:
         return ForbiddenError(
             'The signed-in account may not read the service in Azure Resource Manager.',
-            recommendation='Ask for the role Reader on it, or leave --resource-group out; the URL '
-            'is then put together from the names.',
+            recommendation=[
+                *quotes,
+                'Ask for the role Reader on it.',
+                'Or leave --resource-group out: the URL is then built from the names.',
+            ],
         )
     if status == 404:
         return ResourceNotFoundError(
             'There is no such DICOM service in that resource group.',
-            recommendation=['See what there is:', LIST_SERVICES],
+            recommendation=[*quotes, 'List the services that there are:', LIST_SERVICES],
         )
     kind = AzureInternalError if status >= 500 else AzureResponseError
     return kind(
         f'Azure Resource Manager answered with status {status}.',
-        recommendation='Try again later, or name the service with --service-url.',
+        recommendation=[*quotes, 'Try again later, or name the service with --service-url.'],
     )

@@ -1,7 +1,8 @@
 """From what went wrong to what az says of it: one table, each row with advice.
 
 The reader's messages hold nothing secret, so they become az's messages, which go to its telemetry. What the service
-said of itself is only printed. Advice that depends on caller and service is in `_advice`.
+said of itself is only quoted in the advice, which goes nowhere else. Advice that depends on caller and service is in
+`_advice`.
 """
 
 from __future__ import annotations
@@ -32,24 +33,19 @@ def explained(access: Callable[[], Access], *, files: Sequence[str] = ()) -> Ite
 
 
 def to_az_error(error: Exception, *, access: Access = Access()) -> Exception:
-    """az's error for one of the reader's; any other comes back as it is.
-
-    Prints what the service said, where the error carries it.
-    """
+    """az's error for one of the reader's; any other comes back as it is."""
     if isinstance(error, errors.FileError):
         return _from_file_error(error, ())
     return _from_feed_error(error, access) if isinstance(error, errors.FeedError) else error
 
 
 def _from_feed_error(error: errors.FeedError, access: Access) -> AzCLIError:
-    if isinstance(error, errors.ServiceError):
-        from azext_dicomtoken._output import print_service_words
-
-        print_service_words(error.text, error.request_id)
+    quotes = _advice.quoted(error.text, error.request_id) if isinstance(error, errors.ServiceError) else []
     kind, advice = next(row for cls in type(error).__mro__ if (row := _ROWS.get(cls)))
     lines = [*advice(error, access), CHECK_ACCESS] if callable(advice) else list(advice)
     check = CHECK_ACCESS.replace(Access.check_command, access.check_command)
-    return kind(str(error), recommendation=[check if line == CHECK_ACCESS else line for line in lines])
+    lines = [check if line == CHECK_ACCESS else line for line in lines]
+    return kind(str(error), recommendation=quotes + _advice.by_sentence(lines))
 
 
 def _from_file_error(error: errors.FileError, files: Sequence[str]) -> AzCLIError:
@@ -57,7 +53,7 @@ def _from_file_error(error: errors.FileError, files: Sequence[str]) -> AzCLIErro
 
     mismatch = isinstance(error, errors.CheckpointMismatch)
     kind = azclierror.InvalidArgumentValueError if mismatch else azclierror.FileOperationError
-    return kind(str(error), recommendation=file_advice(error, files))
+    return kind(str(error), recommendation=_advice.by_sentence(file_advice(error, files)))
 
 
 _AdviceFor = tuple[str, ...] | Callable[[Any, Access], _advice.Advice]

@@ -100,14 +100,40 @@ def _quoted_yaml(result: Any, fits: Callable[[str], bool]) -> str:
     return str(yaml.dump(result, Dumper=Dumper, default_flow_style=False, allow_unicode=True))
 
 
-def access_table(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """One row a step; what fixes a failure is printed below the table."""
-    from textwrap import shorten
+def access_table(rows: list[dict[str, str]], *, columns: int | None = None) -> list[dict[str, str]]:
+    """One row a step.
 
-    return [
-        {'Step': row['step'], 'Verdict': row['verdict'], 'Detail': shorten(row['detail'], 160, placeholder=' …')}
-        for row in rows
+    :param columns: width of the terminal, which details are folded to; what failed is then not told here, as the error
+        and what fixes it are printed below the table. None for complete ones.
+    """
+    table = [
+        {'Step': row['step'], 'Verdict': row['verdict'], 'Detail': ' '.join(row['detail'].split())} for row in rows
     ]
+    if columns is None:
+        return table
+    taken = sum(_column_width(table, title) + _GAP for title in ('Step', 'Verdict'))
+    return [
+        {**row, 'Detail': 'see below' if row['Verdict'] == 'failed' else _folded(row['Detail'], columns - taken)}
+        for row in table
+    ]
+
+
+def _folded(text: str, width: int) -> str:
+    """The text in lines, of which only those that hold one long word are longer."""
+    from textwrap import wrap
+
+    return '\n'.join(wrap(text, max(_TITLE_PADDING, width), break_on_hyphens=False, break_long_words=False))
+
+
+def fitting(table: Callable[..., list[dict[str, str]]], loader: Any) -> Callable[[Any], list[dict[str, str]]]:
+    """The table of a result, as wide as the terminal that it is printed to."""
+
+    def fitted(result: Any) -> list[dict[str, str]]:
+        from azext_dicomtoken._invocation import Invocation
+
+        return table(result, columns=Invocation(loader.cli_ctx).terminal_columns)
+
+    return fitted
 
 
 def changefeed_table(result: Any, *, columns: int | None = None) -> list[dict[str, str]]:
@@ -123,17 +149,6 @@ def changefeed_table(result: Any, *, columns: int | None = None) -> list[dict[st
     taken = sum(_column_width(rows, title) + _GAP for title in rows[0] if title not in _UIDS)
     width = _uid_width(columns - taken)
     return [{title: _shortened(text, width) if title in _UIDS else text for title, text in row.items()} for row in rows]
-
-
-def changefeed_table_for(loader: Any) -> Callable[[Any], list[dict[str, str]]]:
-    """The table of a result, as wide as the terminal that it is printed to."""
-
-    def table(result: Any) -> list[dict[str, str]]:
-        from azext_dicomtoken._invocation import Invocation
-
-        return changefeed_table(result, columns=Invocation(loader.cli_ctx).terminal_columns)
-
-    return table
 
 
 class FixedTable:

@@ -31,6 +31,14 @@ def say(*lines: str, stream: TextIO | None = None) -> None:
         print(*lines, sep='\n', file=stream, flush=True)
 
 
+def duration_text(seconds: float) -> str:
+    """A duration for a person: to the second, above a minute to the minute."""
+    if seconds < 60:
+        return f'{round(seconds)} s'
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f'{hours} h {minutes} min' if hours else f'{minutes} min'
+
+
 def keep_messages_apart() -> None:
     """See to it that messages go to standard error or nowhere, and that none decides how the command ends.
 
@@ -139,13 +147,6 @@ def map_texts(change: Callable[[str], str], value: Any) -> Any:
     if isinstance(value, dict):
         return type(value)((change(name), map_texts(change, item)) for name, item in value.items())
     return [map_texts(change, item) for item in value] if isinstance(value, list) else value
-
-
-def print_service_words(text: str, request_id: str | None, *, stream: TextIO | None = None) -> None:
-    """Say on standard error what a service said, for a person's eyes; not through a logger, which may keep it."""
-    for label, words in (('The service says', text), ('Request ID', request_id)):
-        if words and words.strip():
-            say(f'{label}: {escape_controls(words.strip())}', stream=stream)
 
 
 def _own_descriptor(path: str) -> int | None:

@@ -12,6 +12,7 @@ from argcomplete.completers import FilesCompleter
 from azure.cli.core.commands.parameters import file_type, get_enum_type, resource_group_name_type
 from knack.arguments import CLIArgumentType
 
+from azext_dicomtoken._completion import complete_dicom_service_name, complete_workspace_name
 from azext_dicomtoken.changefeed.vocabulary import (
     ACTIONS,
     BUCKETS,
@@ -404,12 +405,14 @@ def _service_arguments(context: Any, *, group: str | None = 'Service') -> None:
         'workspace_name',
         options_list=['--workspace-name'],
         arg_group=group,
+        completer=complete_workspace_name,
         help='Name of the workspace. Use it with --dicom-service-name in place of the URL.',
     )
     argument(
         'dicom_service_name',
         options_list=['--dicom-service-name'],
         arg_group=group,
+        completer=complete_dicom_service_name,
         help='Name of the DICOM service. Use it with --workspace-name in place of the URL.',
     )
     argument(

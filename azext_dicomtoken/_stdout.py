@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,13 @@ class Stdout:
     @property
     def is_terminal(self) -> bool:
         return self._stream is not None and self._stream.isatty()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether data goes to a file of the file system."""
+        with suppress(OSError):
+            return stat.S_ISREG(os.fstat(self.fileno()).st_mode)
+        return False
 
     @property
     def encoding(self) -> str:

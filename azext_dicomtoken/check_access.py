@@ -86,9 +86,11 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
     def token_detail(self) -> str:
         """What is to be said of the token: its time left by the service's clock once that is known."""
         claims = self.login.unverified_claims()
+        tenant = claims.get('tid', self.issued.tenant)
+        is_told = self.account is not None and self.account.tenant == tenant
         return (
             f'audience {claims.get("aud", self.service.audience)}, {self._seconds_left(claims) // 60} minutes left, '
-            f'object ID {claims.get("oid", "not named")}, tenant {claims.get("tid", self.issued.tenant)}'
+            f'object ID {claims.get("oid", "not named")}' + ('' if is_told else f', tenant {tenant}')
         )
 
     def _seconds_left(self, unverified_claims: dict[str, Any]) -> int:
@@ -122,8 +124,10 @@ class _Check:  # pylint: disable=too-many-instance-attributes    # one for what 
             return 'the service does not say its time'
         if abs(ahead) <= _NOTABLE_SECONDS:
             return f'{abs(ahead)} s from the clock of the service'
+        from azext_dicomtoken._output import duration_text
+
         direction = 'ahead of' if ahead > 0 else 'behind'
-        return f'this machine is {_duration(abs(ahead))} {direction} the service: set its clock'
+        return f'this machine is {duration_text(abs(ahead))} {direction} the service: set its clock'
 
     def read_feed(self) -> str:
         self._raise_if(Exception)
@@ -192,8 +196,8 @@ def _host_detail(url: str) -> str:
 
     host, proxy = urlsplit(url).hostname or '', proxy_setting(url)
     if proxy:
-        return f'{host} through the proxy {without_password(proxy)} ({proxy.name})'
-    return f'{host} at {", ".join(dict.fromkeys(addresses_of(host)))}'
+        return f'reached through the proxy {without_password(proxy)} ({proxy.name})'
+    return f'reached at {", ".join(dict.fromkeys(addresses_of(host)))}'
 
 
 def _tls_detail(url: str) -> str:
@@ -204,12 +208,6 @@ def _tls_detail(url: str) -> str:
     setting = authority_setting()
     named = f'{setting.value} ({setting.name})' if setting else 'the certificates that come with az'
     return f'certificate trusted by {named}'
-
-
-def _duration(seconds: int) -> str:
-    """A difference of clocks, to the minute."""
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f'{hours} h {minutes} min' if hours else f'{minutes} min'
 
 
 def _row(step: str, verdict: str, detail: str, **more: str) -> dict[str, str]:
@@ -226,7 +224,8 @@ def _failed(check: _Check, step: str, error: Exception) -> dict[str, str]:
     advice = [line for line in _advice.of_core(error, tenant=check.tenant) if line != CHECK_ACCESS]
     if not advice:  # core's short errors: User '…' does not exist in MSAL token cache. Run `az login`.
         advice = ['Sign in again:', _advice.Access(account=check.account).login_command(check.tenant)]
-    _end_with(check.invocation.cli_ctx, error, advice)
+    quotes = [line for line in getattr(error, 'recommendations', ()) if isinstance(line, _advice.Quote)]
+    _end_with(check.invocation.cli_ctx, error, quotes + _advice.by_sentence(advice))
     at = next((number for number, line in enumerate(advice) if isinstance(line, _advice.Command)), len(advice))
     command = {'command': str(advice[at])} if at < len(advice) else {}
     return _row(step, 'failed', str(error), meaning=' '.join(advice[:at]), **command)

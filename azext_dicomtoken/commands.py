@@ -60,13 +60,13 @@ def _dicom_commands(loader: Any) -> None:
             'changefeed',
             'changefeed.command#changefeed',
             validator=_validators.validate_changefeed,
-            table_transformer=_format.changefeed_table_for(loader),
+            table_transformer=_format.fitting(_format.changefeed_table, loader),
         )
         group.custom_command(
             'check-access',
             'check_access#check_access',
             validator=_validators.validate_check_access,
-            table_transformer=_format.access_table,
+            table_transformer=_format.fitting(_format.access_table, loader),
         )
         group.custom_command('proxy', 'proxy.command#proxy', validator=_validators.validate_proxy)
 

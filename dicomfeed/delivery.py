@@ -81,7 +81,6 @@ class Delivery:
     :param wanted: which events count at all, beside the filters; None: all of them.
     :param lines_of: turns events into lines; the service's own bytes unless said otherwise.
     :param uninterrupted: a context in which no signal is let through, for each write.
-    :param on_batch: told after each batch with events, for a progress bar.
     """
 
     def __init__(
@@ -95,7 +94,6 @@ class Delivery:
         checkpoint: CheckpointWriter | None = None,
         lines_of: Callable[[list[Event]], list[bytes]] | None = None,
         uninterrupted: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        on_batch: Callable[[list[Event]], None] = lambda events: None,
     ) -> None:
         self._sink = sink
         self._filters = filters
@@ -105,7 +103,6 @@ class Delivery:
         self._checkpoint = checkpoint
         self._lines_of = lines_of or _service_lines
         self._uninterrupted = uninterrupted
-        self._on_batch = on_batch
         self._is_sink_intact = True
         self.has_begun = False
         """Whether the service has answered, and files may have changed."""
@@ -124,8 +121,6 @@ class Delivery:
                 with self._uninterrupted():
                     self._begin()
                     self._take(events)
-                if events:
-                    self._on_batch(events)
             with self._uninterrupted():
                 self._begin()
         finally:

@@ -6,7 +6,7 @@ Not owned: reading on from there (`sequences.py`).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 from dicomfeed.events import Event
@@ -54,7 +54,7 @@ def sequence_before_tail(
     """The sequence number above which are the `count` newest events that pass the filters, and all still to come."""
     now = sequence_now(feed, pool=pool, settle_seconds=settle_seconds)
     tail = TailReader(feed.without_metadata(), count, filters=filters, pool=pool, settle_seconds=settle_seconds)
-    return min([now, *(event.sequence - 1 for event in tail.read())])
+    return min([now, *(event.sequence - 1 for events in tail.read() for event in events)])
 
 
 class TailReader:
@@ -65,14 +65,25 @@ class TailReader:
     ) -> None:
         self.complete_through: int | None = None
         """The sequence number before the first open gap among them; None as long as there was none."""
+        self.fraction = 0.0
+        """How much of the reading is done, 0 to 1: of the metadata where they are read, else of the way back."""
         self._feed = feed
         self._count = count
         self._filters = filters
         self._pool = pool
         self._settle_seconds = settle_seconds
 
-    def read(self) -> list[Event]:
-        """The events, the oldest of them first."""
+    def read(self) -> Iterator[list[Event]]:
+        """The events in lists, the oldest of them first; before them an empty list for each look further back."""
+        found = yield from self._found()
+        batches = (found[start : start + SEQUENCE_LIMIT] for start in range(0, len(found), SEQUENCE_LIMIT))
+        for number, events in enumerate(self._feed.completed(batches, pool=self._pool), start=1):
+            if self._feed.include_metadata:
+                self.fraction = min(1.0, number * SEQUENCE_LIMIT / len(found))
+            yield events
+
+    def _found(self) -> Generator[list[Event], None, list[Event]]:
+        """The events without metadata."""
         newest = self._feed.newest()
         found: list[Event] = []
         if newest is None:
@@ -86,10 +97,12 @@ class TailReader:
                 found = self._filters.passing(stretch.events) + found
                 if len(found) >= self._count:
                     break
+                if not self._feed.include_metadata:
+                    self.fraction = max(len(found) / self._count, 1 - stretch.after / newest.sequence)
+                yield []
         found = found[-self._count :]
         self._find_open_gap(read[::-1], above=found[0].sequence if len(found) == self._count else 0)
-        batches = (found[start : start + SEQUENCE_LIMIT] for start in range(0, len(found), SEQUENCE_LIMIT))
-        return [event for events in self._feed.completed(batches, pool=self._pool) for event in events]
+        return found
 
     def _find_open_gap(self, stretches: list[Stretch], *, above: int) -> None:
         """What commits below the oldest of as many as were asked for is none of the newest."""

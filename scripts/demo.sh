@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 
 FOLDER=.demo
 EMULATOR=
+CONTROL=
 BOUND=$(command -v timeout || true)     # macOS has none
 
 main() {
@@ -28,34 +29,87 @@ walk_through() {
     say 'Sign in. This cloud is emulated, so the code that az shows you has already been entered for you.'
     run 'az login --use-device-code --query "[].{subscription:name, user:user.name}" -o table'
 
-    say 'Whom does a token for the DICOM service speak for? The object ID is what a role assignment asks for.'
+    say 'Who does a token for the DICOM service speak for? A role assignment asks for the object ID.'
     run 'az dicom token show-claims -o table'
     run 'az dicom token show-claims --query objectId -o tsv'
 
-    say 'A token in a variable, for whatever else needs one. Be careful where you show it: this is the start of it.'
+    say 'Put a token in a variable. Be careful where you show it: this is only its start.'
     run 'token=$(az dicom token issue --query accessToken -o tsv)'
     run 'echo "${token:0:12}... (${#token} characters)"'
 
-    say 'curl with that token. It comes on standard input, because the process list shows command lines to all.'
+    say 'Send it with curl, through standard input: everyone on a machine can see command lines.'
     run "echo \"Authorization: Bearer \$token\" | \\
       curl -sS -H @- -w '\\nHTTP %{http_code}\\n' \"\$DICOM_SERVICE_URL/v2/changefeed?limit=2&includeMetadata=false\""
 
-    say 'The same without a variable: the header goes straight from az to curl.'
+    say 'The same without a variable: az passes the header to curl.'
     run "az dicom token issue --format header | \\
       curl -sS -H @- -w '\\nHTTP %{http_code}\\n' \"\$DICOM_SERVICE_URL/v2/changefeed/latest?includeMetadata=false\""
 
-    say 'No token to handle at all: the change feed as a table. The service is a default from here on.'
+    say 'Or handle no token at all: show the newest events. The service is a default from here on.'
     run 'az config set defaults.dicom_service_url="$DICOM_SERVICE_URL" --only-show-errors'
     run 'az dicom changefeed --tail 5 -o table'
 
-    say 'And as JSON: the first two events.'
+    say 'The first two events as JSON.'
     run 'az dicom changefeed --max-items 2'
 
-    say 'After a sign-out nothing is left.'
+    say 'How many events per hour?'
+    run 'az dicom changefeed --since 10h --count-by hour -o table'
+
+    kill_an_export
+    fix_what_check_access_finds
+
+    say 'Sign out. Nothing is left.'
     run 'az logout'
     run 'az dicom token issue || echo "exit $?"'
 
     say 'That was it. What az kept is in .demo/; `make clean` removes it.'
+}
+
+kill_an_export() {
+    say 'Export every event. The service is slow now, so that there is time to kill the export in the middle.'
+    slow_down 0.2
+    set -m      # the job is a process group, which can be killed whole
+    run "az dicom changefeed --checkpoint $FOLDER/checkpoint --output-file $FOLDER/feed.jsonl --concurrency 1 2>/dev/null &"
+    set +m
+    wait_for_lines 500
+    run 'kill -9 -$!    # the minus sign: az and all that it started'
+    wait $! 2>/dev/null || true
+    slow_down 0
+    run "wc -l <$FOLDER/feed.jsonl"
+
+    say 'The same command continues. Each event is in the file exactly once.'
+    run "az dicom changefeed --checkpoint $FOLDER/checkpoint --output-file $FOLDER/feed.jsonl"
+    run "wc -l <$FOLDER/feed.jsonl"
+    run "sort -u $FOLDER/feed.jsonl | wc -l"
+    run 'az dicom changefeed --count-by day --query "sum([].events)"'
+}
+
+fix_what_check_access_finds() {
+    local names='--resource-group imaging --workspace-name contoso --dicom-service-name imaging'
+
+    say 'Sign in as an application that has no role yet. Find out what it lacks.'
+    run "export AZURE_CONFIG_DIR=$PWD/$FOLDER/application"
+    run "$(sed -n 's/^# \(az login --service-principal .*\)/\1/p' "$FOLDER/emulator.log") --output none"
+    run "az dicom check-access $names -o table || echo \"exit \$?\""
+    run "fix=\$(az dicom check-access $names --query \"[?verdict=='failed'].command\" -o tsv 2>/dev/null) || true"
+
+    say 'Robin may assign roles, and runs that command.'
+    run "export AZURE_CONFIG_DIR=$PWD/$FOLDER/azure"
+    run 'eval "$fix --output none"'
+
+    say 'Now the application may read.'
+    run "AZURE_CONFIG_DIR=$PWD/$FOLDER/application az dicom check-access $names -o table"
+}
+
+slow_down() {
+    command curl -sS --noproxy '*' --data "{\"seconds\": $1}" "$CONTROL/latency"
+}
+
+wait_for_lines() {
+    for _ in {1..3000}; do      # five minutes
+        [ "$(cat "$FOLDER/feed.jsonl" 2>/dev/null | wc -l)" -ge "$1" ] && return
+        sleep 0.1
+    done
 }
 
 say() {
@@ -88,14 +142,15 @@ begin_afresh() {
 }
 
 start_emulator() {
-    say 'Start an emulated Azure with 300 events in its DICOM service, and lead this shell to it.'
-    run "$PYTHON -m tests.emulator --events 300 --env-file $FOLDER/emulator.env >$FOLDER/emulator.log &"
+    say 'Start an emulated Azure with 3,000 events in its DICOM service, and lead this shell to it.'
+    run "$PYTHON -m tests.emulator --events 3000 --env-file $FOLDER/emulator.env >$FOLDER/emulator.log &"
     EMULATOR=$!
     for _ in {1..3000}; do      # five minutes
         [ -e "$FOLDER/emulator.env" ] && break
         kill -0 "$EMULATOR" 2>/dev/null || break
         sleep 0.1
     done
+    CONTROL=$(sed -n 's/.* listens on \(http[^ ]*\)\. .*/\1/p' "$FOLDER/emulator.log")/_emulator
     [ -e "$FOLDER/emulator.env" ] || { cat "$FOLDER/emulator.log"; echo 'The emulator did not start.'; exit 1; }
     run ". $FOLDER/emulator.env"
     run 'echo "$DICOM_SERVICE_URL"'

@@ -161,6 +161,7 @@ class ByTime(Reading):
         token = session.options.token
         self._start, self._after = (token.ticks, token.sequence) if token else (session.options.start or 0, 0)
         self._end = self._window_end()
+        self._oldest: int | None = None  # of its events; a window may start long before the feed
         self._reader = WindowReader(
             self._feed,
             start=self._start,
@@ -176,13 +177,20 @@ class ByTime(Reading):
         return lambda event: (event.ticks, event.sequence) > (self._start, self._after)
 
     def batches(self) -> Iterator[list[Event]]:
-        if self._at_most is None:
-            return self._reader.read()
-        return self._reader.read_slowly(self._start, limit=self._page_size(TIME_LIMIT))
+        batches = (
+            self._reader.read()
+            if self._at_most is None
+            else self._reader.read_slowly(self._start, limit=self._page_size(TIME_LIMIT))
+        )
+        for events in batches:
+            if self._oldest is None and events:
+                self._oldest = events[0].ticks
+            yield events
 
     def fraction(self, reached: Event | None) -> float:
-        ticks = self._start if reached is None else reached.ticks
-        return (ticks - self._start) / max(1, self._end - self._start)
+        if reached is None or self._oldest is None:
+            return 0.0
+        return (reached.ticks - self._oldest) / max(1, self._end - self._oldest)
 
     def position(self, reached: Event | None) -> NextToken | None:
         if reached is None:
@@ -195,7 +203,7 @@ class ByTime(Reading):
             return
         self.session.summary.settled_through = format_timestamp(settled)
         if not self.is_cut or (reached is not None and reached.ticks >= settled):
-            say(f'Settled through {format_timestamp(settled)}: later events of the window may still appear.')
+            say(f'Settled through {format_timestamp(settled)}: later events may still appear.')
 
     def _window_end(self) -> int:
         """As given, else now by the service's clock, or just after the newest event where that is later."""
@@ -222,10 +230,10 @@ class Newest(Reading):
         )
 
     def batches(self) -> Iterator[list[Event]]:
-        yield self._reader.read()
+        return self._reader.read()
 
     def fraction(self, reached: Event | None) -> float:
-        return 1.0
+        return self._reader.fraction
 
     def position(self, reached: Event | None) -> NextToken | None:
         return None

@@ -30,10 +30,12 @@ def result_of(session: Session) -> Any:
 def _counts(session: Session, by: str) -> list[dict[str, Any]]:
     """One row a bucket, over the whole of what was asked."""
     reading, counts, reached = reading_of(session), Counts(by), None
-    for events in reading.batches():
-        for event in reading.passing(events):
-            counts.add(event)
-        reached = events[-1] if events else reached
+    with session.progress() as progress:
+        for events in reading.batches():
+            for event in reading.passing(events):
+                counts.add(event)
+            reached = events[-1] if events else reached
+            progress.show(reading.fraction(reached), len(events))
     reading.conclude(reached)
     return counts.rows()
 
@@ -106,9 +108,11 @@ def _first(reading: Reading, count: int) -> tuple[list[Event], Event | None]:
     """So many events, or all that there are, and the event that was read last."""
     events: list[Event] = []
     reached: Event | None = None
-    for batch in reading.batches():
-        events += reading.passing(batch)
-        reached = batch[-1] if batch else reached
-        if len(events) >= count:
-            break
+    with reading.session.progress() as progress:
+        for batch in reading.batches():
+            events += reading.passing(batch)
+            reached = batch[-1] if batch else reached
+            if len(events) >= count:
+                break
+            progress.show(max(len(events) / count, reading.fraction(reached)), len(batch))
     return events[:count], reached

@@ -11,9 +11,10 @@ from knack.log import get_logger
 from azext_dicomtoken._advice import Access, access_of
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
-from azext_dicomtoken._output import say
+from azext_dicomtoken._output import duration_text, say
 from azext_dicomtoken._service import Service, resolve_service
 from azext_dicomtoken.changefeed.options import Options
+from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
@@ -45,6 +46,10 @@ class Session:  # pylint: disable=too-many-instance-attributes    # what one run
     @property
     def client(self) -> FeedClient:
         return self.feed.client
+
+    def progress(self, *, wanted: bool = True) -> Progress:
+        """What a person sees who watches the run."""
+        return Progress(self.invocation.cli_ctx, monotonic=self.client.clock.monotonic, wanted=wanted)
 
     def access(self) -> Access:
         """Who asks which service, for what is said when that fails."""
@@ -101,10 +106,9 @@ class Trouble:
 
 def _say_clocks_differ(seconds_ahead: float) -> None:
     """On standard error whatever --only-show-errors says: what is read is not what the local clock suggests."""
-    seconds = round(abs(seconds_ahead))
-    difference = f'{seconds // 3600} h {seconds // 60 % 60} min' if seconds >= 3600 else f'{seconds // 60} min'
+    direction = 'ahead of' if seconds_ahead > 0 else 'behind'
     say(
-        f"This machine's clock is {difference} {'ahead of' if seconds_ahead > 0 else 'behind'} the service's. "
+        f"This machine's clock is {duration_text(abs(seconds_ahead))} {direction} the service's. "
         "Ages count back from the service's clock."
     )
 

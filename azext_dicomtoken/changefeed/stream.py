@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from azext_dicomtoken._output import is_stream
 from azext_dicomtoken._signals import Interrupted, Interruption
 from azext_dicomtoken._stdout import not_written
 from azext_dicomtoken.changefeed.lines import LineError, Lines
@@ -35,7 +36,7 @@ def stream(session: Session, interruption: Interruption) -> None:
         sink = opened_sink(options, checkpoint, stack, stdout=session.invocation.stdout)
         if checkpoint is not None:
             say_start_was_ignored(session.invocation, options, checkpoint.sequence)
-        progress = stack.enter_context(Progress(session.invocation.cli_ctx, wanted=bool(options.output_file)))
+        progress = stack.enter_context(session.progress(wanted=_is_in_a_file(session)))
         reading = reading_of(session, checkpoint=checkpoint)
         run = _Run(reading, writer_of(reading, checkpoint) if isinstance(reading, BySequence) else None)
         try:
@@ -56,6 +57,12 @@ def stream(session: Session, interruption: Interruption) -> None:
             run.say_what_query_does()
 
 
+def _is_in_a_file(session: Session) -> bool:
+    """Whether the events go to a file, and not to the terminal or through a pipe to what may write there."""
+    path = session.options.output_file
+    return not is_stream(path) if path else session.invocation.stdout.is_file
+
+
 class _Run:
     """One reading on its way to a sink. How far it got is one value: the last event that delivery has handled."""
 
@@ -66,7 +73,6 @@ class _Run:
         self._delivery: Delivery | None = None
         options, invocation = reading.session.options, reading.session.invocation
         self._lines = Lines(invocation, stdout=None if options.output_file else invocation.stdout)
-        self._is_waiting = False
 
     @property
     def reached(self) -> Event | None:
@@ -85,10 +91,9 @@ class _Run:
             checkpoint=self._writer,
             lines_of=self._lines.of if self._lines.are_own else None,
             uninterrupted=interruption.held_back,
-            on_batch=lambda events: self._show(progress, events),
         )
         with self._summed_up():
-            self._run(batches)
+            self._run(self._shown(batches, progress))
 
     def _run(self, batches: Iterator[list[Event]]) -> None:
         """Deliver; where --query fails on an event, what comes before it in its batch as well."""
@@ -100,13 +105,18 @@ class _Run:
             self._delivery.run([last[: last.index(error.event)]])
             raise
 
-    def _show(self, progress: Progress, events: list[Event]) -> None:
-        session = self._session
-        fraction = self._reading.fraction(events[-1] if events else self.reached)
-        progress.show(f'{_plural(session.summary.events, "event", "events")} ', fraction)
-        if not events and session.options.follow and not self._is_waiting:
-            self._is_waiting = True
-            progress.say_instead('Waiting for new events. Press Ctrl-C to end.')
+    def _shown(self, batches: Iterator[list[Event]], progress: Progress) -> Iterator[list[Event]]:
+        """The batches, while a person who watches sees how far they are delivered, and that there is no more for now.
+
+        The first batch may be empty for another reason: it says that the service has answered.
+        """
+        is_told = not self._session.options.ends_by_signal
+        for number, events in enumerate(batches):
+            if number and not events and not is_told:
+                is_told = True
+                progress.say_instead('Waiting for new events. Press Ctrl-C to end.')
+            yield events
+            progress.show(self._reading.fraction(self.reached), len(events))
 
     def say_what_query_does(self) -> None:
         """Say what --query is applied to, where it came to nothing for every event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_empty_feed_of_ones_own_server_over_plain_http_is_well(
     outcome = check('--service-url', emulator.base_url, '--resource', PRIVATE_AUDIENCE)
     assert outcome.code == 0
     details = {row['step']: row['detail'] for row in outcome.result}
-    assert (details['host'], details['tls']) == ('127.0.0.1 at 127.0.0.1', 'not used by this server')
+    assert (details['host'], details['tls']) == ('reached at 127.0.0.1', 'not used by this server')
     assert details['feed'] == 'no event yet; only reading was checked'
 
 
@@ -160,7 +161,10 @@ def test_clock_that_is_wrong_is_told_and_fails_nothing(seconds: int, words: str,
 
 def test_token_of_another_tenant(check: Check, cloud: Emulator, identity: IdentityEndpoint) -> None:
     identity.token = cloud.entra.issue(READER_USER, tenant=FOREIGN_TENANT)
-    row = failed_at('feed', check())
+    outcome = check()
+    row = failed_at('feed', outcome)
+    told = {row['step'] for row in outcome.result if f'tenant {FOREIGN_TENANT.id}' in row['detail']}
+    assert told == {'token'}  # that of the sign-in is another one
     assert f'belongs to the tenant {HOME_TENANT.id}' in row['meaning'] and row['command'] == 'az login --identity'
 
 
@@ -185,6 +189,17 @@ def test_no_role_until_it_counts(check: Check, cloud: Emulator, identity: Identi
 def test_host_without_a_feed_ends_with_1(check: Check, cloud: Emulator) -> None:
     cloud.service.trouble.next(lambda answer: type(answer())(404, {}))
     assert failed_at('feed', check())['command'].startswith('az resource list ')
+
+
+def test_table_on_a_terminal_fits_it_and_repeats_nothing(az: Az, cloud: Emulator, identity: IdentityEndpoint) -> None:
+    identity.token = cloud.entra.issue(ROLELESS_APPLICATION)
+    outcome = az('dicom', 'check-access', '-o', 'table', to_terminal=True)
+    lines = outcome.stdout.splitlines()
+    assert len(lines) > 2 + len(STEPS) and max(map(len, lines)) <= shutil.get_terminal_size().columns
+    assert lines[-1].split() == ['feed', 'failed', 'see', 'below']
+    said = outcome.stderr.splitlines()
+    assert said[0] == 'ERROR: The service answered with status 403.' and len(set(said)) == len(said)
+    assert len([line for line in said if line.startswith('az role assignment create ')]) == 1
 
 
 def test_changefeed_says_the_same(az: Az, cloud: Emulator, identity: IdentityEndpoint) -> None:

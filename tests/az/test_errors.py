@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.cli.core.azclierror import AzCLIError
 
-from azext_dicomtoken._advice import Access
+from azext_dicomtoken._advice import Access, of_core
 from azext_dicomtoken._errors import to_az_error
 from azext_dicomtoken.commands import raise_az_error
 from dicomfeed import errors
@@ -65,11 +65,11 @@ def test_error_has_the_class_that_az_has_for_it(cls: type[errors.FeedError], nam
     assert type(to_az_error(an_error(cls))).__name__ == name
 
 
-def test_words_of_the_service_are_printed_and_stay_out_of_the_message(capsys: pytest.CaptureFixture[str]) -> None:
-    error = to_az_error(an_error(errors.Forbidden, text='Patient\x1b[2J 1.2.3', request_id='id-7'))
-    assert capsys.readouterr().err == 'The service says: Patient\\x1b[2J 1.2.3\nRequest ID: id-7\n'
-    assert isinstance(error, AzCLIError)
-    assert 'Patient' not in error.error_msg + ''.join(error.recommendations)
+def test_words_of_the_service_are_quoted_and_stay_out_of_the_message_and_of_other_advice() -> None:
+    error = to_az_error(an_error(errors.Forbidden, text='Patient\x1b[2J. Ask 1.2.3\n', request_id='id-7\r'))
+    assert isinstance(error, AzCLIError) and 'Patient' not in error.error_msg
+    assert error.recommendations[:2] == ['The service says: Patient\\x1b[2J. Ask 1.2.3', 'Request ID: id-7']
+    assert not [line for line in of_core(error, tenant=None) if 'Patient' in line or 'id-7' in line]
 
 
 def test_error_that_nobody_expects_comes_through() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import subprocess
@@ -15,8 +14,8 @@ import pytest
 from azure.cli.core.azclierror import FileOperationError
 
 from azext_dicomtoken._output import (
+    duration_text,
     escape_controls,
-    print_service_words,
     write_private_file,
 )
 
@@ -132,10 +131,20 @@ def test_controls_are_escaped(text: str, escaped: str) -> None:
     assert escape_controls(text) == escaped
 
 
-def test_service_words_are_printed_escaped() -> None:
-    stream = io.StringIO()
-    print_service_words('no \x1b[2J\nrole', 'abc\r', stream=stream)
-    assert stream.getvalue() == 'The service says: no \\x1b[2J\\x0arole\nRequest ID: abc\n'
+@pytest.mark.parametrize(
+    ('seconds', 'text'),
+    [
+        (0, '0 s'),
+        (59.4, '59 s'),
+        (60, '1 min'),
+        (200, '3 min'),
+        (3_569, '59 min'),
+        (3_600, '1 h 0 min'),
+        (90_000, '25 h 0 min'),
+    ],
+)
+def test_duration_is_told_to_the_second_or_to_the_minute(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
 
 
 def closed(script: str, stream: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.logins import LOGINS, SignIn
 from tests.emulator.cloud import Emulator
+from tests.emulator.identities import HOME_TENANT
 
 CHECK = ('dicom', 'check-access')
 NAMES = ('--workspace-name', 'contoso', '--dicom-service-name', 'imaging')
@@ -19,7 +22,7 @@ def test_login_that_may_read_passes_every_step(kind: str, sign_in: SignIn, emula
     done = sign_in(kind).az(*CHECK, '--service-url', emulator.service_url, '-o', 'table')
     assert (done.returncode, done.stderr) == (0, '')
     assert [line.split()[1] for line in done.stdout.splitlines()[2:]] == ['passed'] * 7
-    assert LOGINS[kind].object_id in done.stdout
+    assert LOGINS[kind].object_id in done.stdout and done.stdout.count(HOME_TENANT.id) == 1
 
 
 def test_missing_role_is_a_command_with_nothing_to_fill_in(sign_in: SignIn, emulator: Emulator) -> None:
@@ -32,6 +35,15 @@ def test_missing_role_is_a_command_with_nothing_to_fill_in(sign_in: SignIn, emul
     assert (checked.returncode, checked.stdout) == (1, command + '\n')
     read = machine.az('dicom', 'changefeed', *NAMES, '-g', 'imaging')
     assert (read.returncode, read.stdout) == (1, '') and f'\n{command}\n' in read.stderr
+
+
+def test_command_for_a_missing_role_fixes_it(sign_in: SignIn, emulator: Emulator, tmp_path: Path) -> None:
+    caller = sign_in('without-a-role')
+    administrator = replace(sign_in, folder=tmp_path / 'administrator')('user')
+    emulator.add_service('contoso', 'fixed')
+    check = (*CHECK, '--workspace-name', 'contoso', '--dicom-service-name', 'fixed', '-g', 'imaging')
+    administrator.shell(caller.az(*check, *FAILED_COMMAND).stdout).check_returncode()
+    assert caller.az(*check).returncode == 0
 
 
 def test_failure_ends_with_1_whatever_is_printed(sign_in: SignIn) -> None:

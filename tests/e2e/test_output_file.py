@@ -213,7 +213,10 @@ def test_progress_is_shown_on_a_terminal_unless_unwanted(
     options: tuple[str, ...], environment: dict[str, str], is_shown: bool, machine: Machine, service: DicomService
 ) -> None:
     machine.environment.update(environment)
-    assert ('#' in on_terminal(machine, service, *FILE, *options)) == is_shown
+    service.latency_seconds = 0.5  # a bar is for what takes longer than two seconds
+    text = on_terminal(machine, service, *FILE, '--concurrency', '1', *options)
+    service.latency_seconds = 0
+    assert ('% [' in text) == is_shown and '\x1b[' not in text
 
 
 def test_progress_is_not_shown_without_a_terminal(machine: Machine, service: DicomService) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
@@ -16,8 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.emulator import role_assignments
 from tests.emulator.entra import ARM_AUDIENCES, DICOM_AUDIENCE, Entra
 from tests.emulator.identities import HOME_TENANT, IMAGING_SUBSCRIPTION, SUBSCRIPTIONS, Subscription, Tenant
+from tests.emulator.role_assignments import Assignment
 from tests.emulator.tokens import TokenRejected
 
 ARM_HOSTS = ('management.azure.com', 'management.usgovcloudapi.net')
@@ -64,12 +67,14 @@ class Arm:
     def __init__(self, entra: Entra) -> None:
         self.subscriptions: list[Subscription] = list(SUBSCRIPTIONS)
         self.dicom_services: list[DicomResource] = []
+        self.assign: Callable[[DicomResource, Assignment], None] = lambda resource, assignment: None
         self._entra = entra
         self.app = Starlette(
             routes=[
                 Route('/tenants', self._list_tenants),
                 Route('/subscriptions', self._list_subscriptions),
-                Route('/{path:path}', self._resource),
+                Route('/{path:path}', self._resource, methods=['GET']),
+                Route('/{path:path}', self._put, methods=['PUT']),
             ],
             exception_handlers={_Refused: _refuse},
         )
@@ -98,11 +103,30 @@ class Arm:
         if not path:
             return JSONResponse(_subscription_json(subscription))
         services = [service for service in self.dicom_services if service.subscription == subscription]
-        if path == '/resources':
-            wanted = request.query_params.get('$filter', '').lower()
+        wanted = request.query_params.get('$filter', '').lower()
+        group = re.fullmatch(r'(?:/resourcegroups/([^/]+))?/resources', path)
+        if group is not None:
             found = services if not wanted or "workspaces/dicomservices'" in wanted else []
+            if group[1]:
+                found = [service for service in found if service.resource_group.lower() == group[1]]
             return JSONResponse({'value': [service.as_json() for service in found]})
-        return _below_group(services, request.url.path)
+        roles = role_assignments.definitions(request.url.path, wanted)
+        return _below_group(services, request.url.path) if roles is None else JSONResponse({'value': roles})
+
+    async def _put(self, request: Request) -> Response:
+        """A role assignment on a DICOM service; nothing else can be put."""
+        self._claims(request)
+        properties = (await request.json())['properties']
+        made = role_assignments.assigned(request.url.path, properties, self._assign)
+        if made is None:
+            raise _Refused(400, 'InvalidRequest', 'The request is not valid.')
+        return JSONResponse(made, status_code=201)
+
+    def _assign(self, assignment: Assignment) -> None:
+        for service in self.dicom_services:
+            if service.id.lower() == assignment.scope.lower():
+                return self.assign(service, assignment)
+        raise _Refused(404, 'ResourceNotFound', 'The scope of the role assignment was not found.')
 
     def _visible(self, claims: dict[str, object]) -> list[Subscription]:
         return [subscription for subscription in self.subscriptions if subscription.tenant.id == claims['tid']]

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -33,6 +34,7 @@ from tests.emulator.entra import AUTHORITY_HOSTS, DICOM_AUDIENCE, GRAPH_HOST, En
 from tests.emulator.hosts import CertificateAuthority, Hosts, front_door
 from tests.emulator.identities import HOME_TENANT, READERS
 from tests.emulator.journal import Journal
+from tests.emulator.role_assignments import Assignment
 from tests.emulator.token_endpoints import (
     CLOUD_SHELL_HOST,
     MANAGED_IDENTITY_FOLDER,
@@ -68,6 +70,7 @@ class Emulator:
         self.journal = Journal()
         self.entra = Entra(self.journal)
         self.arm = Arm(self.entra)
+        self.arm.assign = self._assign
         self.token_endpoints = TokenEndpoints(self.entra, self.journal)
         self.sign_in_trouble = Trouble()
         self.services: dict[str, DicomService] = {}
@@ -157,6 +160,10 @@ class Emulator:
         self.services[host] = service
         self._hosts.add(host, service)
         return service
+
+    def _assign(self, resource: DicomResource, assignment: Assignment) -> None:
+        host = urlsplit(resource.service_url).hostname or ''
+        self.services[host].grant(assignment.principal_id, assignment.role)
 
     def _private_service(self) -> DicomService:
         """A server of one's own, with an audience of its own: by name through the proxy, and by plain http directly."""

@@ -13,7 +13,8 @@ from tests.feed.world import World
 
 
 def tail(world: World, count: int, filters: Filters = Filters(), *, ahead: int = 0) -> list[int]:
-    return [event.sequence for event in TailReader(world.feed(), count, filters=filters, pool=InlinePool(ahead)).read()]
+    reader = TailReader(world.feed(), count, filters=filters, pool=InlinePool(ahead))
+    return [event.sequence for events in reader.read() for event in events]
 
 
 @pytest.mark.parametrize(
@@ -78,20 +79,35 @@ def test_tail_has_metadata_where_it_was_asked_for() -> None:
     world = World()
     world.create_now(3)
     found = TailReader(world.feed(include_metadata=True), 2, filters=Filters(), pool=InlinePool()).read()
-    assert all('metadata' in event.decode() for event in found)
+    assert all('metadata' in event.decode() for events in found for event in events)
 
 
 def test_tail_does_not_depend_on_the_number_of_workers() -> None:
     world = World(latency_seconds=0.0)
     world.create_now(1_500)
     with closing(ThreadPool(8)) as pool:
-        found = TailReader(world.feed(), 1_200, filters=Filters(action=('create',)), pool=pool).read()
-    assert [event.sequence for event in found] == world.committed()[-1_200:]
+        reader = TailReader(world.feed(), 1_200, filters=Filters(action=('create',)), pool=pool)
+        found = [event.sequence for events in reader.read() for event in events]
+    assert found == world.committed()[-1_200:]
+
+
+@pytest.mark.parametrize('include_metadata', [False, True])
+def test_tail_says_how_much_of_it_is_done(include_metadata: bool) -> None:
+    world = World()
+    world.create_now(500)
+    reader = TailReader(world.feed(include_metadata=include_metadata), 400, filters=Filters(), pool=InlinePool())
+    done = [(len(events), reader.fraction) for events in reader.read()]
+    back, delivered = done[:3], done[3:]
+    assert [count for count, _ in back] == [0, 0, 0] and sum(count for count, _ in delivered) == 400
+    moving, still = (delivered, back) if include_metadata else (back, delivered)
+    assert [fraction for _, fraction in moving] == sorted({fraction for _, fraction in moving})
+    assert len({fraction for _, fraction in still}) == 1
 
 
 def complete_through(world: World, count: int, filters: Filters = Filters()) -> int | None:
     reader = TailReader(world.feed(), count, filters=filters, pool=InlinePool())
-    reader.read()
+    for _ in reader.read():
+        pass
     return reader.complete_through
 
 

@@ -1,4 +1,4 @@
-"""What the tab key offers: through argcomplete's protocol, by the real az. No request is made for it."""
+"""What the tab key offers without Azure: through argcomplete's protocol, by the real az. No request is made for it."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ class FakeCli:
     """As much of az as a run asks: the format of its output and what was typed."""
 
     only_show_errors = True
+    config = SimpleNamespace(getboolean=lambda *_, **__: False)
 
     def __init__(self, *arguments: str, output: str = 'json', query: str | None = None) -> None:
         self.data: dict[str, Any] = {}

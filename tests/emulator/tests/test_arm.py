@@ -72,6 +72,7 @@ def test_missing_things_are_named(
             {'$filter': "resourceType eq 'Microsoft.HealthcareApis/workspaces/dicomservices'"},
             id='of-a-subscription',
         ),
+        pytest.param(GROUP + '/resources', {}, id='of-a-group'),
     ],
 )
 def test_services_are_listed(

@@ -1,0 +1,65 @@
+"""What the tab key offers of Azure: through argcomplete's protocol, by the real az."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tests.e2e.machine import Machine
+from tests.emulator.cloud import Emulator
+
+CHANGEFEED = 'az dicom changefeed '
+
+
+@pytest.fixture
+def cloud(emulator: Emulator) -> Emulator:
+    """Two workspaces, one of which has two services."""
+    if len(emulator.arm.dicom_services) == 1:
+        emulator.add_service('contoso', 'research')
+        emulator.add_service('fabrikam', 'archive')
+    return emulator
+
+
+def offered(machine: Machine, line: str) -> list[str]:
+    """What is offered for a line with the cursor at its end: argcomplete writes it to descriptor 8."""
+    variables = {
+        '_ARGCOMPLETE': '1',
+        '_ARGCOMPLETE_IFS': '\n',
+        '_ARGCOMPLETE_SUPPRESS_SPACE': '1',
+        'COMP_LINE': line,
+        'COMP_POINT': str(len(line)),
+        'COMP_TYPE': '9',
+    }
+    settings = ' '.join(f'{name}={shlex.quote(value)}' for name, value in variables.items())
+    machine.shell(f'{settings} python -m azure.cli 8>offered 9>/dev/null')
+    return (machine.folder / 'offered').read_text('utf-8').split()
+
+
+@pytest.mark.parametrize(
+    ('line', 'names'),
+    [
+        ('--workspace-name ', ['contoso', 'fabrikam']),
+        ('--workspace-name fa', ['fabrikam']),
+        ('-g imaging --workspace-name ', ['contoso', 'fabrikam']),
+        ('--dicom-service-name ', ['archive', 'imaging', 'research']),
+        ('--workspace-name Contoso --dicom-service-name ', ['imaging', 'research']),
+        ('--workspace-name none --dicom-service-name ', []),
+        ('-g none --workspace-name ', []),
+    ],
+)
+@pytest.mark.usefixtures('cloud')
+def test_names_are_those_of_the_subscription(line: str, names: list[str], machine: Machine) -> None:
+    assert offered(machine, CHANGEFEED + line) == names
+
+
+@pytest.mark.parametrize('command', ['token issue', 'token show-claims', 'check-access', 'proxy'])
+@pytest.mark.usefixtures('cloud')
+def test_every_command_offers_them(command: str, machine: Machine) -> None:
+    line = f'az dicom {command} --workspace-name fabrikam --dicom-service-name '
+    assert offered(machine, line) == ['archive']
+
+
+def test_nothing_is_offered_without_a_sign_in(machine: Machine) -> None:
+    machine.az('logout')
+    assert offered(machine, CHANGEFEED + '--workspace-name ') == []
