@@ -16,7 +16,7 @@ _FORMATS = '\n'.join(f'      {name:13}  {entry.help}' for name, entry in FORMATS
 
 helps['dicom'] = r"""
 type: group
-short-summary: Get tokens for the DICOM service of Azure Health Data Services, and read its change feed.
+short-summary: Get tokens for the DICOM service of Azure Health Data Services, read its change feed, and connect tools.
 long-summary: |
     Name the service once. All commands then use it:
 
@@ -209,8 +209,8 @@ short-summary: Give DICOMweb tools a local address for a DICOM service.
 long-summary: |
     A viewer, archive or script that cannot sign in to Microsoft Entra ID
     sends its requests to the local address. The proxy adds the access token
-    and renews it. The tool needs no credentials of its own. It acts as you:
-    the service logs the identity of the az login for every tool.
+    and renews it. The tool needs no credentials of its own. Every tool acts
+    as you: the service logs the identity of the az login.
 
     Once it listens, the command prints the base URL
     http://127.0.0.1:PORT/SECRET. The DICOMweb root is this URL plus /v2. The

@@ -74,7 +74,7 @@ def _token_show_claims(loader: Any) -> None:
             'token_file',
             options_list=['--token-file'],
             arg_type=_FILE,
-            help='Read the token from this file instead of requesting one. - is standard input.',
+            help='Read the token from this file instead of requesting one. Use - for standard input.',
         )
 
 
@@ -172,7 +172,7 @@ def _what_to_read(argument: Any) -> None:
     argument(
         'end_time',
         options_list=['--end-time', '--until'],
-        help='End of the window, exclusive, in the same form.  Default: now.',
+        help='End of the window, exclusive: a time or an age, as for --since.  Default: now.',
     )
     argument(
         'after_sequence',
@@ -297,7 +297,7 @@ def _output_arguments(argument: Any) -> None:
         arg_group=group,
         arg_type=_FILE,
         help='Write every event to this file as a line of JSON. --query and -o tsv choose columns. A name that ends '
-        'in .gz compresses the file. Only its owner can read it. - is standard output.',
+        'in .gz compresses the file. Only its owner can read it. Use - for standard output.',
     )
     argument(
         'overwrite',
@@ -444,7 +444,7 @@ def _output_file_arguments(context: Any) -> None:
         'output_file',
         options_list=['--output-file'],
         arg_type=_FILE,
-        help='Write to this file instead of standard output. Only its owner can read it. - is standard output.',
+        help='Write to this file instead of standard output. Only its owner can read it. Use - for standard output.',
     )
     context.argument(
         'overwrite',

@@ -14,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / '.github' / 'workflows').glob('*.yml'))
+TESTS = ROOT / '.github' / 'workflows' / 'test.yml'
 TARGETS = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text('utf-8'), re.MULTILINE))
 
 each_workflow = pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -49,7 +50,7 @@ def test_workflow_may_read_and_a_job_says_what_more_it_may(path: Path) -> None:
 @each_workflow
 def test_checkout_leaves_no_credential(path: Path) -> None:
     steps = [step for job in jobs(path) for step in job.get('steps', []) if 'checkout' in step.get('uses', '')]
-    assert [step['with']['persist-credentials'] for step in steps] == [False]
+    assert steps and not any(step['with']['persist-credentials'] for step in steps)
 
 
 @each_workflow
@@ -67,9 +68,38 @@ def test_commands_are_there(path: Path) -> None:
 
 
 def test_ci_runs_every_stage() -> None:
-    assert scripts(ROOT / '.github' / 'workflows' / 'test.yml') == ['.ci/run']
+    steps = load(TESTS)['jobs']['test']['steps']
+    assert [step['run'] for step in steps if 'run' in step] == ['.ci/run']
     (stages,) = re.findall(r'^for stage in (.*); do$', (ROOT / '.ci' / 'run').read_text('utf-8'), re.MULTILINE)
     assert set(stages.split()) == {target for target in TARGETS if re.fullmatch('test(-.*)?', target)}
+
+
+def test_other_systems_fail_nothing_until_they_have_passed() -> None:
+    every = load(TESTS)['jobs']
+    assert [name for name, job in every.items() if job['runs-on'] != 'ubuntu-24.04'] == ['experimental']
+    assert every['experimental']['continue-on-error'] is True
+    systems = every['experimental']['strategy']['matrix']['system']
+    assert [system.partition('-')[0] for system in systems] == ['macos', 'windows']
+    named = re.findall(r'(?:tests|scripts)/[\w./-]+', '\n'.join(scripts(TESTS)))
+    assert {'tests/az', 'tests/feed'} <= set(named) and all((ROOT / name).exists() for name in named)
+
+
+def test_bot_updates_every_requirement_and_action() -> None:
+    updates = load(ROOT / '.github' / 'dependabot.yml')['updates']
+    folders = {folder for update in updates for folder in update.get('directories', [update.get('directory')])}
+    pinned = {f'/{path.parent.relative_to(ROOT)}' for path in ROOT.glob('[!.]*/**/*requirements.txt')}
+    assert folders == pinned | {'/'} and {update['package-ecosystem'] for update in updates} == {
+        'github-actions',
+        'pip',
+    }
+
+
+@pytest.mark.parametrize('name', ['bug.yml', 'idea.yml'])
+def test_form_warns_of_tokens_and_events(name: str) -> None:
+    form = load(ROOT / '.github' / 'ISSUE_TEMPLATE' / name)
+    assert form['body'][0]['type'] == 'markdown' and 'Never paste' in form['body'][0]['attributes']['value']
+    fields = [field['attributes']['label'] for field in form['body'][1:]]
+    assert len(set(fields)) == len(fields) > 1
 
 
 def copy_with_make(folder: Path, script: str) -> Path:

@@ -188,7 +188,7 @@ class Emulator:
         config = uvicorn.Config(
             self._hosts,
             http=front_door(self._authority, self._hosts),  # type: ignore[arg-type]
-            loop='uvloop',
+            loop='auto',  # uvloop, where there is one
             ws='none',
             lifespan='off',
             log_config=None,
