@@ -18,7 +18,7 @@ from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
 from dicomfeed.errors import ConnectionFailed, ServiceError
-from dicomfeed.feed import Feed
+from dicomfeed.feed import AtOnce, Feed
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
 from dicomfeed.times import Clock
@@ -72,12 +72,19 @@ def open_session(invocation: Invocation, options: Options) -> Session:
     feed = Feed(
         client,
         include_metadata=options.include_metadata,
-        metadata_at_once=filters.is_empty and not options.follow,
+        metadata_at_once=_at_once(filters, options),
         wanted=filters.passing,
         on_poisoned=trouble.poisoned,
     )
     pool = ThreadPool(options.concurrency + (_DECODING if options.include_metadata else 0))
     return Session(invocation, options, service, login, feed, pool, filters, summary)
+
+
+def _at_once(filters: Filters, options: Options) -> AtOnce:
+    """With --follow, events may have to wait long for a gap before they can be delivered."""
+    if options.follow:
+        return AtOnce.NEVER
+    return AtOnce.WHERE_MOST_ARE_WANTED if filters.has_properties else AtOnce.ALWAYS
 
 
 @dataclass
