@@ -148,7 +148,10 @@ long-summary: |
     complete.
 
     Events contain identifiers of patients' images, and with
-    --include-metadata health data (PHI). Protect what you write.
+    --include-metadata health data (PHI). Protect what you write. With
+    --include-field, only the attributes that you name are written. With
+    --match, only events whose attributes match; never those of deleted
+    instances, which have none.
 examples:
   - name: Write all events since yesterday to a file.
     text: az dicom changefeed --since 1d --output-file events.jsonl
@@ -193,6 +196,12 @@ examples:
     text: |-
         az dicom changefeed --tail 10 --include-metadata --stream |
         jq -c .metadata
+  - name: List new CT instances, without any other attribute of the patient.
+    text: |-
+        az dicom changefeed --since 1d --action Create --match Modality=CT \
+        --stream -o table
+  - name: Add two attributes to each event, and no other metadata.
+    text: az dicom changefeed --tail 10 --include-field Modality StudyDate
   - name: Name the service by its URL.
     text: |-
         az dicom changefeed -o table \

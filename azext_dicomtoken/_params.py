@@ -259,6 +259,24 @@ def _filter_arguments(argument: Any) -> None:
         action=_Extend,
         help='Keep events in these data partitions.',
     )
+    argument(
+        'match',
+        options_list=['--match'],
+        arg_group=group,
+        nargs='+',
+        action=_Extend,
+        metavar='FIELD=VALUE',
+        help='Keep events whose DICOM attribute matches, such as Modality=CT. In texts, * is any text and ? one '
+        'character. Dates take ranges such as 20240501-20240531. Values of one field are OR, fields are AND. az shows '
+        'typed values in --debug and the process list: write those about a patient to --match-file.',
+    )
+    argument(
+        'match_file',
+        options_list=['--match-file'],
+        arg_group=group,
+        arg_type=_FILE,
+        help='Conditions as for --match, one per line, in UTF-8. # starts a comment. - is standard input.',
+    )
 
 
 def _limit_arguments(argument: Any) -> None:
@@ -330,6 +348,16 @@ def _output_arguments(argument: Any) -> None:
         action='store_true',
         help="Add the instance's current DICOM metadata to each event. It is health data (PHI), and costs the service "
         'one read per event.',
+    )
+    argument(
+        'include_field',
+        options_list=['--include-field'],
+        arg_group=group,
+        nargs='+',
+        action=_Extend,
+        metavar='FIELD',
+        help='Add to each event only these attributes of that metadata. FIELD is a keyword such as PatientID, a tag '
+        'such as 00100020, or Sequence.Field.',
     )
 
 

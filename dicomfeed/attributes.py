@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomfeed.events import BEFORE_METADATA
 from dicomfeed.slices import decode, items, members
 from dicomfeed.tags import FieldRefused, Problem, TagPath, parse_field
 
@@ -37,7 +38,6 @@ _KNOWN_PROPERTIES = frozenset(
 """What the service writes of an event besides metadata, in lower case: other servers spell names in another case."""
 
 _METADATA = 'metadata'
-_BEFORE_METADATA = b',"metadata":'
 _MOST_TAGS = 500  # SQLite takes at least 999 parameters
 # Later releases of SQLite read JSON5, too, but for `json_valid`: for anything else than JSON this is an error.
 _QUESTION = (
@@ -148,7 +148,7 @@ def _by_sqlite(line: bytes, tags: Collection[str], database: Connection | None) 
     What stands before the metadata is an object by itself, and what begins there up to the last brace is one too: so
     they are the metadata, and nothing comes after them.
     """
-    head, found, metadata = line.partition(_BEFORE_METADATA)
+    head, found, metadata = line.partition(BEFORE_METADATA)
     if database is None or not found or len(tags) > _MOST_TAGS:
         return None
     if not metadata.startswith(b'{') or not metadata.endswith(b'}') or b'\0' in metadata:  # ends a text of SQLite's

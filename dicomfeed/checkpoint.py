@@ -11,15 +11,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomfeed import files
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import LAST_SEQUENCE, Event, Identity
 from dicomfeed.times import Ticks, format_timestamp, parse_time
 
+if TYPE_CHECKING:
+    from dicomfeed.conditions import Conditions
+
 FORMAT = 1
 _LARGEST_BYTES = 2**24  # more than the filters of a command line, which has two million bytes on most systems
+_SALT_BYTES = 16
 _LONGEST_NAME = 143  # bytes, in the file systems that bear the least (eCryptfs)
 
 
@@ -43,18 +47,47 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Match:
+    """Conditions on attributes, as a checkpoint keeps them: their values may name a patient.
+
+    :ivar fields: which attributes there are conditions on, tags with points between.
+    :ivar salt: hexadecimal digits.
+    :ivar digest: of the conditions, with that salt (`Conditions.condition_digest`).
+    """
+
+    fields: list[str]
+    salt: str
+    digest: str
+    _conditions: Conditions | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, conditions: Conditions, *, salt: str | None = None) -> Match:
+        """With a salt that nobody knows, or that of another one, to compare with that."""
+        salt = os.urandom(_SALT_BYTES).hex() if salt is None else salt
+        return cls(conditions.paths, salt, conditions.condition_digest(bytes.fromhex(salt)), conditions)
+
+    def means(self, other: Match) -> bool:
+        """Whether the conditions of this run, which it still knows, are those of the other."""
+        return self._conditions is not None and Match.of(self._conditions, salt=other.salt) == other
+
+
+@dataclass(frozen=True)
 class Question:
     """What a checkpoint was made for; another run must ask the same.
 
     :ivar service_url: scheme and host of the service.
     :ivar filters: wanted values by property.
     :ivar form: what tells one form of line from another; empty for the service's own.
+    :ivar fields: attributes that are added, tags with points between (`Fields.canonical`); None: none.
+    :ivar match: conditions on attributes; None: none.
     """
 
     service_url: str
     filters: dict[str, list[str]] = field(default_factory=dict)
     include_metadata: bool = False
     form: str = ''
+    fields: list[str] | None = None
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +218,10 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         'filters': question.filters,
         'includeMetadata': question.include_metadata,
         'form': question.form,
+        'includeField': question.fields,
+        'match': None
+        if question.match is None
+        else {'fields': question.match.fields, 'salt': question.match.salt, 'digest': question.match.digest},
         'since': None if checkpoint.since is None else format_timestamp(checkpoint.since),
         'sequence': checkpoint.sequence,
         'last': None
@@ -217,11 +254,23 @@ def _decoded(data: bytes) -> Checkpoint:
 def _from_content(content: dict[str, Any]) -> Checkpoint:
     last, output = content['last'], content['output']
     return Checkpoint(
-        question=Question(content['service'], content['filters'], content['includeMetadata'], content.get('form', '')),
+        question=_question_from(content),
         sequence=min(int(content['sequence']), LAST_SEQUENCE),
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
         since=None if content['since'] is None else parse_time(content['since'], now=0),
         output=None if output is None else Output(output['path'], output['length'], output['digest']),
+    )
+
+
+def _question_from(content: dict[str, Any]) -> Question:
+    match = content.get('match')
+    return Question(
+        content['service'],
+        content['filters'],
+        content['includeMetadata'],
+        content.get('form', ''),
+        fields=content.get('includeField'),
+        match=None if match is None else Match(match['fields'], match['salt'], match['digest']),
     )
 
 
@@ -235,10 +284,18 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made for another service.')
     if made_for.filters != asked.filters:
         raise CheckpointMismatch('The checkpoint was made with other filters.')
+    if not _is_same_match(made_for.match, asked.match):
+        raise CheckpointMismatch('The checkpoint was made with other conditions (--match, --match-file).')
+    if made_for.fields != asked.fields:
+        raise CheckpointMismatch('The checkpoint was made with other values of --include-field.')
     if made_for.include_metadata != asked.include_metadata:
         raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
     if made_for.form != asked.form:
         raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
+
+
+def _is_same_match(made_for: Match | None, asked: Match | None) -> bool:
+    return made_for is asked if made_for is None or asked is None else asked.means(made_for)
 
 
 def sha256(data: bytes) -> str:

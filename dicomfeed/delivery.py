@@ -34,7 +34,9 @@ class Summary:
     :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
     :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
     :ivar gaps: missing ranges of sequence numbers that were passed.
-    :ivar unreadable: sequence numbers of events delivered without the metadata that could not be read.
+    :ivar unreadable: sequence numbers of events whose metadata could not be read: delivered without, or left out where
+        there are conditions on attributes.
+    :ivar deleted_not_matched: events that conditions on attributes left out because their instances are deleted.
     """
 
     events: int = 0
@@ -46,11 +48,13 @@ class Summary:
     gaps: int = 0
     retries: int = 0
     unreadable: list[int] = field(default_factory=list)
+    deleted_not_matched: int = 0
     seconds: float = 0.0
 
-    def count(self, read: list[Event], delivered: list[Event]) -> None:
+    def count(self, read: list[Event], delivered: list[Event], *, deleted_not_matched: int = 0) -> None:
         """Take a batch into account."""
         self.events_read += len(read)
+        self.deleted_not_matched += deleted_not_matched
         self.events += len(delivered)
         if delivered:
             if self.first_sequence is None:
@@ -70,6 +74,7 @@ class Summary:
             'gaps': self.gaps,
             'retries': self.retries,
             'unreadable': self.unreadable,
+            'deletedNotMatched': self.deleted_not_matched,
             'seconds': round(self.seconds, 3),
             'eventsPerSecond': round(self.events / self.seconds, 1) if self.seconds > 0 else None,
         }
@@ -145,7 +150,7 @@ class Delivery:
         self.has_begun = True
 
     def _take(self, events: list[Event]) -> None:
-        counting = events if self._wanted is None else filter(self._wanted, events)
+        counting = events if self._wanted is None else list(filter(self._wanted, events))
         delivered = self._filters.passing(counting)
         if delivered:
             lines = self._lines_of(delivered)
@@ -156,7 +161,7 @@ class Delivery:
             self.reached = events[-1]
             if self._checkpoint is not None:
                 self._checkpoint.take(events[-1])
-        self._summary.count(events, delivered)
+        self._summary.count(events, delivered, deleted_not_matched=len(self._filters.deleted(counting)))
         if self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
             self._commit()
 

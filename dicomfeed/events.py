@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from enum import Enum
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ MOST_EVENTS = 200
 _ACTIONS = {action: action for action in ('Create', 'Update', 'Delete')}  # one text for all events
 _BLANKS = ' \t\r\n'
 _OPENING = b'{"sequence":'
-_METADATA = b',"metadata":'
+BEFORE_METADATA = b',"metadata":'
+"""What the service writes between the known properties of an event and its metadata, which come last."""
 _BREAKS = (b'\0', b'\r', b'\n')
 
 # What SQLite takes and `json` may not: about 1,000 levels, and numbers of more than 4,300 digits, of which a sample of
@@ -41,12 +43,22 @@ _LAX = '{["a"]:1}'
 _ODD_KEY = rb'[}\]][ \t]*:'
 
 
+class Verdict(Enum):
+    """What conditions on attributes say of an event. Only one that matches is delivered."""
+
+    MATCHES = 1
+    DIFFERS = 2
+    DELETED = 3  # the instance is deleted, so there is nothing to test
+    UNREADABLE = 4  # the metadata cannot be read, so nobody knows
+
+
 class Event(NamedTuple):
     """One item of the change feed.
 
     `sequence`, 1 to 2^63 - 1, `timestamp` and `action` (None where there is none), the service's texts, never change.
-    `line` is the service's own JSON for the event in UTF-8, line breaks inside it made blanks; its first `head` bytes
-    are what stands before the metadata, where those are known to come last in it, else 0.
+    `line` is the service's own JSON for the event in UTF-8, line breaks inside it made blanks, or what a run that chose
+    attributes made of it; its first `head` bytes are what stands before the metadata, where those are known to come
+    last in it, else 0. `verdict` is None where there are no conditions on attributes, or they have not been tested.
     """
 
     sequence: int
@@ -54,6 +66,7 @@ class Event(NamedTuple):
     action: str | None
     line: bytes
     head: int = 0
+    verdict: Verdict | None = None
 
     def decode(self) -> Fields:
         """The event as it came, metadata included where it was asked for.
@@ -71,6 +84,11 @@ class Event(NamedTuple):
             return {name: value for name, value in self.decode().items() if name.lower() != 'metadata'}
         fields: Fields = json.loads(self.line[: self.head] + b'}')
         return fields
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the instance was deleted when the event was read, and so has no metadata."""
+        return str(field(self.decode_properties(), 'state')).lower() == 'deleted'
 
     @property
     def ticks(self) -> Ticks:
@@ -254,7 +272,7 @@ def split(body: bytes, limit: int = MOST_EVENTS) -> list[tuple[bytes, bytes]] | 
     :param body: the answer, known to be UTF-8.
     :param limit: so many events at most.
     """
-    if not body.startswith(b'[' + _OPENING) or not body.endswith(b'}]') or _METADATA + b'{' not in body:
+    if not body.startswith(b'[' + _OPENING) or not body.endswith(b'}]') or BEFORE_METADATA + b'{' not in body:
         return None
     if any(character in body for character in _BREAKS):
         return None
@@ -262,7 +280,7 @@ def split(body: bytes, limit: int = MOST_EVENTS) -> list[tuple[bytes, bytes]] | 
     if len(others) >= limit:
         return None
     lines = [first, *(_OPENING + other for other in others)]
-    parts = [line.partition(_METADATA) for line in lines]
+    parts = [line.partition(BEFORE_METADATA) for line in lines]
     metadata = [text[:-1] for _, found, text in parts if found]
     if not all(line.endswith(b'}') for line in lines) or not all(map(_is_ordinary, lines)) or not _are_json(metadata):
         return None

@@ -19,6 +19,10 @@ from dicomfeed.events import Event
 
 LineOf = Callable[[Event], bytes]
 
+# JMESPath's own errors are ValueErrors; a function on a value that it did not expect fails as Python does: floor of
+# 1e400 is an OverflowError.
+_QUERY_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+
 
 class Lines:
     """Makes the lines of one run.
@@ -92,13 +96,27 @@ class Lines:
         assert self._query is not None
         try:
             result = self._query(_json.loads(event.line))
-        # JMESPath's own errors are ValueErrors; a function on a value that it did not expect fails as Python does:
-        # floor of 1e400 is an OverflowError
-        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        except _QUERY_ERRORS as error:
             raise LineError(event, error) from None
         self.has_queried = True
         self.has_result = self.has_result or result is not None
         return result
+
+
+def refuse_failing_query(invocation: Invocation, result: Any) -> None:
+    """Refuse a --query that fails on the result of a command, without the value that it fails on.
+
+    az applies it again, and would print and report that value.
+    """
+    if not invocation.has_query:
+        return
+    try:
+        invocation.query()(result)
+    except _QUERY_ERRORS as error:
+        raise InvalidArgumentValueError(
+            f'--query failed on the result{_reason(error)}.',
+            recommendation='Give the function a default, such as length(metadata || `{}`).',
+        ) from None
 
 
 class LineError(InvalidArgumentValueError):

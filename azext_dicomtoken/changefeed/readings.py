@@ -16,6 +16,7 @@ from azext_dicomtoken.changefeed.options import counted_back
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint
+from dicomfeed.delivery import Summary
 from dicomfeed.events import LAST_SEQUENCE, Event
 from dicomfeed.feed import Feed
 from dicomfeed.prefetch import InlinePool, Pool
@@ -56,14 +57,28 @@ class Reading(ABC):
     def position(self, reached: Event | None) -> NextToken | None:
         """Where another run continues; None where it has to begin like this one."""
 
-    @abstractmethod
     def conclude(self, reached: Event | None) -> None:
-        """Complete the summary, and say what is not complete."""
+        """Complete the summary, and say what is not complete and what was left out."""
+        self._conclude(reached)
+        say_deleted_not_matched(self.session.summary)
+
+    @abstractmethod
+    def _conclude(self, reached: Event | None) -> None: ...
+
+    def order(self, event: Event) -> tuple[int, ...]:
+        """Grows from one event to the next."""
+        return (event.sequence,)
 
     def passing(self, events: Iterable[Event]) -> list[Event]:
         """Those of the events that count and pass the filters."""
-        counting = events if self.wanted is None else filter(self.wanted, events)
-        return self.session.filters.passing(counting)
+        return self.session.filters.passing(self._counting(events))
+
+    def deleted(self, events: Iterable[Event]) -> list[Event]:
+        """Those that count and would pass, but for conditions that cannot be tested because the instance is deleted."""
+        return self.session.filters.deleted(self._counting(events))
+
+    def _counting(self, events: Iterable[Event]) -> Iterable[Event]:
+        return events if self.wanted is None else filter(self.wanted, events)
 
     @property
     def _feed(self) -> Feed:
@@ -72,7 +87,13 @@ class Reading(ABC):
 
     @property
     def _pool(self) -> Pool:
-        return self.session.pool if self._at_most is None else InlinePool()
+        return self.session.pool if self._reads_ahead else InlinePool()
+
+    @property
+    def _reads_ahead(self) -> bool:
+        """Whether pages are read before they are needed: to take all, or to find the first few that meet conditions."""
+        options = self.session.options
+        return self._at_most is None or (options.conditions is not None and options.token is None)
 
     def _page_size(self, largest: int) -> int:
         """A page is no larger than what is taken; with filters nobody knows how much has to be read for that."""
@@ -126,7 +147,7 @@ class BySequence(Reading):
     def position(self, reached: Event | None) -> NextToken | None:
         return NextToken(self._handled_through(reached), reached.ticks if reached else 0)
 
-    def conclude(self, reached: Event | None) -> None:
+    def _conclude(self, reached: Event | None) -> None:
         reader, summary = self._reader, self.session.summary
         summary.gaps = reader.gaps
         before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
@@ -179,7 +200,7 @@ class ByTime(Reading):
     def batches(self) -> Iterator[list[Event]]:
         batches = (
             self._reader.read()
-            if self._at_most is None
+            if self._reads_ahead
             else self._reader.read_slowly(self._start, limit=self._page_size(TIME_LIMIT))
         )
         for events in batches:
@@ -192,12 +213,15 @@ class ByTime(Reading):
             return 0.0
         return (reached.ticks - self._oldest) / max(1, self._end - self._oldest)
 
+    def order(self, event: Event) -> tuple[int, ...]:
+        return (event.ticks, event.sequence)
+
     def position(self, reached: Event | None) -> NextToken | None:
         if reached is None:
             return NextToken(self._after, self._start, self._end)
         return NextToken(reached.sequence, reached.ticks, self._end)
 
-    def conclude(self, reached: Event | None) -> None:
+    def _conclude(self, reached: Event | None) -> None:
         settled = self._reader.settled_through
         if settled is None:
             return
@@ -238,7 +262,7 @@ class Newest(Reading):
     def position(self, reached: Event | None) -> NextToken | None:
         return None
 
-    def conclude(self, reached: Event | None) -> None:
+    def _conclude(self, reached: Event | None) -> None:
         _say_how_far_complete(self._reader.complete_through, reached)
 
 
@@ -260,4 +284,14 @@ def _say_how_far_complete(through: int | None, reached: Event | None) -> None:
         say(
             f'Complete through sequence number {through}: events with higher numbers may still appear, also between '
             'those delivered.'
+        )
+
+
+def say_deleted_not_matched(summary: Summary) -> None:
+    """Say it on standard error whatever --only-show-errors says: a copy that is made so never hears of deletions."""
+    number = summary.deleted_not_matched
+    if number:
+        say(
+            f'{number:,} {"event was" if number == 1 else "events were"} left out because the instance is deleted: it '
+            'has no attributes that --match could test.'
         )

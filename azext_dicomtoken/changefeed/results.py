@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from azext_dicomtoken._json import loads
+from azext_dicomtoken.changefeed.lines import refuse_failing_query
 from azext_dicomtoken.changefeed.options import Options
-from azext_dicomtoken.changefeed.readings import Reading, reading_of
+from azext_dicomtoken.changefeed.readings import Reading, reading_of, say_deleted_not_matched
 from azext_dicomtoken.changefeed.resume import say_list_was_cut, service_command
 from azext_dicomtoken.changefeed.session import Session
 from azext_dicomtoken.changefeed.vocabulary import MOST_FOR_QUERY, MOST_FOR_QUERY_WITH_METADATA
@@ -16,7 +17,16 @@ from dicomfeed.queries import SequenceRange
 
 
 def result_of(session: Session) -> Any:
-    """The result of a run that does not stream."""
+    """The result of a run that does not stream.
+
+    --query is applied here first: where it fails, az would print and report the value that it failed on.
+    """
+    result = _result_of(session)
+    refuse_failing_query(session.invocation, result)
+    return result
+
+
+def _result_of(session: Session) -> Any:
     options = session.options
     if options.count_by:
         return _counts(session, options.count_by)
@@ -34,6 +44,7 @@ def _counts(session: Session, by: str) -> list[dict[str, Any]]:
         for events in reading.batches():
             for event in reading.passing(events):
                 counts.add(event)
+            session.summary.deleted_not_matched += len(reading.deleted(events))
             reached = events[-1] if events else reached
             progress.show(reading.fraction(reached), len(events))
     reading.conclude(reached)
@@ -59,7 +70,10 @@ def _newest_event(session: Session) -> dict[str, Any] | None:
         found = session.feed.newest()
         newest = session.feed.with_metadata([found])[0] if found else None
     else:
-        newest = next(iter(_first(reading_of(session), 1)[0]), None)
+        taken = _first(reading_of(session), 1)
+        newest = next(iter(taken.events), None)
+        session.summary.deleted_not_matched = len(taken.deleted)
+        say_deleted_not_matched(session.summary)
     return _decoded(newest) if newest else None
 
 
@@ -72,20 +86,22 @@ def _listed(session: Session) -> list[Event]:
     is_everything = session.invocation.has_query and not options.tail and 'max_items' not in options.typed
     most = _most_for_query(options) if is_everything else options.tail or options.max_items
     reading = reading_of(session, at_most=None if is_everything else most + 1)
-    events, reached = _first(reading, most + 1)
+    events, deleted, reached = _first(reading, most + 1)
     reading.is_cut = len(events) > most
     if reading.is_cut and is_everything:
         raise _too_many_for_query(most)
     if reading.is_cut and not options.tail:
         events.pop()
         reached = events[-1]
+        deleted = [event for event in deleted if reading.order(event) < reading.order(reached)]
         say_list_was_cut(session.invocation, options, reading.position(reached))
+    session.summary.deleted_not_matched = len(deleted)
     reading.conclude(reached)
     return events
 
 
 def _most_for_query(options: Options) -> int:
-    return MOST_FOR_QUERY_WITH_METADATA if options.include_metadata else MOST_FOR_QUERY
+    return MOST_FOR_QUERY_WITH_METADATA if options.reads_metadata else MOST_FOR_QUERY
 
 
 def _too_many_for_query(most: int) -> Exception:
@@ -104,15 +120,25 @@ def _decoded(event: Event) -> dict[str, Any]:
     return fields
 
 
-def _first(reading: Reading, count: int) -> tuple[list[Event], Event | None]:
-    """So many events, or all that there are, and the event that was read last."""
+class _Taken(NamedTuple):
+    """Events that pass, those that conditions leave out because the instance is deleted, and the one read last."""
+
+    events: list[Event]
+    deleted: list[Event]
+    reached: Event | None
+
+
+def _first(reading: Reading, count: int) -> _Taken:
+    """So many events, or all that there are."""
     events: list[Event] = []
+    deleted: list[Event] = []
     reached: Event | None = None
     with reading.session.progress() as progress:
         for batch in reading.batches():
             events += reading.passing(batch)
+            deleted += reading.deleted(batch)
             reached = batch[-1] if batch else reached
             if len(events) >= count:
                 break
             progress.show(max(len(events) / count, reading.fraction(reached)), len(batch))
-    return events[:count], reached
+    return _Taken(events[:count], deleted, reached)

@@ -104,7 +104,7 @@ def test_help_loads_neither_the_login_nor_the_reader(command: tuple[str, ...], i
 
 
 def test_vocabulary_is_that_of_the_reader() -> None:
-    assert vocabulary.FILTERS == Filters._fields
+    assert (*vocabulary.FILTERS, 'conditions') == Filters._fields
     assert vocabulary.BUCKETS == (BY_HOUR, BY_DAY, BY_STUDY)
     assert parse_duration(vocabulary.SETTLE) == SETTLE_SECONDS
     assert vocabulary.CONCURRENCY == CONNECTIONS

@@ -19,6 +19,7 @@ import pytest
 from dicomfeed.checkpoint import (
     Checkpoint,
     CheckpointWriter,
+    Match,
     Output,
     Question,
     load_checkpoint,
@@ -26,6 +27,7 @@ from dicomfeed.checkpoint import (
     lock_path,
     save_checkpoint,
 )
+from dicomfeed.conditions import Conditions, parse_conditions
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import Event, decode_event
 from dicomfeed.times import FIRST_TICK, LAST_TICK
@@ -57,6 +59,11 @@ GARBAGE = {
     'no number': b'{"format": NaN}',
     'huge': b' ' * 2**20 + b'{"format": 1}',
 }
+CT = Conditions(tuple(parse_conditions(['Modality=CT', 'PatientName=Secret^Patient'])))
+SAME_CT = Conditions(tuple(parse_conditions(['patientname=SECRET^PATIENT^^', '00080060=ct', 'Modality=CT'])))
+WITH_ATTRIBUTES = replace(
+    QUESTION, include_metadata=False, fields=['00080060', '00400275.00400009'], match=Match.of(CT)
+)
 OTHERS = {
     'service': replace(QUESTION, service_url='https://contoso-research.dicom.azurehealthcareapis.com'),
     'no filters': replace(QUESTION, filters={}),
@@ -64,6 +71,9 @@ OTHERS = {
     'another filter': replace(QUESTION, filters={'state': ['create', 'delete']}),
     'metadata': replace(QUESTION, include_metadata=False),
     'form of line': replace(QUESTION, form='tsv'),
+    'fields': replace(QUESTION, fields=['00080060']),
+    'no fields': replace(QUESTION, fields=[]),
+    'conditions': replace(QUESTION, match=Match.of(CT)),
 }
 
 
@@ -92,8 +102,9 @@ def left_as_it_is(path: Path) -> Iterator[None]:
         Checkpoint(QUESTION),
         Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
         replace(FULL, output=Output.empty('feed.jsonl')),
+        replace(FULL, question=WITH_ATTRIBUTES),
     ],
-    ids=['full', 'new', 'plain', 'empty file'],
+    ids=['full', 'new', 'plain', 'empty file', 'attributes'],
 )
 def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
     save_checkpoint(str(path), checkpoint)
@@ -115,12 +126,38 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'filters',
         'includeMetadata',
         'form',
+        'includeField',
+        'match',
         'since',
         'sequence',
         'last',
         'output',
         'digest',
     }
+
+
+def test_checkpoint_holds_no_value_of_a_condition_and_no_hash_without_salt(path: Path) -> None:
+    texts = []
+    for _ in range(2):
+        save_checkpoint(str(path), Checkpoint(replace(WITH_ATTRIBUTES, match=Match.of(CT))))
+        texts.append(path.read_text())
+    first, second = (json.loads(text)['match'] for text in texts)
+    assert not any('SECRET' in text.upper() for text in texts)
+    assert first['fields'] == second['fields'] == ['00080060', '00100010']
+    assert first['salt'] != second['salt'] and first['digest'] != second['digest']
+
+
+def test_conditions_are_compared_by_what_they_mean(path: Path) -> None:
+    save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES))
+    assert load_checkpoint(str(path), replace(WITH_ATTRIBUTES, match=Match.of(SAME_CT))) is not None
+
+
+@pytest.mark.parametrize('texts', [None, ['Modality=CT'], ['Modality=CT', 'PatientName=Other']], ids=str)
+def test_other_conditions_than_those_of_the_checkpoint_are_refused(texts: list[str] | None, path: Path) -> None:
+    save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES))
+    match = Match.of(Conditions(tuple(parse_conditions(texts)))) if texts else None
+    with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='other conditions'):
+        load_checkpoint(str(path), replace(WITH_ATTRIBUTES, match=match))
 
 
 @pytest.mark.parametrize('checkpoint', [FULL, Checkpoint(QUESTION)], ids=['full', 'new'])

@@ -288,6 +288,7 @@ def test_summary_has_the_keys_that_users_see() -> None:
         'gaps': 0,
         'retries': 0,
         'unreadable': [7],
+        'deletedNotMatched': 0,
         'seconds': 0.5,
         'eventsPerSecond': 4.0,
     }
