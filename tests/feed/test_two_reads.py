@@ -226,7 +226,8 @@ def test_window_follows_by_sequence_for_its_second_read(world: World) -> None:
 def test_tail_is_that_of_the_events_that_match(world: World, ahead: int) -> None:
     filters = Filters(conditions=CT)
     (deleted,) = world.store.delete(study(world, 90))
-    found = TailReader(feed_of(world, filters), 3, filters=filters, pool=InlinePool(ahead)).read()
+    tail = TailReader(feed_of(world, filters), 3, filters=filters, pool=InlinePool(ahead))
+    found = [event for events in tail.read() for event in events]
     assert [event.sequence for event in filters.passing(found)] == [70, 80, 100]
     assert [event.sequence for event in filters.deleted(found)] == [90, deleted]
 

@@ -309,7 +309,8 @@ def test_tail_delivers_what_a_plain_filter_does(
     history.world.pass_time(begin)
     run, there = Run(history, wanted), set(history.world.committed())
     feed = feed_of(history, wanted, at_once)
-    run.take(TailReader(feed, count, filters=wanted.filters, pool=InlinePool(5)).read())
+    for events in TailReader(feed, count, filters=wanted.filters, pool=InlinePool(5)).read():
+        run.take(events)
     assert run.sequences == sorted(run.sequences)
     is_full = len(wanted.filters.passing(run.events)) == count
     run.check(expected={sequence for sequence in there if not is_full or sequence > run.sequences[0]})
