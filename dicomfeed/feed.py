@@ -11,7 +11,7 @@ from contextlib import closing
 from copy import copy
 from itertools import takewhile
 
-from dicomfeed.client import FeedClient
+from dicomfeed.client import FeedClient, Poll
 from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
@@ -97,6 +97,10 @@ class Feed:
     def newest(self) -> Event | None:
         """The event with the greatest sequence number, without metadata; None for an empty feed."""
         return self.client.latest()
+
+    def poll(self) -> Poll:
+        """The newest event, and the service's clock when it was asked for."""
+        return self.client.poll()
 
     def walk(
         self,
