@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from dicomfeed.queries import Page, SequenceRange, TimeSlice
     from dicomfeed.sequences import AtGap, SequenceReader
     from dicomfeed.sinks import FileSink, StreamSink
+    from dicomfeed.stable import Snapshot, StableStudies
     from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
     from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
     from dicomfeed.transport import HttpTransport
@@ -127,6 +128,8 @@ __all__ = [
     'ServiceError',
     'ServiceTrouble',
     'SignInUnavailable',
+    'Snapshot',
+    'StableStudies',
     'StreamSink',
     'Summary',
     'TailReader',
@@ -171,6 +174,7 @@ _MODULES = {
     'queries': 'Page SequenceRange TimeSlice',
     'sequences': 'AtGap SequenceReader',
     'sinks': 'FileSink StreamSink',
+    'stable': 'Snapshot StableStudies',
     'starts': 'TailReader sequence_before sequence_before_tail sequence_now',
     'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',
     'transport': 'HttpTransport',

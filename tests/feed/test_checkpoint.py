@@ -28,6 +28,7 @@ from dicomfeed.checkpoint import (
 )
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import Event, decode_event
+from dicomfeed.stable import OpenRow
 from dicomfeed.times import FIRST_TICK, LAST_TICK
 
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com', {'action': ['create', 'delete']}, True)
@@ -64,6 +65,7 @@ OTHERS = {
     'another filter': replace(QUESTION, filters={'state': ['create', 'delete']}),
     'metadata': replace(QUESTION, include_metadata=False),
     'form of line': replace(QUESTION, form='tsv'),
+    'stable after': replace(QUESTION, stable_after=600, level='study'),
 }
 
 
@@ -92,8 +94,14 @@ def left_as_it_is(path: Path) -> Iterator[None]:
         Checkpoint(QUESTION),
         Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
         replace(FULL, output=Output.empty('feed.jsonl')),
+        replace(
+            FULL,
+            question=replace(QUESTION, stable_after=1, level='series'),
+            mark=LAST_TICK,
+            open=(OpenRow(0, FIRST_TICK), OpenRow(2**64 - 1, LAST_TICK)),
+        ),
     ],
-    ids=['full', 'new', 'plain', 'empty file'],
+    ids=['full', 'new', 'plain', 'empty file', 'studies'],
 )
 def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
     save_checkpoint(str(path), checkpoint)
@@ -114,11 +122,15 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'service',
         'filters',
         'includeMetadata',
+        'stableAfter',
+        'level',
         'form',
         'since',
         'sequence',
         'last',
         'output',
+        'mark',
+        'open',
         'digest',
     }
 
@@ -257,7 +269,7 @@ def test_n20_filters_of_a_whole_command_line_are_loaded_again(path: Path) -> Non
 
 def test_n20_checkpoint_that_no_load_would_take_is_not_made(path: Path) -> None:
     with pytest.raises(CheckpointError, match='too many filter values') as refused:
-        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**24]})))
+        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**26]})))
     assert refused.value.path == str(path) and not path.exists()
 
 
