@@ -104,4 +104,11 @@ def _close_quietly(stream: BinaryIO) -> None:
 def _question_of(session: Session) -> Question:
     """What a checkpoint of this run is made for."""
     options = session.options
-    return Question(str(session.service.url), session.filters.as_dict(), options.include_metadata, options.form)
+    return Question(
+        str(session.service.url),
+        session.filters.as_dict(),
+        options.include_metadata,
+        stable_after=options.stable_after,
+        level=options.level if options.stable_after else '',
+        form=options.form,
+    )
