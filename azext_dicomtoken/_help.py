@@ -147,6 +147,15 @@ long-summary: |
     before it, and any other run says through which sequence number it is
     complete.
 
+    With --stable-after, report studies instead of events. A study is stable
+    when it had no event for that time. No protocol can promise that a study
+    is complete: if more events arrive, the study is reported again, with the
+    new events only. A row appears this time plus --settle plus five minutes
+    after the last event. A study that never pauses is reported once a day,
+    with stable false. Memory grows with the events of the studies that are
+    not stable yet. A run with --checkpoint reads again from the first event
+    of the oldest of them.
+
     Events contain identifiers of patients' images, and with
     --include-metadata health data (PHI). Protect what you write. With
     --include-field, only the attributes that you name are written. With
@@ -169,6 +178,12 @@ examples:
     text: |-
         az dicom changefeed --follow \
         --checkpoint feed.checkpoint --output-file feed.jsonl
+  - name: List the studies of the last day that have arrived.
+    text: az dicom changefeed --since 1d --stable-after 10m -o table
+  - name: Print the studies that became stable since the previous run.
+    text: |-
+        az dicom changefeed --since 1d --stable-after 10m --stream \
+        --checkpoint studies.checkpoint --query studyInstanceUid -o tsv
   - name: Export the whole feed to a compressed file, and write a summary.
     text: |-
         az dicom changefeed \

@@ -17,6 +17,7 @@ from azext_dicomtoken.changefeed.vocabulary import (
     ACTIONS,
     BUCKETS,
     CONCURRENCY,
+    LEVELS,
     MAX_ITEMS,
     MOST_FOR_QUERY,
     MOST_FOR_QUERY_WITH_METADATA,
@@ -403,6 +404,20 @@ def _report_arguments(argument: Any) -> None:
         help='Count events instead of listing them: one row per hour or day (UTC), or per study. Counts all events '
         'that the start, the end and the filters select. -o table adds a bar. By study, memory grows with the number '
         'of studies.',
+    )
+    argument(
+        'stable_after',
+        options_list=['--stable-after'],
+        arg_group='Reports',
+        help='Report studies instead of events: one row for each study that had no event for this long, 1s to 30d. '
+        'Choose a time longer than the retries of the senders.',
+    )
+    argument(
+        'level',
+        options_list=['--level'],
+        arg_group='Reports',
+        arg_type=get_enum_type(LEVELS),
+        help='With --stable-after, report studies or series.  Default: study.',
     )
 
 

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from dicomfeed.queries import Page, SequenceRange, TimeSlice
     from dicomfeed.sequences import AtGap, SequenceReader
     from dicomfeed.sinks import FileSink, StreamSink
+    from dicomfeed.stable import Snapshot, StableStudies
     from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
     from dicomfeed.tags import FieldRefused
     from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
@@ -136,6 +137,8 @@ __all__ = [
     'ServiceError',
     'ServiceTrouble',
     'SignInUnavailable',
+    'Snapshot',
+    'StableStudies',
     'StreamSink',
     'Summary',
     'TailReader',
@@ -186,6 +189,7 @@ _MODULES = {
     'queries': 'Page SequenceRange TimeSlice',
     'sequences': 'AtGap SequenceReader',
     'sinks': 'FileSink StreamSink',
+    'stable': 'Snapshot StableStudies',
     'starts': 'TailReader sequence_before sequence_before_tail sequence_now',
     'tags': 'FieldRefused',
     'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dicomfeed import files
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import LAST_SEQUENCE, Event, Identity
-from dicomfeed.times import Ticks, format_timestamp, parse_time
+from dicomfeed.times import FIRST_TICK, Ticks, format_timestamp, parse_time
 
 if TYPE_CHECKING:
     from dicomfeed.conditions import Conditions
+    from dicomfeed.stable import OpenRow, Snapshot
 
 FORMAT = 1
-_LARGEST_BYTES = 2**24  # more than the filters of a command line, which has two million bytes on most systems
+_LARGEST_BYTES = 2**26
+"""More than the filters of a command line, which has two million bytes on most systems, and a million open studies."""
 _SALT_BYTES = 16
 _LONGEST_NAME = 143  # bytes, in the file systems that bear the least (eCryptfs)
 
@@ -77,6 +79,8 @@ class Question:
 
     :ivar service_url: scheme and host of the service.
     :ivar filters: wanted values by property.
+    :ivar stable_after: after how long a study is stable; None where the lines are events.
+    :ivar level: of what the lines are then.
     :ivar form: what tells one form of line from another; empty for the service's own.
     :ivar fields: attributes that are added, tags with points between (`Fields.canonical`); None: none.
     :ivar match: conditions on attributes; None: none.
@@ -85,6 +89,8 @@ class Question:
     service_url: str
     filters: dict[str, list[str]] = field(default_factory=dict)
     include_metadata: bool = False
+    stable_after: Ticks | None = None
+    level: str = ''
     form: str = ''
     fields: list[str] | None = None
     match: Match | None = None
@@ -97,6 +103,8 @@ class Checkpoint:
     :ivar sequence: everything up to this sequence number has been dealt with and is final.
     :ivar last: identity of the event read last; before the first one, of the newest that existed at the beginning.
     :ivar since: events with a timestamp before this are left out; the first start as an absolute time.
+    :ivar mark: as in `Snapshot`; used where the lines are studies, as `open` is.
+    :ivar open: as in `Snapshot`. Then everything up to the event read last has been read, and `sequence` is lower.
     """
 
     question: Question
@@ -104,6 +112,15 @@ class Checkpoint:
     last: Identity | None = None
     since: Ticks | None = None
     output: Output | None = None
+    mark: Ticks = FIRST_TICK
+    open: tuple[OpenRow, ...] = ()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """From where the grouping of studies goes on."""
+        from dicomfeed.stable import Snapshot  # only a run that groups events needs it
+
+        return Snapshot(cursor=self.sequence, last=self.last, mark=self.mark, open=self.open)
 
 
 class CheckpointWriter:
@@ -112,7 +129,7 @@ class CheckpointWriter:
     def __init__(self, path: str, checkpoint: Checkpoint) -> None:
         self._path = os.path.realpath(path)
         self._saved: Checkpoint | None = None
-        self._taken: Event | None = None
+        self._taken: Event | Snapshot | None = None
         self.checkpoint = checkpoint
         """As it was saved last, or as it was at the beginning."""
 
@@ -120,11 +137,18 @@ class CheckpointWriter:
         """Everything through this event is final and has been dealt with: written, or found not to be wanted."""
         self._taken = event
 
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """The same for events that are grouped: the rows that were handed out before the snapshot are written."""
+        self._taken = snapshot
+
     def save(self, output: Output | None) -> None:
         """Say in the file what has been dealt with, and how much of the output counts. Raises CheckpointError."""
         checkpoint = replace(self.checkpoint, output=output)
-        if self._taken is not None:
-            checkpoint = replace(checkpoint, sequence=self._taken.sequence, last=self._taken.identity)
+        taken = self._taken
+        if isinstance(taken, Event):
+            checkpoint = replace(checkpoint, sequence=taken.sequence, last=taken.identity)
+        elif taken is not None:
+            checkpoint = replace(checkpoint, sequence=taken.cursor, last=taken.last, mark=taken.mark, open=taken.open)
         if checkpoint != self._saved:
             save_checkpoint(self._path, checkpoint)
         self.checkpoint = self._saved = checkpoint
@@ -182,7 +206,7 @@ def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
     with _checkpoint_errors(path, 'The checkpoint cannot be written'):
         data = _encoded(checkpoint)
         if len(data) > _LARGEST_BYTES:
-            raise CheckpointError('The checkpoint would be too large: there are too many filter values.')
+            raise CheckpointError('The checkpoint would be too large: too many filter values or open studies.')
         files.replace_with(os.path.realpath(path), data)
 
 
@@ -217,6 +241,8 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         'service': question.service_url,
         'filters': question.filters,
         'includeMetadata': question.include_metadata,
+        'stableAfter': question.stable_after,
+        'level': question.level,
         'form': question.form,
         'includeField': question.fields,
         'match': None
@@ -228,6 +254,8 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         if checkpoint.last is None
         else {'sequence': checkpoint.last[0], 'timestamp': checkpoint.last[1], 'instance': list(checkpoint.last[2])},
         'output': None if output is None else {'path': output.path, 'length': output.length, 'digest': output.digest},
+        'mark': format_timestamp(checkpoint.mark),
+        'open': [f'{row.digest:016x} {format_timestamp(row.first)}' for row in checkpoint.open],
     }
     content['digest'] = _digest_of(content)
     return (json.dumps(content, indent=2) + '\n').encode()
@@ -259,6 +287,8 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
         since=None if content['since'] is None else parse_time(content['since'], now=0),
         output=None if output is None else Output(output['path'], output['length'], output['digest']),
+        mark=parse_time(content['mark'], now=0) if 'mark' in content else FIRST_TICK,
+        open=tuple(map(_open_row, content.get('open', ()))),
     )
 
 
@@ -268,10 +298,19 @@ def _question_from(content: dict[str, Any]) -> Question:
         content['service'],
         content['filters'],
         content['includeMetadata'],
-        content.get('form', ''),
+        stable_after=content.get('stableAfter'),
+        level=content.get('level', ''),
+        form=content.get('form', ''),
         fields=content.get('includeField'),
         match=None if match is None else Match(match['fields'], match['salt'], match['digest']),
     )
+
+
+def _open_row(text: str) -> OpenRow:
+    from dicomfeed.stable import OpenRow  # only a run that groups events needs it
+
+    digest, first = text.split()
+    return OpenRow(int(digest, 16), parse_time(first, now=0))
 
 
 def _digest_of(content: dict[str, Any]) -> str:
@@ -290,6 +329,8 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made with other values of --include-field.')
     if made_for.include_metadata != asked.include_metadata:
         raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
+    if (made_for.stable_after, made_for.level) != (asked.stable_after, asked.level):
+        raise CheckpointMismatch('The checkpoint was made with another choice of --stable-after and --level.')
     if made_for.form != asked.form:
         raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
 

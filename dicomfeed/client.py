@@ -64,6 +64,17 @@ class Retry(NamedTuple):
     pause_seconds: float
 
 
+class Poll(NamedTuple):
+    """The newest event, None for an empty feed, and the service's time (`Date`) when it was asked for.
+
+    The local time where the answer has no `Date`. This one and not a clock that is kept from the first answer on: a
+    machine that sleeps stops the monotonic clock.
+    """
+
+    newest: Event | None
+    service_ticks: Ticks
+
+
 class FeedClient:
     """The change feed of one DICOM service.
 
@@ -119,6 +130,21 @@ class FeedClient:
         return self._retries.until_answered(
             lambda: self._ask(path, _metadata_parameter(include_metadata), _newest_of), self.patience_seconds
         )
+
+    def poll(self) -> Poll:
+        """Ask for the newest event, and tell the service's clock by the answer."""
+
+        def ask() -> Poll:
+            asked_monotonic, asked_ticks = self.clock.monotonic(), self.clock.now()
+            return self._ask(
+                'v1/changefeed/latest',
+                _metadata_parameter(False),
+                lambda answer: Poll(
+                    _newest_of(answer), _asked_by_server(answer, self.clock.monotonic() - asked_monotonic, asked_ticks)
+                ),
+            )
+
+        return self._retries.until_answered(ask, self.patience_seconds)
 
     def service_now(self) -> Ticks:
         """The time by the service's clock: its `Date` at the first answer, and what has gone by since.
@@ -309,9 +335,14 @@ def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float,
     events = decode_page(answer.body, limit=query.limit)
     if not query.answers(events):
         raise ValueError('not an answer to the question')
-    served = parse_http_date(answer.headers.get('date'))
-    asked_by_server = asked_ticks if served is None else served - ticks_from_seconds(answered - asked_monotonic)
+    asked_by_server = _asked_by_server(answer, answered - asked_monotonic, asked_ticks)
     return Page(events, asked_monotonic, min(asked_ticks, asked_by_server), answered)
+
+
+def _asked_by_server(answer: Answer, waited_seconds: float, asked_ticks: Ticks) -> Ticks:
+    """When an answer was asked for by the service's clock, or by the local one where it does not say."""
+    served = parse_http_date(answer.headers.get('date'))
+    return asked_ticks if served is None else served - ticks_from_seconds(waited_seconds)
 
 
 def _is_html(answer: Answer) -> bool:

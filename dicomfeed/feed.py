@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from dicomfeed.choice import MetadataChoice
-from dicomfeed.client import FeedClient
+from dicomfeed.client import FeedClient, Poll
 from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
@@ -131,6 +131,10 @@ class Feed:
     def newest(self) -> Event | None:
         """The event with the greatest sequence number, without metadata; None for an empty feed."""
         return self.client.latest()
+
+    def poll(self) -> Poll:
+        """The newest event, and the service's clock when it was asked for."""
+        return self.client.poll()
 
     def walk(
         self,

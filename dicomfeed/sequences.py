@@ -7,7 +7,7 @@ given a sequence number.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from enum import Enum
 
@@ -37,6 +37,7 @@ class SequenceReader:
     :param last: identity of the event read last or, before the first one, of any that existed when the reading began: a
         restored database is found out by it.
     :param settle_seconds: how long a writer may take; lower only where the writers are known.
+    :param closed_through: gaps up to this sequence number were closed when an earlier reading passed them.
     :param width: sequence numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
     """
 
@@ -48,6 +49,7 @@ class SequenceReader:
         pool: Pool,
         last: Identity | None = None,
         settle_seconds: float = SETTLE_SECONDS,
+        closed_through: int = 0,
         width: int = SEQUENCE_LIMIT,
     ) -> None:
         self.cursor = cursor
@@ -61,6 +63,7 @@ class SequenceReader:
         self._feed = feed
         self._pool = pool
         self._settle_seconds = settle_seconds
+        self._closed_through = closed_through
         self._width = width
         self._watch = Watch()
         self._watched_through = 0
@@ -83,22 +86,31 @@ class SequenceReader:
         if self.open_gap is None and self.cursor < through:
             self._refuse_end_below(through, self._feed.newest())
 
-    def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
-        """The events above the cursor, and then new ones as they come; an empty list after a round without any.
+    def follow(
+        self,
+        *,
+        poll_interval_seconds: float,
+        until: int | None = None,
+        on_poll: Callable[[Ticks], None] | None = None,
+    ) -> Iterator[list[Event]]:
+        """The events above the cursor, and then new ones as they come; an empty list whenever nothing is left.
 
-        Nothing above an open gap is delivered before it closes or fills. Ends when everything through `until` has
-        been dealt with, else never. Raises FeedRestored.
+        Each round begins by telling `on_poll` the service's time, and ends with the empty list if it got to the event
+        that was the newest one then. Nothing above an open gap is delivered before it closes or
+        fills. Ends when everything through `until` has been dealt with, else never. Raises FeedRestored.
         """
         clock = self._feed.clock
         while True:
             next_round = clock.monotonic() + poll_interval_seconds
-            newest = self._feed.newest()
+            newest, service_ticks = self._feed.poll()
             self.verify(newest)
+            if on_poll is not None:
+                on_poll(service_ticks)
             if newest is not None and newest.sequence > self.cursor:
                 yield from self.read(newest.sequence, at_gap=AtGap.STOP)
                 if self.open_gap is not None:
                     self._watch_ahead(newest.sequence)
-            else:
+            if self.open_gap is None:
                 yield []
             if until is not None and self.cursor >= until:
                 return
@@ -139,7 +151,8 @@ class SequenceReader:
 
     def _advance(self, event: Event) -> None:
         self.cursor = event.sequence
-        self.last = event.identity
+        if self.last is None or event.sequence >= self.last[0]:  # what was read before is no anchor once more
+            self.last = event.identity
         self._watch.forget_through(event.sequence)
 
     def _deliverable(self, stretches: list[Stretch], at_gap: AtGap) -> list[Event]:
@@ -169,7 +182,9 @@ class SequenceReader:
         still_open = [
             gap
             for gap in gaps
-            if not gap.is_settled(self._settle_seconds) and not self._watch.is_outwaited(gap, self._settle_seconds)
+            if gap.last > self._closed_through
+            and not gap.is_settled(self._settle_seconds)
+            and not self._watch.is_outwaited(gap, self._settle_seconds)
         ]
         for gap in still_open:
             self._watch.see(gap)

@@ -9,6 +9,7 @@ it is (`StableStudies.begin_poll` says which is meant), where rows go, the file 
 from __future__ import annotations
 
 import hashlib
+import json
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -51,9 +52,18 @@ class Snapshot:
     mark: Ticks = FIRST_TICK
     open: tuple[OpenRow, ...] = ()
 
+    @property
+    def repeats_events(self) -> bool:
+        """Whether events above the cursor were read before. Not at a fresh start, where nothing is in a row yet."""
+        return self.mark > FIRST_TICK and self.last is not None and self.last[0] > self.cursor
 
-@dataclass(frozen=True)
-class StillOpen:
+    @property
+    def closed_through(self) -> int:
+        """Gaps up to this sequence number were closed when they were passed, and need not be watched once more."""
+        return self.last[0] if self.repeats_events and self.last else self.cursor
+
+
+class StillOpen(NamedTuple):
     """Studies or series with events in no row that was handed out.
 
     :ivar number: how many.
@@ -96,7 +106,7 @@ class StableStudies:
         """Events up to this time are in rows. Never moves back."""
         self.late = 0
         """How many events came with a timestamp at or below the mark: later than the settle margin allows."""
-        self._resumed = snapshot if _repeats_events(snapshot) else None
+        self._resumed = snapshot if snapshot.repeats_events else None
         self._firsts = dict(sorted(snapshot.open, reverse=True))  # of two rows of one study, the earlier one
         self._read_through, self._last = snapshot.cursor, snapshot.last
         self._stable_after = stable_after
@@ -307,9 +317,9 @@ class _Row:
         }
 
 
-def _repeats_events(snapshot: Snapshot) -> bool:
-    """Whether events above the cursor were read before. Not at a fresh start, where nothing is in a row yet."""
-    return snapshot.mark > FIRST_TICK and snapshot.last is not None and snapshot.last[0] > snapshot.cursor
+def json_lines(rows: list[Row]) -> list[bytes]:
+    """The rows as lines of JSON, in ASCII."""
+    return [json.dumps(row, separators=(',', ':')).encode() for row in rows]
 
 
 def _item_of(event: Event, level: str) -> _Item:

@@ -248,8 +248,8 @@ MUTANTS = (
         '11',
         'the checkpoint moves over delivered events only',
         'dicomfeed/delivery.py',
-        'if self._checkpoint is not None:\n                self._checkpoint.take(events[-1])',
-        'if self._checkpoint is not None and delivered:\n                self._checkpoint.take(events[-1])',
+        'if events and self._checkpoint is not None:',
+        'if delivered and self._checkpoint is not None:',
     ),
     Mutant(
         '12',

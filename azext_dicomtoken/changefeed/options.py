@@ -18,7 +18,15 @@ from azext_dicomtoken._output import is_standard_output
 from azext_dicomtoken.changefeed.attributes import conditions_of, fields_of
 from azext_dicomtoken.changefeed.paths import FILES, check_paths
 from azext_dicomtoken.changefeed.resume import SAME_CONDITIONS, NextToken
-from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
+from azext_dicomtoken.changefeed.vocabulary import (
+    CONCURRENCY,
+    FILTERS,
+    LEVELS,
+    MAX_ITEMS,
+    POLL_INTERVAL,
+    SETTLE,
+    UID_FILTERS,
+)
 from dicomfeed.events import LAST_SEQUENCE
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ _NAMES = (
     *SERVICE_OPTIONS,
     *_ALONE,
     *('latest', 'sequence', *FILTERS, 'include_metadata', 'count_by', 'overwrite', 'concurrency', 'settle'),
-    *('poll_interval', 'until_latest', 'include_field', *_CONDITIONS),
+    *('poll_interval', 'until_latest', 'include_field', *_CONDITIONS, 'stable_after', 'level'),
 )
 
 _BOUNDS = {
@@ -62,6 +70,7 @@ _EXCLUSIVE = {
         *_STREAMS,
         *('latest', 'sequence', 'tail', 'next_token', 'max_items', 'checkpoint', 'include_metadata'),
     ),
+    'stable_after': ('latest', 'sequence', 'tail', 'next_token', 'state', 'include_metadata', 'count_by'),
 }
 # An option, and those of which it needs one.
 _NEEDED = {
@@ -70,6 +79,7 @@ _NEEDED = {
     'poll_interval': ('follow',),
     'overwrite': ('output_file',),
     'summary_file': _STREAMS,
+    'level': ('stable_after',),
 }
 
 
@@ -81,6 +91,7 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     :ivar service: those that name the service, for `resolve_service`.
     :ivar start: first tick of a window, or where a stream with a checkpoint or --follow begins.
     :ivar end: the tick after the last one of a window.
+    :ivar stable_after: ticks without an event after which a study is stable; None: events are not grouped.
     :ivar output_file: a file; None where its name is one of standard output.
     :ivar form: tells the form of the lines from any other; empty for the service's own.
     """
@@ -100,6 +111,8 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     fields: Fields | None = None
     conditions: Conditions | None = None
     count_by: str | None = None
+    stable_after: int | None = None
+    level: str = LEVELS[0]
     max_items: int = MAX_ITEMS
     stream: bool = False
     output_file: str | None = None
@@ -189,6 +202,8 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         fields=fields_of(given),
         conditions=conditions_of(given),
         count_by=given['count_by'] and str(given['count_by']),
+        stable_after=_stable_after(given),
+        level=str(given['level'] or LEVELS[0]),
         max_items=given['max_items'] or MAX_ITEMS,
         stream=bool(given['stream'] or (given['output_file'] and not output_file)),
         output_file=output_file,
@@ -212,6 +227,14 @@ def _typed(given: Given) -> dict[str, Any]:
         name: value for name, value in given.items() if value is not None and not getattr(value, 'is_default', False)
     }
     return typed | {'match': [SAME_CONDITIONS]} if 'match' in typed else typed
+
+
+def _stable_after(given: Given) -> int | None:
+    from dicomfeed.times import ticks_from_seconds
+
+    if given['stable_after'] is None:
+        return None
+    return ticks_from_seconds(seconds_of(given['stable_after'], '--stable-after', bounds=('1s', '30d')))
 
 
 def _output_file(given: Given) -> str | None:

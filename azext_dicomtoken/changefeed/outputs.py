@@ -109,7 +109,9 @@ def _question_of(session: Session) -> Question:
         str(session.service.url),
         session.filters.as_dict(),
         options.include_metadata,
-        options.form,
         fields=None if options.fields is None else options.fields.canonical(),
         match=None if options.conditions is None else Match.of(options.conditions),
+        stable_after=options.stable_after,
+        level=options.level if options.stable_after else '',
+        form=options.form,
     )

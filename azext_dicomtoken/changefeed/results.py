@@ -34,6 +34,8 @@ def _result_of(session: Session) -> Any:
         return _numbered_event(session, options.sequence)
     if options.latest:
         return _newest_event(session)
+    if options.stable_after is not None:
+        return _stable_studies(session)
     return [_decoded(event) for event in _listed(session)]
 
 
@@ -49,6 +51,27 @@ def _counts(session: Session, by: str) -> list[dict[str, Any]]:
             progress.show(reading.fraction(reached), len(events))
     reading.conclude(reached)
     return counts.rows()
+
+
+def _stable_studies(session: Session) -> list[dict[str, Any]]:
+    """At most --max-items rows of everything that was asked, or with --query and without --max-items all."""
+    from azext_dicomtoken.changefeed.studies import say_rows_were_cut, say_what_is_open, studies_of
+
+    options, reading = session.options, reading_of(session)
+    studies = studies_of(reading)
+    assert studies is not None
+    most = MOST_FOR_QUERY if _is_everything(session) else options.max_items
+    rows: list[dict[str, Any]] = []
+    for events in reading.batches(studies.begin_poll):
+        closed = studies.add(events, reading.passing(events)) if events else studies.complete_poll()
+        rows += closed[: most + 1 - len(rows)]
+    if len(rows) > most and _is_everything(session):
+        raise _too_many_for_query(most, 'row')
+    if len(rows) > most:
+        rows.pop()
+        say_rows_were_cut(options)
+    say_what_is_open(options, studies)
+    return rows
 
 
 def _numbered_event(session: Session, sequence: int) -> dict[str, Any]:
@@ -78,18 +101,15 @@ def _newest_event(session: Session) -> dict[str, Any] | None:
 
 
 def _listed(session: Session) -> list[Event]:
-    """At most --max-items events; where there are more, standard error says how to continue.
-
-    With --query and without --max-items it is everything: `length(@)` of a cut list is wrong.
-    """
+    """At most --max-items events, or everything; where there are more, standard error says how to continue."""
     options = session.options
-    is_everything = session.invocation.has_query and not options.tail and 'max_items' not in options.typed
+    is_everything = _is_everything(session)
     most = _most_for_query(options) if is_everything else options.tail or options.max_items
     reading = reading_of(session, at_most=None if is_everything else most + 1)
     events, deleted, reached = _first(reading, most + 1)
     reading.is_cut = len(events) > most
     if reading.is_cut and is_everything:
-        raise _too_many_for_query(most)
+        raise _too_many_for_query(most, 'event')
     if reading.is_cut and not options.tail:
         events.pop()
         reached = events[-1]
@@ -100,16 +120,21 @@ def _listed(session: Session) -> list[Event]:
     return events
 
 
+def _is_everything(session: Session) -> bool:
+    """Whether a list is not cut, because --query is applied to it: `length(@)` of a cut list is wrong."""
+    return session.invocation.has_query and not session.options.tail and 'max_items' not in session.options.typed
+
+
 def _most_for_query(options: Options) -> int:
     return MOST_FOR_QUERY_WITH_METADATA if options.reads_metadata else MOST_FOR_QUERY
 
 
-def _too_many_for_query(most: int) -> Exception:
+def _too_many_for_query(most: int, item: str) -> Exception:
     from azure.cli.core.azclierror import InvalidArgumentValueError
 
     return InvalidArgumentValueError(
-        f'--query without --max-items needs every event, and there are more than {most:,}.',
-        recommendation='Use --max-items to apply it to a part, --stream to apply it to each event, or --count-by to '
+        f'--query without --max-items needs every {item}, and there are more than {most:,}.',
+        recommendation=f'Use --max-items to apply it to a part, --stream to apply it to each {item}, or --count-by to '
         'count events.',
     )
 

@@ -110,6 +110,9 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
     if options.checkpoint:
         say(f'{what_happened} Run the same command again to continue.')
         return
+    if options.stable_after:
+        say(f'{what_happened} Run the same command again to begin anew. A run with --checkpoint continues.')
+        return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())
     command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *without))

@@ -30,6 +30,7 @@ from dicomfeed.checkpoint import (
 from dicomfeed.conditions import Conditions, parse_conditions
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import Event, decode_event
+from dicomfeed.stable import OpenRow
 from dicomfeed.times import FIRST_TICK, LAST_TICK
 
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com', {'action': ['create', 'delete']}, True)
@@ -74,6 +75,7 @@ OTHERS = {
     'fields': replace(QUESTION, fields=['00080060']),
     'no fields': replace(QUESTION, fields=[]),
     'conditions': replace(QUESTION, match=Match.of(CT)),
+    'stable after': replace(QUESTION, stable_after=600, level='study'),
 }
 
 
@@ -103,8 +105,14 @@ def left_as_it_is(path: Path) -> Iterator[None]:
         Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
         replace(FULL, output=Output.empty('feed.jsonl')),
         replace(FULL, question=WITH_ATTRIBUTES),
+        replace(
+            FULL,
+            question=replace(QUESTION, stable_after=1, level='series'),
+            mark=LAST_TICK,
+            open=(OpenRow(0, FIRST_TICK), OpenRow(2**64 - 1, LAST_TICK)),
+        ),
     ],
-    ids=['full', 'new', 'plain', 'empty file', 'attributes'],
+    ids=['full', 'new', 'plain', 'empty file', 'attributes', 'studies'],
 )
 def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
     save_checkpoint(str(path), checkpoint)
@@ -125,6 +133,8 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'service',
         'filters',
         'includeMetadata',
+        'stableAfter',
+        'level',
         'form',
         'includeField',
         'match',
@@ -132,6 +142,8 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'sequence',
         'last',
         'output',
+        'mark',
+        'open',
         'digest',
     }
 
@@ -294,7 +306,7 @@ def test_n20_filters_of_a_whole_command_line_are_loaded_again(path: Path) -> Non
 
 def test_n20_checkpoint_that_no_load_would_take_is_not_made(path: Path) -> None:
     with pytest.raises(CheckpointError, match='too many filter values') as refused:
-        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**24]})))
+        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**26]})))
     assert refused.value.path == str(path) and not path.exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 from dicomfeed.errors import FeedRestored
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.sequences import AtGap, SequenceReader
-from tests.feed.world import World, numbers
+from tests.feed.world import Ended, World, after, numbers
 
 EITHER = pytest.mark.parametrize('at_gap', AtGap)
 
@@ -58,6 +58,57 @@ def test_closed_gaps_are_passed_and_counted() -> None:
     reading = reader(world)
     assert numbers(reading.read(7, at_gap=AtGap.STOP)) == [1, 5, 7]
     assert (reading.gaps, reading.complete_through, reading.open_gap) == (2, None, None)
+
+
+def test_gap_that_an_earlier_reading_passed_is_not_watched_again() -> None:
+    world = World()
+    world.create_now(1)
+    world.store.burn(1)
+    world.create_now(1)
+    again = SequenceReader(world.feed(), cursor=0, pool=InlinePool(), closed_through=3)
+    assert numbers(again.read(3, at_gap=AtGap.STOP)) == [1, 3]
+    new = SequenceReader(world.feed(), cursor=0, pool=InlinePool(), closed_through=1)
+    assert numbers(new.read(3, at_gap=AtGap.STOP)) == [1]
+
+
+def test_anchor_stays_until_it_is_reached() -> None:
+    world = World()
+    world.create_now(250)
+    newest = world.feed().newest()
+    assert newest is not None
+    reading = SequenceReader(world.feed(), cursor=0, last=newest.identity, pool=InlinePool())
+    anchors = [reading.last for _ in reading.read(250, at_gap=AtGap.STOP)]
+    assert anchors == [newest.identity] * 3
+    world.create_now(1)
+    list(reading.read(251, at_gap=AtGap.STOP))
+    assert reading.last is not None and reading.last[0] == 251
+
+
+def test_follow_tells_the_time_of_each_round_and_when_nothing_is_left() -> None:
+    world = World(latency_seconds=0.0)
+    world.create_now(1)
+    heard: list[object] = []
+    world.at(25.0, lambda: world.create_now(2))
+    world.end = 35.0
+    reading = reader(world).follow(poll_interval_seconds=10.0, on_poll=heard.append)
+    with pytest.raises(Ended):
+        for events in reading:
+            heard.append(numbers([events]))
+    assert heard == [after(0), [1], [], after(10), [], after(20), [], after(30), [2, 3], []]
+
+
+def test_follow_does_not_say_that_nothing_is_left_at_an_open_gap() -> None:
+    world = World(latency_seconds=0.0)
+    world.create_now(1)
+    writer = world.writer()
+    world.create_now(1)
+    world.at(15.0, writer.commit)
+    world.end = 25.0
+    heard: list[list[int]] = []
+    with pytest.raises(Ended):
+        for events in reader(world).follow(poll_interval_seconds=10.0):
+            heard.append(numbers([events]))
+    assert heard == [[1], [2, 3], []]
 
 
 def test_verify_takes_the_event_that_was_read_last() -> None:

@@ -35,6 +35,8 @@ OUT_OF_BOUNDS = [
     '--follow --poll-interval 0s',
     '--follow --poll-interval 2d',
     '--settle 61m',
+    '--stable-after 0.5s',
+    '--stable-after 31d',
 ]
 NOT_NUMBERS = [
     '--after-sequence x',
@@ -76,6 +78,7 @@ EMPTY = [
     'match',
     'match-file',
     'include-field',
+    'stable-after',
 ]
 EMPTY_WINDOWS = [
     '--start-time 2026-01-02 --end-time 2026-01-01',
@@ -128,6 +131,15 @@ TOGETHER = [
     '--include-field Modality --count-by day',
     '--sequence 3 --match Modality=CT',
     '--sequence 3 --match-file present',
+    '--stable-after 10m --latest',
+    '--stable-after 10m --sequence 3',
+    '--stable-after 10m --tail 3',
+    '--stable-after 10m --tail 3 --follow',
+    f'--stable-after 10m --next-token {TOKEN}',
+    '--stable-after 10m --state Current',
+    '--stable-after 10m --include-metadata',
+    '--stable-after 10m --count-by study',
+    '--stable-after 10m --max-items 3 --stream',
 ]
 ALONE = [
     '--until-latest',
@@ -141,6 +153,9 @@ ALONE = [
     '--summary-file summary --checkpoint check',
     '--checkpoint check',
     '--checkpoint check --max-items 5',
+    '--level series',
+    '--level series --stream',
+    '--stable-after 10m --checkpoint check',
 ]
 ONE_FILE = [
     '--output-file feed --checkpoint feed',
@@ -220,6 +235,11 @@ FITTING = [
     '--match Modality=CT --latest',
     '--match-file conditions --match Modality=CT --tail 3',
     '--include-field RequestAttributesSequence.ScheduledProcedureStepID --sequence 3',
+    '--stable-after 1s',
+    '--stable-after 30D --level series --max-items 3 -o table',
+    '--stable-after 10m --since 1d --until 1h',
+    '--stable-after 1h30m --follow --level STUDY -o table',
+    '--stable-after 10m --checkpoint check --stream --action Create',
 ]
 
 
@@ -262,7 +282,7 @@ def test_text_that_is_no_time_is_refused(option: str, text: str, az: Az) -> None
     assert refusal(az, f'{option}={text}') == f'The value of {option} is not a time.'
 
 
-@pytest.mark.parametrize('option', ['--poll-interval', '--settle'])
+@pytest.mark.parametrize('option', ['--poll-interval', '--settle', '--stable-after'])
 @pytest.mark.parametrize('text', DURATIONS)
 def test_text_that_is_no_duration_is_refused(option: str, text: str, az: Az) -> None:
     assert refusal(az, '--follow', f'{option}={text}') == f'The value of {option} is not a duration.'
