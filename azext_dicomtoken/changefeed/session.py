@@ -101,7 +101,7 @@ class Trouble:
 
     def poisoned(self, sequence: int) -> None:
         self.summary.unreadable.append(sequence)
-        say(f'The metadata of event {sequence} cannot be read; it comes without.')
+        say(f'The metadata of event {sequence} cannot be read. The event comes without it.')
 
 
 def _say_clocks_differ(seconds_ahead: float) -> None:

@@ -47,7 +47,7 @@ def stream(session: Session, interruption: Interruption) -> None:
             raise
         except (RequestError, ServiceError):
             if session.summary.events_read:
-                run.say_how_to_continue('The reading ended early.')
+                run.say_how_to_continue('The run ended early.')
             raise
         except OutputError as error:
             if options.writes_stdout and isinstance(error.__cause__, OSError):
@@ -122,8 +122,8 @@ class _Run:
         """Say what --query is applied to, where it came to nothing for every event."""
         if self._lines.has_queried and not self._lines.has_result:
             self._session.invocation.inform(
-                'No event had a result: where events are written as they come, --query applies to each event, not to '
-                'a list of them. Example: --query "[sequence,action]"'
+                'No event had a result: with --stream, --output-file and --follow, --query applies to each event, not '
+                'to a list. Example: --query "[sequence,action]"'
             )
 
     def say_how_to_continue(self, what_happened: str) -> None:
