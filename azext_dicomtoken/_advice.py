@@ -153,14 +153,14 @@ def unauthorized(error: Unauthorized, access: Access) -> Advice:
     if not access.believes(error.url):
         return [
             'The server does not accept the token.'
-            + (f' It says that it takes tokens for {named[1]}; this one is for {given}.' if named and given else '')
-            + ' Ask whoever runs it which audience and tenant it takes. To sign in again:',
+            + (f' It says that it accepts tokens for {named[1]}; this one is for {given}.' if named and given else '')
+            + ' Ask its administrator which audience and tenant it accepts. To sign in again:',
             access.login_command(),
         ]
     wanted = access.cloud.audience if access.cloud else None
     if given and wanted and given.rstrip('/') != wanted:
         return [
-            f'The token is for {given}, but the service takes tokens for {wanted}. Leave --resource out, or try:',
+            f'The token is for {given}, but the service accepts tokens for {wanted}. Leave out --resource, or try:',
             Command(f'az dicom check-access --service-url {_origin(error.url)} --resource {wanted}'),
         ]
     tenant = _TENANT.search(error.challenge or '')
@@ -171,8 +171,8 @@ def unauthorized(error: Unauthorized, access: Access) -> Advice:
             access.login_command(tenant[1]),
         ]
     return [
-        'The service does not accept the token, though audience and tenant are right as far as can be seen. It may '
-        'have been revoked, or the clock here is wrong. Sign in again:',
+        'The service does not accept the token, although audience and tenant look right. It may have been revoked, or '
+        'the clock of this machine is wrong. Sign in again:',
         access.login_command(),
     ]
 
@@ -181,7 +181,7 @@ def forbidden(_error: Forbidden, access: Access) -> Advice:
     """403: no role, one that is too fresh, or a network that the service does not answer."""
     command = access.role_command()
     if command is None:
-        return ['The server knows the caller and does not let it read. Ask whoever runs it.']
+        return ['The server knows who you are, but does not allow you to read. Ask its administrator.']
     return [
         'Signed in, but without a role for the data. If a role was granted within the last five minutes, wait. A '
         'service with a private endpoint may refuse everyone outside its network. Otherwise, someone who may assign '
@@ -209,19 +209,18 @@ def unreachable(
     addresses = addresses_of(host, look_up=look_up)
     if not addresses:
         return [
-            f'{host} is not known here: workspace or service are misspelled, or the name is known only in the '
-            'network of a private endpoint. The names of the services that there are:',
+            f'{host} is not known here. The workspace or the service is misspelled, or the name is known only in the '
+            'network of a private endpoint. List the services:',
             LIST_SERVICES,
         ]
     if _is_private(addresses[0]):
         return [
-            f'{host} leads to the private address {addresses[0]}, as that of a private endpoint: it answers only '
-            'inside its network. Run this there, or connect this machine to it.',
+            f'{host} has the private address {addresses[0]}, like a private endpoint, which answers only inside its '
+            'network. Run the command there, or connect this machine to that network.',
             *_public_access(access),
         ]
     return [
-        f'{host} has the address {addresses[0]}, but a firewall is in between, or a proxy is needed and not named '
-        '(HTTPS_PROXY).',
+        f'{host} has the address {addresses[0]}. A firewall may be in between, or a proxy may be needed (HTTPS_PROXY).',
         *_public_access(access),
     ]
 
@@ -232,8 +231,8 @@ def sign_in_unreachable(error: HostUnreachable, *, environ: Mapping[str, str] = 
     if proxy:
         return _behind_a_proxy(error, proxy, environ)
     return [
-        f'{_host(error.url)} does not answer here. Check the network, and whether a proxy is needed and not named '
-        '(HTTPS_PROXY); or try again later.'
+        f'{_host(error.url)} does not answer here. Check the network, and whether a proxy is needed (HTTPS_PROXY). '
+        'Or try again later.'
     ]
 
 
@@ -241,7 +240,7 @@ def sign_in_unavailable(error: SignInUnavailable, _access: Access | None = None)
     """The sign-in service is in trouble, or something answers in its place."""
     if isinstance(error.__cause__, HostUnreachable):
         return sign_in_unreachable(error.__cause__)
-    return ['The sign-in was not refused: try again later. The state of the service: https://azure.status.microsoft']
+    return ['The sign-in was not refused. Try again later. The status of Azure: https://azure.status.microsoft']
 
 
 def wrong_proxy_setting(
@@ -253,13 +252,12 @@ def wrong_proxy_setting(
         return ['Check the proxy settings (HTTPS_PROXY, ALL_PROXY).']
     if is_proxy_url(proxy) and proxy.value.lower().startswith('https://'):
         return [
-            f'{proxy.name} begins with https://, but the proxy speaks plain http, as most do also for https hosts. '
-            'Write http:// in it:',
+            f'{proxy.name} starts with https://, but the proxy uses plain http, as most proxies do. Use http:// in it:',
             *_set(proxy, f'http://{without_password(proxy)}'),
         ]
     return [
-        f'The value of {proxy.name} is not the URL of a proxy. It looks like http://HOST:PORT. Correct it, or take it '
-        'away where there is no proxy:',
+        f'The value of {proxy.name} is not the URL of a proxy, such as http://HOST:PORT. Correct it, or remove it if '
+        'there is no proxy:',
         *([Command(f'unset {proxy.name}')] if proxy.is_variable else []),
     ]
 
@@ -272,20 +270,20 @@ def untrusted(
     problem = problem_with_authority(setting) if setting else None
     if setting and problem:
         return [
-            f'The variable {setting.name} names {setting.value}, {problem}. Name the file with the certificate '
-            'authorities of this network, or take the variable away where there are none:',
+            f'The variable {setting.name} names {setting.value}, {problem}. Set it to the file with the '
+            'certificate authorities of your network, or remove it if there are none:',
             Command(f'unset {setting.name}'),
         ]
     if setting:
         return [
-            f'A proxy or a server with a certificate authority of its own is in between, which is not among those in '
-            f'{setting.value}. The variable {setting.name} has to name a file with it:',
+            f'A proxy or server in between has a certificate authority that is not in {setting.value}. Set '
+            f'{setting.name} to a file that contains it:',
             Command(f'export {setting.name}=/path/to/authority.pem'),
         ]
     other = environ.get('SSL_CERT_FILE')
     return [
-        'A proxy or a server with a certificate authority of its own is in between, which REQUESTS_CA_BUNDLE has '
-        'to name' + (' (az does not read SSL_CERT_FILE):' if other else ':'),
+        'A proxy or server in between has a certificate authority of its own. Set REQUESTS_CA_BUNDLE to a file that '
+        'contains it' + (' (az does not read SSL_CERT_FILE):' if other else ':'),
         Command('export REQUESTS_CA_BUNDLE=' + ('"$SSL_CERT_FILE"' if other else '/path/to/authority.pem')),
     ]
 
@@ -293,8 +291,8 @@ def untrusted(
 def not_json(_error: HtmlResponse, access: Access) -> Advice:
     """A web page in the place of JSON."""
     return [
-        'It is a web page (HTML). A portal that wants a sign-in, a proxy or a gateway answers in the place of the '
-        'service; or the URL is that of another service.',
+        'It is a web page (HTML). A sign-in portal, a proxy or a gateway answers instead of the service, or the URL '
+        'belongs to another service.',
         *_public_access(access),
     ]
 
@@ -302,7 +300,7 @@ def not_json(_error: HtmlResponse, access: Access) -> Advice:
 def signed_out(tenant: str | None) -> Advice:
     """az has no account at all."""
     return [
-        'There is no sign-in, or it is kept in another folder (AZURE_CONFIG_DIR). Sign in:',
+        'Nobody is signed in, or the sign-in is in another folder (AZURE_CONFIG_DIR). Sign in:',
         Access().login_command(tenant),
     ]
 
@@ -351,11 +349,11 @@ def _behind_a_proxy(error: HostUnreachable, proxy: Setting, environ: Mapping[str
                 if has_password
                 else 'requires a user name and password'
             )
-            + f' (status 407). They go into {proxy.name}, special characters as %XX:',
+            + f' (status 407). Put them into {proxy.name}, special characters as %XX:',
             *_set(proxy, f'http://USER:PASSWORD@{without_password(proxy)}'),
         ]
     meaning = {
-        403: f'does not allow {host} (status 403). Ask whoever runs it to allow the host.',
+        403: f'does not allow {host} (status 403). Ask its administrator to allow the host.',
         502: f'does not reach {host} (status 502): the name is wrong, or not known there.',
         504: f'does not reach {host} in time (status 504).',
     }.get(
@@ -366,7 +364,7 @@ def _behind_a_proxy(error: HostUnreachable, proxy: Setting, environ: Mapping[str
     )
     variable = exception_variable(environ=environ)
     return [
-        f'{named} {meaning} Where the host can be reached without the proxy:',
+        f'{named} {meaning} If the host can be reached without the proxy:',
         Command(f'export {variable}="${variable},{host}"'),
     ]
 
@@ -381,7 +379,7 @@ def _public_access(access: Access) -> Advice:
         []
         if scope is None
         else [
-            'Whether the service is open to public networks:',
+            'Check whether the service is open to public networks:',
             Command(f'az resource show --ids {scope} --query properties.publicNetworkAccess'),
         ]
     )

@@ -22,7 +22,7 @@ from azure.cli.core.azclierror import (
 
 if TYPE_CHECKING:
     from azext_dicomtoken._invocation import Invocation
-    from dicomfeed.transport import Answer
+    from dicomfeed.transport import Answer, HttpTransport
 
 _API_VERSION = '2023-11-01'
 _RESOURCES_API_VERSION = '2021-04-01'
@@ -73,15 +73,13 @@ def read_names(
 
     arm = _Arm(invocation, timeout_seconds=timeout_seconds)
     group = f'/resourceGroups/{quote(resource_group_name, safe="")}' if resource_group_name else ''
-    body = arm.get(
-        f'/subscriptions/{arm.subscription_id}{group}/resources',
-        api_version=_RESOURCES_API_VERSION,
-        parameters={'$filter': f"resourceType eq '{_RESOURCE_TYPE}'"},
+    return _names_in(
+        arm.get(
+            f'/subscriptions/{arm.subscription_id}{group}/resources',
+            api_version=_RESOURCES_API_VERSION,
+            parameters={'$filter': f"resourceType eq '{_RESOURCE_TYPE}'"},
+        )
     )
-    # {"value": [{"name": "contoso/imaging", …}, …]}
-    resources = body.get('value') if isinstance(body, dict) else None
-    names = [str(resource.get('name')) for resource in resources or () if isinstance(resource, dict)]
-    return [(match[1], match[2]) for name in names if (match := re.fullmatch(r'([\w-]+)/([\w-]+)', name, re.ASCII))]
 
 
 def dicom_resource_id(
@@ -111,29 +109,46 @@ class _Arm:
         self, path: str, *, api_version: str = _API_VERSION, parameters: Mapping[str, str] = MappingProxyType({})
     ) -> Any:
         """The JSON of an answer; None where it is none."""
-        # Not az's send_raw_request: that follows redirects, and waits and reads without end.
-        import json
+        return _get(
+            self._transport,
+            self._url + path,
+            self._login.get_token().token,
+            parameters={'api-version': api_version, **parameters},
+        )
 
-        from dicomfeed.errors import RequestError
 
-        parameters = {'api-version': api_version, **parameters}
-        token = self._login.get_token().token
-        try:
-            answer = self._transport.get(self._url + path, parameters=parameters, token=token)
-        except RequestError as error:
-            raise AzureConnectionError(
-                'Azure Resource Manager could not be reached.',
-                recommendation=[
-                    str(error),
-                    'Check the network and the proxy settings, or name the service with --service-url.',
-                ],
-            ) from error
-        if answer.status != 200:
-            raise _error_for(answer)
-        try:
-            return json.loads(answer.body)
-        except (ValueError, RecursionError):
-            return None
+def _get(
+    transport: HttpTransport, url: str, token: str, *, parameters: Mapping[str, str] = MappingProxyType({})
+) -> Any:
+    # Not az's send_raw_request: that follows redirects, and waits and reads without end.
+    import json
+
+    from dicomfeed.errors import RequestError
+
+    try:
+        answer = transport.get(url, parameters=parameters, token=token)
+    except RequestError as error:
+        raise AzureConnectionError(
+            'Azure Resource Manager could not be reached.',
+            recommendation=[
+                str(error),
+                'Check the network and the proxy settings, or name the service with --service-url.',
+            ],
+        ) from error
+    if answer.status != 200:
+        raise _error_for(answer)
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _names_in(body: Any) -> list[tuple[str, str]]:
+    # {"value": [{"name": "contoso/imaging", …}, …]}
+    resources = body.get('value') if isinstance(body, dict) else None
+    found = resources if isinstance(resources, list) else []
+    names = [str(resource.get('name')) for resource in found if isinstance(resource, dict)]
+    return [(match[1], match[2]) for name in names if (match := re.fullmatch(r'([\w-]+)/([\w-]+)', name, re.ASCII))]
 
 
 def _service_of(body: Any, resource_id: str) -> ArmService:
@@ -147,8 +162,8 @@ def _service_of(body: Any, resource_id: str) -> ArmService:
     except (TypeError, KeyError, AttributeError):
         pass
     raise AzureResponseError(
-        'Azure Resource Manager gave no service URL.',
-        recommendation='The service may still be in deployment; or name it with --service-url.',
+        'Azure Resource Manager returned no service URL.',
+        recommendation='The deployment of the service may not be complete. Wait, or name it with --service-url.',
     )
 
 
@@ -174,7 +189,7 @@ def _error_for(answer: Answer) -> Exception:
     if status == 404:
         return ResourceNotFoundError(
             'There is no such DICOM service in that resource group.',
-            recommendation=[*quotes, 'List the services that there are:', LIST_SERVICES],
+            recommendation=[*quotes, 'List the services:', LIST_SERVICES],
         )
     kind = AzureInternalError if status >= 500 else AzureResponseError
     return kind(

@@ -68,29 +68,29 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     errors.HtmlResponse: (azclierror.AzureResponseError, _advice.not_json),
     errors.MalformedResponse: (
         azclierror.AzureResponseError,
-        ('Something between here and the service may have changed the answer; try again.', CHECK_ACCESS),
+        ('Something between this machine and the service may have changed the answer. Try again.', CHECK_ACCESS),
     ),
     errors.BadRequest: (azclierror.BadRequestError, ('Check the values that were given.',)),
     errors.Unauthorized: (azclierror.UnauthorizedError, _advice.unauthorized),
     errors.Forbidden: (azclierror.ForbiddenError, _advice.forbidden),
     errors.NotFound: (
         azclierror.ResourceNotFoundError,
-        ('That is no DICOM service. The names of the services that there are:', LIST_SERVICES, CHECK_ACCESS),
+        ('That is not a DICOM service. List the services:', LIST_SERVICES, CHECK_ACCESS),
     ),
     errors.Redirected: (
         azclierror.AzureResponseError,
-        ('Check the service URL; a token is never sent on to another host.',),
+        ('Check the service URL. A token never follows a redirect to another host.',),
     ),
     errors.ServiceTrouble: (
         azclierror.AzureInternalError,
-        ('Try again later; with --checkpoint, the next run continues where this one ended.',),
+        ('Try again later. With --checkpoint, the next run continues where this one ended.',),
     ),
     errors.FeedRestored: (
         azclierror.AzureResponseError,
-        ('Find out what was restored, then begin with a new checkpoint.',),
+        ('Find out what was restored, then start with a new checkpoint.',),
     ),
     errors.TooManyPoisoned: (
         azclierror.AzureResponseError,
-        ('Read without --include-metadata, or report the events to the support of the service.',),
+        ('Read without --include-metadata, or report the events to Azure support.',),
     ),
 }

@@ -38,7 +38,7 @@ def _permission(error: errors.FileError, files: Sequence[str]) -> Advice:
     owners = ', '.join(sorted({_name_of(os.stat(path).st_uid) for path in foreign}))
     paths = ' '.join(quoted(path) for path in foreign)
     return [
-        f'The owner is {owners}, as after a run with sudo. To take over what the run works with:',
+        f'The owner is {owners}, as after a run with sudo. To take over the files of the run:',
         Command(f'sudo chown {quoted(_name_of(os.geteuid()))} {paths}'),
     ]
 
@@ -63,12 +63,12 @@ def _no_space(_error: errors.FileError, _files: Sequence[str]) -> Advice:
 
 
 def _mounted(_error: errors.FileError, _files: Sequence[str]) -> Advice:
-    return ['It is a mount of its own, which cannot be replaced. Mount the folder that it is in, not the file.']
+    return ['It is a mount, which cannot be replaced. Mount its folder, not the file.']
 
 
 def _damaged(_error: errors.FileError) -> Advice:
     return [
-        'Bring back a copy of the checkpoint. Or continue with a new checkpoint and a new output file, after the '
+        'Restore a copy of the checkpoint. Or continue with a new checkpoint and a new output file, after the '
         'sequence number N in the last whole line of the old output: --after-sequence N --checkpoint NEW_FILE',
     ]
 
@@ -79,13 +79,13 @@ def _exists(error: errors.OutputExists) -> Advice:
             f'The checkpoint names: {escape_controls(error.recorded_path)}',
             'Name that file, or one that does not exist yet.',
         ]
-    return ['Choose another name, or add --overwrite where it is the output file.']
+    return ['Choose another name, or add --overwrite if it is the output file.']
 
 
 def _changed(_error: errors.FileError) -> Advice:
     return [
-        'Nothing was committed to the checkpoint after that. Put the file back under its name; or remove it, and a '
-        'new one begins where the checkpoint stands. To rotate, rename the file between runs.',
+        'Nothing was committed to the checkpoint after that. Put the file back. Or remove it: the next run '
+        'starts a new one where the checkpoint is. To rotate, rename the file between runs.',
     ]
 
 
@@ -104,7 +104,7 @@ _BY_REASON = {
 # From a class of the reader to the advice; the nearest ancestor counts.
 _BY_KIND: dict[type, Callable[[Any], list[str]]] = {
     errors.FileError: _says('Check the file, its folder and their permissions.'),
-    errors.CheckpointError: _says('Choose another file for --checkpoint, in a folder where files can be made.'),
+    errors.CheckpointError: _says('Choose another file for --checkpoint, in a folder where you can create files.'),
     errors.CheckpointDamaged: _damaged,
     errors.CheckpointMismatch: _says(
         'Give the options that the checkpoint was made with, or another file for --checkpoint.'

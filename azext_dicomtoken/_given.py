@@ -97,7 +97,7 @@ class Given(dict[str, Any]):
     def refuse_query(self, option: str) -> None:
         if self._invocation.has_query:
             raise MutuallyExclusiveArgumentError(
-                f'--query has nothing to work on with {option}.',
+                f'--query has no effect with {option}.',
                 recommendation=f'Leave out either --query or {option}.',
             )
 

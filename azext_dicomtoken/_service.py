@@ -87,7 +87,7 @@ def resolve_service(
         url = _url_from_text(invocation.cli_ctx, service_url, resource)
     elif url_required:
         raise RequiredArgumentMissingError(
-            'Which DICOM service is meant?',
+            'No DICOM service was named.',
             recommendation=[
                 'Give --service-url, or --workspace-name and --dicom-service-name,',
                 'or a default: az config set defaults.dicom_service_url=URL',
@@ -125,7 +125,7 @@ def _refuse_odd_resource(resource: str | None) -> None:
     if resource is not None and not re.fullmatch(r'[!-~]+', resource):
         raise InvalidArgumentValueError(
             'The value of --resource is not an audience.',
-            recommendation='An audience is a URI or an application ID, without blanks.',
+            recommendation='An audience is a URI or an application ID, without spaces.',
         )
 
 
@@ -155,7 +155,7 @@ def _refuse_contradictions(
         )
     if not names and is_typed(resource_group_name):
         raise RequiredArgumentMissingError(
-            '--resource-group says nothing without the names of a service.',
+            '--resource-group requires the names of a service.',
             recommendation='Add --workspace-name and --dicom-service-name, or leave it out.',
         )
 
@@ -164,7 +164,7 @@ def _url_from_names(cloud: Cloud, workspace_name: str, dicom_service_name: str) 
     if cloud.suffix is None:
         raise RequiredArgumentMissingError(
             'The host names of the DICOM service in the active cloud are not known.',
-            recommendation='Add --resource-group, so that Azure Resource Manager can say the URL.',
+            recommendation='Add --resource-group, so that Azure Resource Manager can return the URL.',
         )
     from azext_dicomtoken._hosts import origin_of
 
@@ -192,7 +192,7 @@ def _from_arm(
     origin = origin_of(found.url, source='Azure Resource Manager')
     if not (origin.is_under(cloud.suffix) or cloud.suffix is None and origin.is_plain_https()):
         raise AzureResponseError(
-            'Azure Resource Manager named a host that is no DICOM service of the active cloud.',
+            'Azure Resource Manager named a host that is not a DICOM service of the active cloud.',
             recommendation='Check the active cloud: az cloud show --query name',
         )
     audience = resource or _choose(found.audiences, cloud.audience) or _refuse_unknown_audience(cloud)
@@ -226,7 +226,7 @@ def _refuse_unknown_audience(cloud: Cloud) -> str:
     raise AudienceUnknown(
         f'The audience of the DICOM service in the cloud {cloud.name} is not known.',
         recommendation=[
-            'Name it with --resource, or let Azure Resource Manager say it:',
+            'Name it with --resource, or get it from Azure Resource Manager:',
             '--resource-group together with --workspace-name and --dicom-service-name.',
         ],
     )

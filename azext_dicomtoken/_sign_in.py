@@ -87,7 +87,7 @@ def _passing_answer(error: CLIError) -> FeedError | None:
         return None
     status = re.match(_LATER_STATUS, description)
     if status and status[1] == 'None':
-        return SignInUnavailable('The sign-in service gave neither a token nor a reason.', is_reached=True)
+        return SignInUnavailable('The sign-in service returned neither a token nor a reason.', is_reached=True)
     if status:
         return SignInUnavailable(f'The sign-in service answered with status {status[1]}.', is_reached=True)
     if str(refusal.get('error')).lower().replace('_', '') in _LATER:
@@ -186,7 +186,7 @@ def _file_error(path: str, error: Exception, login_command: str) -> FileOperatio
     return FileOperationError(
         f'az cannot use its file {os.path.basename(path)}: {reason}.',
         recommendation=[
-            f'The file is {path}. Check its owner and permissions; or put it aside and sign in anew:',
+            f'The file is {path}. Check its owner and permissions; or rename it and sign in again:',
             Command(f'{move} {quoted(path)} {quoted(path + ".damaged")} && {login_command}'),
         ],
     )

@@ -195,7 +195,7 @@ def not_written(error: OSError) -> FileOperationError:
     """az's error for one of the system's."""
     return FileOperationError(
         f'Standard output could not be written: {error.strerror}.',
-        recommendation='Check where it leads and the free space there.',
+        recommendation='Check what it is redirected to, and the free space there.',
     )
 
 

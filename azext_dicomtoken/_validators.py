@@ -43,7 +43,7 @@ def validate_token_show_claims(cmd: Any, namespace: Any) -> None:
     if given['token_file'] and given['tenant']:
         raise MutuallyExclusiveArgumentError(
             '--token-file and --tenant do not go together.',
-            recommendation='A token that is already there has its tenant.',
+            recommendation='The tenant of an existing token cannot be chosen.',
         )
 
 
@@ -59,7 +59,7 @@ def validate_proxy(cmd: Any, namespace: Any) -> None:
     if given['secret_file'] and not given['port']:
         raise RequiredArgumentMissingError(
             '--secret-file requires --port.',
-            recommendation='Name a port: an address that changes is of no use with a secret that stays.',
+            recommendation='Name a port: a secret that is kept is of no use at an address that changes.',
         )
     _check_origins_and_hosts(given)
     if given['idle_timeout'] is not None:
@@ -107,7 +107,7 @@ def _check_variable_name(namespace: Any, *, wanted: bool) -> None:
 
         fitting = [name for name, entry in FORMATS.items() if entry.sets_variables]
         raise MutuallyExclusiveArgumentError(
-            f'--variable-name says nothing with --format {namespace.token_format}.',
+            f'--variable-name has no effect with --format {namespace.token_format}.',
             recommendation=f'It goes with {", ".join(fitting[:-1])} and {fitting[-1]}.',
         )
     if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]*', namespace.variable_name):

@@ -127,6 +127,6 @@ def _decode(token: str) -> dict[str, Any]:
         from azure.cli.core.azclierror import InvalidArgumentValueError
 
         raise InvalidArgumentValueError(
-            f'This is no token whose claims can be read: {error}.',
+            f'The claims in this token cannot be read: {error}.',
             recommendation='A readable token is a JSON Web Token: three parts with dots between them.',
         ) from None

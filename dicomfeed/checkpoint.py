@@ -267,16 +267,16 @@ def _decoded(data: bytes) -> Checkpoint:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get('format'), int):
-        raise CheckpointDamaged('The checkpoint is not a whole one.')
+        raise CheckpointDamaged('The checkpoint is incomplete.')
     if content['format'] > FORMAT:
         raise CheckpointMismatch('The checkpoint was made by a newer version.')
     digest = content.pop('digest', None)
     if content['format'] != FORMAT or digest != _digest_of(content):
-        raise CheckpointDamaged('The checkpoint is not as it was written.')
+        raise CheckpointDamaged('The checkpoint was damaged or edited.')
     try:
         return _from_content(content)
     except (KeyError, TypeError, ValueError):
-        raise CheckpointDamaged('The checkpoint is not a whole one.') from None
+        raise CheckpointDamaged('The checkpoint is incomplete.') from None
 
 
 def _from_content(content: dict[str, Any]) -> Checkpoint:
@@ -328,7 +328,7 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
     if made_for.fields != asked.fields:
         raise CheckpointMismatch('The checkpoint was made with other values of --include-field.')
     if made_for.include_metadata != asked.include_metadata:
-        raise CheckpointMismatch('The checkpoint was made with the other choice of --include-metadata.')
+        raise CheckpointMismatch('The checkpoint was made with another choice of --include-metadata.')
     if (made_for.stable_after, made_for.level) != (asked.stable_after, asked.level):
         raise CheckpointMismatch('The checkpoint was made with another choice of --stable-after and --level.')
     if made_for.form != asked.form:

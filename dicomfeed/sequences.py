@@ -137,7 +137,7 @@ class SequenceReader:
         else:
             found = self._feed.bare_page(SequenceRange(self.last[0] - 1, 1)).events
         if not found or found[0].identity != self.last:
-            raise FeedRestored('The event that was read last is not the one with its sequence number any more.')
+            raise FeedRestored('The event that was read last is gone, or another one has its sequence number.')
 
     def _batches(self, through: int, at_gap: AtGap) -> Generator[list[Event], None, None]:
         """The events that can be delivered, without metadata: those are read of these alone."""

@@ -273,7 +273,7 @@ def _window(texts: list[tuple[str | None, str]], now: int) -> tuple[int | None, 
     start, end = (_ticks_of(text, option, now) for text, option in texts)
     if end is not None and end <= (start or 0):
         raise InvalidArgumentValueError(
-            'The window of time is empty: it ends before it begins.',
+            'The time window is empty: it ends before it starts.',
             recommendation=f'Give {texts[1][1]} a time that is later than the start.',
         )
     return start, end

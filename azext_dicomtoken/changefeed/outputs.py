@@ -71,7 +71,7 @@ def opened_sink(options: Options, checkpoint: Checkpoint | None, stack: ExitStac
     )
     stack.callback(sink.close)
     if is_begun_anew:
-        logger.warning('The output file that the checkpoint names is gone; a new one begins with the next event.')
+        logger.warning('The output file that the checkpoint names is gone. A new one starts with the next event.')
     return sink
 
 

@@ -91,5 +91,5 @@ def _check_place(option: str, path: str) -> None:
         raise InvalidArgumentValueError(f'The value of {option} is a folder.', recommendation='Name a file in it.')
     if not os.path.isdir(os.path.dirname(path)):
         raise InvalidArgumentValueError(
-            f'The folder of {option} does not exist.', recommendation='Make it first, or name a file in another one.'
+            f'The folder of {option} does not exist.', recommendation='Create it first, or name a file in another one.'
         )

@@ -299,8 +299,8 @@ def _say_how_far_complete(through: int | None, reached: Event | None) -> None:
     """Say it on standard error whatever --only-show-errors says: what is read as complete may not be."""
     if through is not None and reached is not None and reached.sequence > through:
         say(
-            f'Complete through sequence number {through}: events with higher numbers may still appear, also between '
-            'those delivered.'
+            f'Complete through sequence number {through}: events with higher sequence numbers may still appear, even '
+            'between those returned.'
         )
 
 

@@ -83,7 +83,8 @@ def _numbered_event(session: Session, sequence: int) -> dict[str, Any]:
     latest = service_command(session.invocation, session.options, 'changefeed', '--latest')
     raise ResourceNotFoundError(
         'No event has that sequence number.',
-        recommendation=f'A number may be missing for ever, or appear up to a minute late. The newest event: {latest}',
+        recommendation='A sequence number can be missing forever, or appear up to a minute late. The newest event: '
+        + latest,
     )
 
 

@@ -62,7 +62,7 @@ class NextToken(NamedTuple):
         except (ValueError, TypeError, RecursionError):
             raise InvalidArgumentValueError(
                 'The value of --next-token is not one that this command printed.',
-                recommendation='Copy the whole of it, or begin anew without it.',
+                recommendation='Copy it completely, or start again without it.',
             ) from None
         return token
 

@@ -111,8 +111,12 @@ class Trouble:
 
     def poisoned(self, sequence: int) -> None:
         self.summary.unreadable.append(sequence)
-        what_follows = 'it is left out, as --match cannot be tested' if self.has_conditions else 'it comes without'
-        say(f'The metadata of event {sequence} cannot be read; {what_follows}.')
+        what_follows = (
+            'The event is left out, because --match cannot be tested.'
+            if self.has_conditions
+            else 'The event comes without it.'
+        )
+        say(f'The metadata of event {sequence} cannot be read. {what_follows}')
 
 
 def _say_clocks_differ(seconds_ahead: float) -> None:

@@ -50,7 +50,7 @@ def stream(session: Session, interruption: Interruption) -> None:
             raise
         except (RequestError, ServiceError):
             if session.summary.events_read:
-                run.say_how_to_continue('The reading ended early.')
+                run.say_how_to_continue('The run ended early.')
             raise
         except OutputError as error:
             if options.writes_stdout and isinstance(error.__cause__, OSError):
@@ -134,8 +134,8 @@ class _Run:
         if self._lines.has_queried and not self._lines.has_result:
             item, example = ('event', 'sequence,action') if self._studies is None else ('row', 'studyInstanceUid')
             self._session.invocation.inform(
-                f'No {item} had a result: where {item}s are written as they come, --query applies to each {item}, not '
-                f'to a list of them. Example: --query "[{example}]"'
+                f'No {item} had a result: with --stream, --output-file and --follow, --query applies to each {item}, not '
+                f'to a list. Example: --query "[{example}]"'
             )
 
     def say_how_to_continue(self, what_happened: str) -> None:

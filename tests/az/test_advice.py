@@ -124,7 +124,7 @@ def test_t1_words_of_a_foreign_server_go_into_no_command(url: str, cloud: str) -
     error = unauthorized(challenge(resource='https://management.azure.com'), url=url)
     advice = _advice.unauthorized(error, access({**USER, 'aud': 'api://own'}, cloud=cloud))
     assert [line for line in advice if isinstance(line, Command)] == [f'az login --tenant {TENANT}']
-    assert 'It says that it takes tokens for https://management.azure.com' in advice[0]
+    assert 'It says that it accepts tokens for https://management.azure.com' in advice[0]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_refusal_of_ones_own_server_names_no_role_of_azure() -> None:
         (None, 'is not known here'),
         ('10.1.2.3', 'private address 10.1.2.3'),
         ('fd00::1', 'private address fd00::1'),
-        ('20.1.2.3', 'a firewall is in between'),
+        ('20.1.2.3', 'A firewall may be in between'),
     ],
 )
 def test_host_that_is_not_reached_is_looked_up(address: str | None, words: str) -> None:
@@ -259,7 +259,7 @@ def test_n7_exception_goes_into_the_variable_that_counts(
         ('HTTPS_PROXY', 'http://', 'value of HTTPS_PROXY is not the URL of a proxy', 'unset HTTPS_PROXY'),
         ('https_proxy', 'http://h:port', 'value of https_proxy is not the URL of a proxy', 'unset https_proxy'),
         ('ALL_PROXY', 'ftp://h', 'value of ALL_PROXY is not the URL of a proxy', 'unset ALL_PROXY'),
-        ('https_proxy', 'https://h:3128', 'https_proxy begins with https://', 'export https_proxy=http://h:3128'),
+        ('https_proxy', 'https://h:3128', 'https_proxy starts with https://', 'export https_proxy=http://h:3128'),
     ],
 )
 def test_n6_n21_wrong_proxy_setting_is_named(

@@ -46,7 +46,7 @@ def test_n26_own_file_needs_no_other_owner(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('error', 'says'),
     [
-        (errors.CheckpointError('No.', path='/p', errno=errno.EBUSY), 'Mount the folder'),
+        (errors.CheckpointError('No.', path='/p', errno=errno.EBUSY), 'Mount its folder'),
         (errors.CheckpointError('No.', path='/p', errno=errno.ENOSPC), 'Free some space'),
         (errors.CheckpointDamaged('No.', path='/p'), '--after-sequence N'),
         (errors.OutputChanged('No.', path='/p'), 'rename the file between runs'),

@@ -166,7 +166,7 @@ def test_arm_says_url_and_audience(sign_in: SignIn, emulator: Emulator) -> None:
         resource.audiences = [DICOM_AUDIENCE + '/']
         assert claims(machine, *names, '-g', 'imaging')['aud'] == DICOM_AUDIENCE + '/'
         resource.service_url = 'https://evil.example'
-        assert 'no DICOM service of the active cloud' in machine.az(*ISSUE, *names, '-g', 'imaging').stderr
+        assert 'not a DICOM service of the active cloud' in machine.az(*ISSUE, *names, '-g', 'imaging').stderr
     finally:
         resource.audiences, resource.service_url = kept
     assert machine.az(*ISSUE, *names, '-g', 'elsewhere').returncode == 3

@@ -186,7 +186,7 @@ def test_show_claims_reads_a_file_in_a_cloud_of_unknown_audience(az: Az, monkeyp
 @pytest.mark.parametrize('text', ['', 'opaque', 'a.b.c'], ids=repr)
 def test_show_claims_refuses_what_is_no_token(az: Az, text: str) -> None:
     outcome = az(*SHOW, '--token-file', '-', stdin=text)
-    assert (outcome.code, outcome.stdout) == (1, '') and 'no token' in outcome.stderr
+    assert (outcome.code, outcome.stdout) == (1, '') and 'The claims in this token cannot be read' in outcome.stderr
 
 
 def test_show_claims_table_escapes_what_a_token_says(az: Az) -> None:

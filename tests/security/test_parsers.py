@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azext_dicomtoken._advice import Access, unauthorized
-from azext_dicomtoken._arm import ArmService, _service_of
+from azext_dicomtoken._arm import ArmService, _names_in, _service_of
 from azext_dicomtoken._claims import NotAToken, decode_unverified, describe
 from azext_dicomtoken._format import changefeed_table, claims_table
 from azext_dicomtoken._given import seconds_of
@@ -188,6 +189,20 @@ def test_answer_of_arm_is_texts_or_refused(body: Any) -> None:
     assert isinstance(service, ArmService)
     assert all(text.isascii() and text.isprintable() and ' ' not in text for text in (service.url, *service.audiences))
     parse_origin(service.url)
+
+
+LISTED = VALUES | st.fixed_dictionaries({'name': VALUES | st.from_regex('[a/$ ]{3,9}')})
+
+
+@some
+@given(VALUES | st.fixed_dictionaries({'value': VALUES | st.lists(LISTED)}))
+def test_names_that_arm_lists_are_names_that_a_shell_can_be_offered(body: Any) -> None:
+    assert all(re.fullmatch(r'[A-Za-z0-9_-]+', name) for pair in _names_in(body) for name in pair)
+
+
+def test_names_that_arm_lists_are_found() -> None:
+    resources = [{'name': 'contoso/imaging'}, {'name': 'a/b/c'}, {'name': '$(id)/x'}, {}, 'text']
+    assert _names_in({'value': resources}) == [('contoso', 'imaging')]
 
 
 @some

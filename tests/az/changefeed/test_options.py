@@ -306,7 +306,7 @@ def test_empty_value_does_not_pass_for_an_option_left_out(option: str, az: Az) -
 
 @pytest.mark.parametrize('options', EMPTY_WINDOWS)
 def test_window_that_is_empty_is_refused(options: str, az: Az) -> None:
-    assert refusal(az, *options.split()) == 'The window of time is empty: it ends before it begins.'
+    assert refusal(az, *options.split()) == 'The time window is empty: it ends before it starts.'
 
 
 @pytest.mark.parametrize('options', TOGETHER)

@@ -124,7 +124,7 @@ def test_stream_that_an_error_ends_says_how_to_continue(
     world.service.trouble.when(lambda request: 'offset=200' in request.query, trouble.cut())
     with pytest.raises(RequestError):
         stream(open_session(output_file=str(path)), Interruption())
-    assert 'The reading ended early. Continue with:\n' in capsys.readouterr().err and lines(path)[-1] == 200
+    assert 'The run ended early. Continue with:\n' in capsys.readouterr().err and lines(path)[-1] == 200
 
 
 def test_l12_configured_output_format_does_not_change_a_line(
