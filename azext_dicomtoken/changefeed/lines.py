@@ -130,15 +130,13 @@ class Lines:
         return result
 
 
-def refuse_failing_query(invocation: Invocation, result: Any) -> None:
-    """Refuse a --query that fails on the result of a command, without the value that it fails on.
+def queried(invocation: Invocation, result: Any) -> Any:
+    """What --query makes of the whole result of a command; az then applies it no more.
 
-    az applies it again, and would print and report that value.
+    Where it fails, az would print and report the value that it failed on.
     """
-    if not invocation.has_query:
-        return
     try:
-        invocation.query()(result)
+        return invocation.query()(result)
     except _QUERY_ERRORS as error:
         raise InvalidArgumentValueError(
             f'--query failed on the result{_reason(error)}.',
@@ -158,6 +156,10 @@ class LineError(InvalidArgumentValueError):
 
 
 def _reason(error: Exception) -> str:
-    """Which function did not take which type; never the value, which is health data."""
+    """Which function there is not, or did not take which type; never the value, which is health data."""
+    from jmespath.exceptions import ArityError, UnknownFunctionError
+
+    if isinstance(error, (ArityError, UnknownFunctionError)):  # they tell of the expression alone
+        return f': {error}'
     function, given = getattr(error, 'function_name', None), getattr(error, 'actual_type', None)
     return f': {function}() does not take a value of type {given}' if function and given else ''

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from azext_dicomtoken._json import loads
-from azext_dicomtoken.changefeed.lines import refuse_failing_query
+from azext_dicomtoken.changefeed.lines import queried
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import Reading, reading_of, say_deleted_not_matched
 from azext_dicomtoken.changefeed.resume import say_list_was_cut, service_command
@@ -17,13 +17,9 @@ from dicomfeed.queries import SequenceRange
 
 
 def result_of(session: Session) -> Any:
-    """The result of a run that does not stream.
-
-    --query is applied here first: where it fails, az would print and report the value that it failed on.
-    """
+    """The result of a run that does not stream, after --query."""
     result = _result_of(session)
-    refuse_failing_query(session.invocation, result)
-    return result
+    return queried(session.invocation, result) if session.invocation.has_query else result
 
 
 def _result_of(session: Session) -> Any:

@@ -134,8 +134,8 @@ class _Run:
         if self._lines.has_queried and not self._lines.has_result:
             item, example = ('event', 'sequence,action') if self._studies is None else ('row', 'studyInstanceUid')
             self._session.invocation.inform(
-                f'No {item} had a result: with --stream, --output-file and --follow, --query applies to each {item}, not '
-                f'to a list. Example: --query "[{example}]"'
+                f'No {item} had a result: with --stream, --output-file and --follow, --query applies to each {item}, '
+                f'not to a list. Example: --query "[{example}]"'
             )
 
     def say_how_to_continue(self, what_happened: str) -> None:

@@ -223,6 +223,7 @@ class DicomService:
                 self._journal.add_rows_skipped(
                     page.offset if texts else self.store.skipped(page.start, page.end, page.offset)
                 )
+        self._journal.add_rows_read(len(texts))
         return Response(200, _JSON | _REPORTED, f'[{",".join(texts)}]'.encode())
 
     def _latest(self, major: int, values: Mapping[str, str], claims: Mapping[str, object] | None) -> Response:

@@ -78,6 +78,19 @@ def test_lines_of_events_that_match_have_the_named_attributes_alone(
     assert capsys.readouterr().err.count('2 events were left out because the instance is deleted') == 1
 
 
+def test_event_that_cannot_be_tested_is_left_out_and_reported_without_its_attributes(
+    open_session: OpenSession, world: World, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, 'CT', 'CT', 'CT')
+    world.store.poison(2)
+    files = {'output_file': str(path), 'summary_file': str(tmp_path / 'summary')}
+    session = open_session(match=['PatientID=SECRET-1'], checkpoint=str(tmp_path / 'checkpoint'), **files)
+    stream(session, Interruption())
+    assert (lines(path), world.poisoned) == ([1, 3], [2])
+    left = [file.read_text() for file in tmp_path.iterdir()]
+    assert len(left) == 4 and not any('SECRET' in text for text in (*left, capsys.readouterr().err))
+
+
 def test_checkpoint_goes_on_with_conditions_that_mean_the_same_and_no_others(
     open_session: OpenSession, world: World, path: Path, tmp_path: Path
 ) -> None:
