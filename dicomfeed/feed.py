@@ -16,7 +16,7 @@ from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
 from dicomfeed.prefetch import Pool, in_order
-from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
+from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice, windows_back
 from dicomfeed.times import Ticks
 
 
@@ -97,6 +97,17 @@ class Feed:
     def newest(self) -> Event | None:
         """The event with the greatest sequence number, without metadata; None for an empty feed."""
         return self.client.latest()
+
+    def event_before(self, bound: Ticks) -> Event | None:
+        """An event older than that, and not much older than it has to be; None where there is none.
+
+        Of the first page of events in the shortest window back that has any, the one with the greatest number.
+        """
+        for start, end in windows_back(bound):
+            events = self.bare_page(TimeSlice(start, end, 0, TIME_LIMIT)).events
+            if events:
+                return max(events, key=lambda event: event.sequence)
+        return None
 
     def walk(
         self,
