@@ -11,6 +11,8 @@ the reader's own client, rules and gaps; what it adds is how the work is divided
     source      the class to register
     options     what a user may set, checked when `load()` is called
     batch       a plan of ranges or sub-windows for one job
+    stream      what Spark asks of a stream: offsets and ranges
+    prefix      the closed prefix of the feed, as the driver sees it grow
     offsets     where a stream stands, as text
     ranges      what one task reads
     rows        events as Arrow batches

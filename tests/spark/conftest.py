@@ -20,7 +20,14 @@ from tests.emulator.dicom import DicomService
 from tests.emulator.identities import READER_APPLICATION
 
 collect_ignore_glob = [] if find_spec('pyspark') else ['test_*.py']
+ADMITS = bool(find_spec('pyspark')) and find_spec('pyspark.sql.streaming.datasource') is not None
+"""Whether this Spark bounds batches and says where a query stands: from 4.2 on."""
 MASTER = os.environ.get('SPARK_TEST_MASTER', 'local[2]')
+
+UNCLOSED = pytest.mark.filterwarnings(
+    'ignore:unclosed <socket:ResourceWarning', 'ignore:.*socket:pytest.PytestUnraisableExceptionWarning'
+)
+"""pyspark 4.1 leaves the sockets of `collect` to the garbage collector."""
 
 
 @pytest.fixture(scope='session')

@@ -12,7 +12,9 @@ import pytest
 from tests.emulator import trouble
 from tests.emulator.dicom import DicomService
 from tests.emulator.sample import sample_feed
-from tests.spark.conftest import MASTER
+from tests.spark.conftest import MASTER, UNCLOSED
+
+pytestmark = UNCLOSED
 
 EVENTS = 10_000
 FORMAT = 'dicomchangefeed'
