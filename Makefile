@@ -11,6 +11,9 @@ PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reor
 # a release and nothing more (CORE=2.75.0), which some tests are skipped for. Each in a VENV of its own.
 AZ_PACKAGES := $(if $(CORE),azure-cli-core==$(CORE) azure-common msrest,$\
 	$(if $(CLI),azure-cli==$(CLI),-r tests/e2e/requirements.txt))
+SPARK := 4.3.0
+OLDEST_SPARK := 4.1.4
+MASTER := local[2]
 OLDEST := $(shell sed -n 's/.*"azext.minCliCoreVersion": "\(.*\)".*/\1/p' azext_dicomtoken/azext_metadata.json)
 # The az that is there, or else one in the virtual environment.
 AZ := $(shell command -v az 2>/dev/null || echo $(BIN)/az)
@@ -31,8 +34,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-slow not-slow slow pytest viewer oldest lint fix matrix demo picture build release bench mutants \
-	clean
+.PHONY: help test test-slow not-slow slow pytest viewer oldest spark spark-full spark-tests lint fix matrix demo picture \
+	build release bench mutants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
@@ -57,6 +60,22 @@ viewer: $(TESTS_READY) $(OHIF)  ## OHIF in Chromium draws a study through the pr
 
 oldest:  ## the tests that run az in one process, on the oldest release that the extension takes
 	$(MAKE) --no-print-directory pytest VENV=.venv-core-$(OLDEST) CORE=$(OLDEST) ARGS=tests/az
+
+spark:  ## the change feed as a source of Spark: batch, and a stream without kills; needs java
+	$(MAKE) --no-print-directory spark-tests ARGS="-m 'not slow'"
+
+spark-full:  ## the same on the oldest and the newest Spark, one machine and a cluster of processes, with kills
+	$(MAKE) --no-print-directory spark-tests
+	$(MAKE) --no-print-directory spark-tests MASTER='local-cluster[2,1,1024]'
+	$(MAKE) --no-print-directory spark-tests VENV=.venv-spark-$(OLDEST_SPARK) SPARK=$(OLDEST_SPARK)
+	$(MAKE) --no-print-directory spark-tests VENV=.venv-spark-$(OLDEST_SPARK) SPARK=$(OLDEST_SPARK) \
+		MASTER='local-cluster[2,1,1024]'
+
+# In environments without az. Sessions of Spark share two cores badly, so one process runs the tests.
+spark-tests: VENV = .venv-spark
+spark-tests:
+	@$(MAKE) --no-print-directory VENV=$(VENV) SPARK=$(SPARK) $(VENV)/spark-ready
+	SPARK_TEST_MASTER='$(MASTER)' $(VENV)/bin/python -m pytest -q tests/spark $(ARGS)
 
 matrix:  ## the tests on several releases of az, and on each Python that is at hand; ARGS="3.13 core" chooses some
 	$(PYTHON) scripts/matrix.py $(ARGS)
@@ -113,6 +132,11 @@ $(BUILD_READY): scripts/requirements.txt $(VENDORED) | $(VENV)/created
 $(EMULATOR_READY): tests/emulator/requirements.txt | $(VENV)/created
 	@echo 'Installing what the emulator needs ...'
 	@$(PIP_INSTALL) -r tests/emulator/requirements.txt
+	@touch $@
+
+$(VENV)/spark-ready: tests/spark/requirements.txt tests/emulator/requirements.txt scripts/requirements.txt | $(VENV)/created
+	@echo 'Installing Spark $(SPARK); this takes a minute ...'
+	@$(PIP_INSTALL) -r tests/spark/requirements.txt pyspark==$(SPARK)
 	@touch $@
 
 $(VENV)/az-ready: tests/e2e/requirements.txt | $(VENV)/created

@@ -17,6 +17,8 @@ The files are in three layers, each of which knows only itself and those above i
                 filters  gaps  choice  metadata  prefetch  feed  sequences  starts  windows
     delivery    counts  stable  files  checkpoint  sinks  delivery
 
+The package `dicomfeed.spark` is beside them: the feed as a source of Apache Spark, which nothing here loads.
+
 A name is loaded when it is first asked for, and with it what it needs: who imports one file loads no other for it.
 """
 

@@ -21,7 +21,7 @@ from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
 from dicomfeed.prefetch import Pool, in_order
-from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
+from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice, windows_back
 from dicomfeed.times import Ticks
 
 if TYPE_CHECKING:
@@ -135,6 +135,17 @@ class Feed:
     def poll(self) -> Poll:
         """The newest event, and the service's clock when it was asked for."""
         return self.client.poll()
+
+    def event_before(self, bound: Ticks) -> Event | None:
+        """An event older than that, and not much older than it has to be; None where there is none.
+
+        Of the first page of events in the shortest window back that has any, the one with the greatest number.
+        """
+        for start, end in windows_back(bound):
+            events = self.bare_page(TimeSlice(start, end, 0, TIME_LIMIT)).events
+            if events:
+                return max(events, key=lambda event: event.sequence)
+        return None
 
     def walk(
         self,

@@ -22,6 +22,9 @@ from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 WIDE_PAGES = 10
 """So many empty pages in a row are a wide gap, which is crossed by asking for times instead."""
 
+FEED_SHORTER = 'The newest event has a lower sequence number than one that was there before.'
+EVENT_REPLACED = 'The event that was read last is gone, or another one has its sequence number.'
+
 
 class AtGap(Enum):
     """What a reading does at an open gap, after it has asked once more."""
@@ -107,14 +110,74 @@ class SequenceReader:
             if on_poll is not None:
                 on_poll(service_ticks)
             if newest is not None and newest.sequence > self.cursor:
-                yield from self.read(newest.sequence, at_gap=AtGap.STOP)
-                if self.open_gap is not None:
-                    self._watch_ahead(newest.sequence)
+                yield from self.read_closed(newest)
             if self.open_gap is None:
                 yield []
             if until is not None and self.cursor >= until:
                 return
             clock.sleep(max(0.0, next_round - clock.monotonic()))
+
+    def read_closed(self, newest: Event) -> Iterator[list[Event]]:
+        """The events above the cursor up to the first open gap; every gap below `newest` is watched from now on."""
+        yield from self.read(newest.sequence, at_gap=AtGap.STOP)
+        if self.open_gap is not None:
+            self._watch_ahead(newest.sequence)
+
+    def skip_settled(self, newest: Event) -> None:
+        """Move the cursor, without reading, to an event that is settled, if one is above it.
+
+        The sequence numbers up to it were taken before its own, so each of them is committed by now or never will be:
+        who reads them, and begins after this, finds no open gap there. What is left above the cursor is the end of the
+        feed that can still change, and with it little more.
+
+        :param newest: as the service has just given it.
+        """
+        bound = self._feed.client.earlier_now() - settle_margin(self._settle_seconds)
+        settled = newest if newest.ticks < bound else self._feed.event_before(bound)
+        if settled is not None and settled.sequence > self.cursor:
+            self._advance(settled)
+
+    def read_range(self, through: int) -> Iterator[list[Event]]:
+        """The events above the cursor through `through`, where no gap is open: `skip_settled` or `read_closed` said so.
+
+        The cursor moves as in `read`. Nothing is compared with a feed that was restored meanwhile.
+        """
+        with closing(self._scan(self.cursor, through)) as stretches:
+            batches = (stretch.events for stretch in stretches if stretch.events)
+            for events in self._feed.completed(batches, pool=self._pool):
+                self._advance(events[-1])
+                yield events
+
+    def ranges(self, through: int, *, size: int) -> Iterator[tuple[int, int]]:
+        """Ranges `(after, through)` that hold every event above the cursor up to `through`, for several readers.
+
+        They are in order, share no sequence number, and have at most `size` of them. Each begins no more than a page
+        below an event, so none begins in a wide gap, and one that is wider than `size` costs none.
+        """
+        after, below = self.cursor, None
+        while after < through:
+            starts = (
+                SequenceRange(start, min(SEQUENCE_LIMIT, through - start)) for start in range(after, through, size)
+            )
+            with closing(in_order(starts, self._feed.bare_page, pool=self._pool)) as pages:
+                for query, page in pages:
+                    after = query.after
+                    if not page.events:
+                        break
+                    below = page.events[0]
+                    yield after, min(after + size, through)
+                else:
+                    return
+            found = self.first_above(after, through, below=below)
+            after = through if found is None else found.sequence - 1
+
+    def first_above(self, sequence: int, through: int, *, below: Event | None = None) -> Event | None:
+        """The event with the lowest sequence number above that one and up to `through`; None where there is none.
+
+        :param below: some event not far below, from which a wide gap is crossed.
+        """
+        with closing(self._scan(sequence, through, below=below)) as stretches:
+            return next((stretch.events[0] for stretch in stretches if stretch.events), None)
 
     def verify(self, newest: Event | None) -> None:
         """Raise FeedRestored unless the event that was read last is still there and the same.
@@ -127,7 +190,7 @@ class SequenceReader:
 
     def _refuse_end_below(self, sequence: int, newest: Event | None) -> None:
         if (newest.sequence if newest else 0) < sequence:
-            raise FeedRestored('The newest event has a lower sequence number than one that was there before.')
+            raise FeedRestored(FEED_SHORTER)
 
     def _verify_last(self, newest: Event | None = None) -> None:
         if self.last is None:
@@ -137,7 +200,7 @@ class SequenceReader:
         else:
             found = self._feed.bare_page(SequenceRange(self.last[0] - 1, 1)).events
         if not found or found[0].identity != self.last:
-            raise FeedRestored('The event that was read last is gone, or another one has its sequence number.')
+            raise FeedRestored(EVENT_REPLACED)
 
     def _batches(self, through: int, at_gap: AtGap) -> Generator[list[Event], None, None]:
         """The events that can be delivered, without metadata: those are read of these alone."""
@@ -207,9 +270,11 @@ class SequenceReader:
                     yield waiting
                     waiting = rest_after_events(stretch)
 
-    def _scan(self, after: int, through: int) -> Generator[Stretch, None, None]:
-        """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order."""
-        below: Event | None = None
+    def _scan(self, after: int, through: int, *, below: Event | None = None) -> Generator[Stretch, None, None]:
+        """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order.
+
+        :param below: an event at or below `after`, where one is known.
+        """
         while after < through:
             empty_pages = 0
             ranges = (

@@ -14,7 +14,7 @@ from dicomfeed.feed import Feed
 from dicomfeed.filters import Filters
 from dicomfeed.gaps import SETTLE_SECONDS, Stretch, contents, settle_margin
 from dicomfeed.prefetch import InlinePool, Pool, in_order
-from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice, windows_back
+from dicomfeed.queries import SEQUENCE_LIMIT, Page, Query, SequenceRange, windows_back
 from dicomfeed.sequences import WIDE_PAGES, AtGap, SequenceReader
 from dicomfeed.times import FIRST_TICK, Ticks
 
@@ -25,11 +25,8 @@ def sequence_before(feed: Feed, start_time: Ticks, *, settle_seconds: float = SE
     It is that of an event older than `start_time` by more than the settle margin, because a writer takes its sequence
     number after it has read its clock. A fixed slack in sequence numbers would not do: one delete may burn thousands.
     """
-    for start, end in windows_back(start_time - settle_margin(settle_seconds)):
-        events = feed.bare_page(TimeSlice(start, end, 0, TIME_LIMIT)).events
-        if events:
-            return max(event.sequence for event in events)
-    return 0
+    event = feed.event_before(start_time - settle_margin(settle_seconds))
+    return 0 if event is None else event.sequence
 
 
 def sequence_now(feed: Feed, *, pool: Pool, settle_seconds: float = SETTLE_SECONDS) -> int:

@@ -25,7 +25,8 @@ CLI_LAYER = sorted(
     for path in (ROOT / 'azext_dicomtoken').rglob('*.py')
     if 'vendored_sdks' not in path.parts  # not ours
 )
-READER = sorted((ROOT / 'dicomfeed').rglob('*.py'))
+READER = sorted((ROOT / 'dicomfeed').glob('*.py'))
+SPARK = sorted((ROOT / 'dicomfeed' / 'spark').glob('*.py'))
 
 
 def imported_by(path: Path) -> set[str]:
@@ -43,6 +44,18 @@ def tops(names: set[str]) -> set[str]:
 def test_reader_imports_the_standard_library_and_requests(path: Path) -> None:
     foreign = tops(imported_by(path)) - set(sys.stdlib_module_names)
     assert foreign <= {'dicomfeed', 'requests', 'urllib3'}  # urllib3 comes with requests
+
+
+@pytest.mark.parametrize('path', SPARK, ids=lambda path: path.stem)
+def test_spark_source_imports_the_reader_and_what_its_extra_names(path: Path) -> None:
+    foreign = imported_by(path) - set(sys.stdlib_module_names)
+    assert {name for name in foreign if name.startswith('azure')} <= {'azure.identity', 'azure.core.exceptions'}
+    assert tops(foreign) - set(sys.stdlib_module_names) <= {'dicomfeed', 'pyspark', 'pyarrow', 'azure'}
+
+
+@pytest.mark.parametrize('path', [*CLI_LAYER, *READER], ids=lambda path: path.stem)
+def test_nothing_else_loads_the_spark_source(path: Path) -> None:
+    assert not {name for name in imported_by(path) if name.startswith(('dicomfeed.spark', 'pyspark', 'pyarrow'))}
 
 
 def test_only_the_transport_of_the_reader_knows_http() -> None:
