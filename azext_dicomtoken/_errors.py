@@ -95,6 +95,9 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     ),
     errors.TooManyPoisoned: (
         azclierror.AzureResponseError,
-        ('Read without --include-metadata, or report the events to the support of the service.',),
+        (
+            'Read without --include-metadata, --include-field and --match, or report the events to the support of the '
+            'service.',
+        ),
     ),
 }
