@@ -269,7 +269,7 @@ def _filter_arguments(argument: Any) -> None:
         metavar='FIELD=VALUE',
         help='Keep events whose DICOM attribute matches, such as Modality=CT. In texts, * is any text and ? one '
         'character. Dates take ranges such as 20240501-20240531. Values of one field are OR, fields are AND. az shows '
-        'typed values in --debug and the process list: write those about a patient to --match-file.',
+        'typed values in --debug and the process list: put those about a patient in a --match-file.',
     )
     argument(
         'match_file',

@@ -63,14 +63,17 @@ class MetadataChoice:
         return frozenset(tag for choice in wanted if choice is not None for tag in choice.tags)
 
     def _applied(self, event: Event, selection: Selection) -> Event:
-        attributes = None if event.is_deleted else selection.attributes
-        if attributes is None and not event.is_deleted:
+        is_deleted = event.is_deleted
+        attributes = None if is_deleted else selection.attributes
+        if attributes is None and not is_deleted:
             raise ValueError('an instance that is there has no metadata')
         verdict = self._verdict(attributes)
+        if verdict is Verdict.DIFFERS:
+            return _left_out(event, selection)
         if self.is_whole:
             return event._replace(verdict=verdict)
         metadata = None
-        if self.fields is not None and attributes is not None and verdict in (None, Verdict.MATCHES):
+        if self.fields is not None and attributes is not None:
             metadata = self.fields.reduce(attributes)
         return _rewritten(event, selection, metadata, verdict)
 
@@ -82,10 +85,15 @@ class MetadataChoice:
         return Verdict.MATCHES if self.conditions.match(attributes) else Verdict.DIFFERS
 
 
+def _left_out(event: Event, selection: Selection) -> Event:
+    """The event without its metadata. As it is not delivered, it may keep properties that nobody knows."""
+    return event._replace(line=selection.properties, head=0, verdict=Verdict.DIFFERS)
+
+
 def _selections(events: Sequence[Event], tags: frozenset[str]) -> list[Selection]:
     from dicomfeed.attributes import select  # only runs that choose attributes need it
 
-    return select([event.line for event in events], tags)
+    return select([event.line for event in events], tags, are_split=all(event.head for event in events))
 
 
 def _rewritten(event: Event, selection: Selection, metadata: bytes | None, verdict: Verdict | None) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import Any, NamedTuple
 
 from azext_dicomtoken._json import loads
@@ -92,7 +93,7 @@ def _newest_event(session: Session) -> dict[str, Any] | None:
     else:
         taken = _first(reading_of(session), 1)
         newest = next(iter(taken.events), None)
-        session.summary.deleted_not_matched = len(taken.deleted)
+        session.summary.deleted_not_matched = taken.deleted
         say_deleted_not_matched(session.summary)
     return _decoded(newest) if newest else None
 
@@ -103,16 +104,15 @@ def _listed(session: Session) -> list[Event]:
     is_everything = _is_everything(session)
     most = _most_for_query(options) if is_everything else options.tail or options.max_items
     reading = reading_of(session, at_most=None if is_everything else most + 1)
-    events, deleted, reached = _first(reading, most + 1)
+    events, deleted_before, deleted, reached = _first(reading, most + 1)
     reading.is_cut = len(events) > most
     if reading.is_cut and is_everything:
         raise _too_many_for_query(most, 'event')
     if reading.is_cut and not options.tail:
         events.pop()
-        reached = events[-1]
-        deleted = [event for event in deleted if reading.order(event) < reading.order(reached)]
+        reached, deleted = events[-1], deleted_before[-2]
         say_list_was_cut(session.invocation, options, reading.position(reached))
-    session.summary.deleted_not_matched = len(deleted)
+    session.summary.deleted_not_matched = deleted
     reading.conclude(reached)
     return events
 
@@ -143,24 +143,31 @@ def _decoded(event: Event) -> dict[str, Any]:
 
 
 class _Taken(NamedTuple):
-    """Events that pass, those that conditions leave out because the instance is deleted, and the one read last."""
+    """Events that pass, and the one read last.
+
+    `deleted` is how many events conditions left out because the instance is deleted, `deleted_before` how many of those
+    come before each event that passes.
+    """
 
     events: list[Event]
-    deleted: list[Event]
+    deleted_before: list[int]
+    deleted: int
     reached: Event | None
 
 
 def _first(reading: Reading, count: int) -> _Taken:
     """So many events, or all that there are."""
     events: list[Event] = []
-    deleted: list[Event] = []
-    reached: Event | None = None
+    deleted_before: list[int] = []
+    deleted, reached = 0, None
     with reading.session.progress() as progress:
         for batch in reading.batches():
-            events += reading.passing(batch)
-            deleted += reading.deleted(batch)
+            passing, gone = reading.passing(batch), list(map(reading.order, reading.deleted(batch)))
+            events += passing
+            deleted_before += [deleted + bisect(gone, reading.order(event)) for event in passing]
+            deleted += len(gone)
             reached = batch[-1] if batch else reached
             if len(events) >= count:
                 break
             progress.show(max(len(events) / count, reading.fraction(reached)), len(batch))
-    return _Taken(events[:count], deleted, reached)
+    return _Taken(events[:count], deleted_before[:count], deleted, reached)

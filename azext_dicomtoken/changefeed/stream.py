@@ -26,6 +26,7 @@ from dicomfeed.stable import StableStudies
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_WITHOUT_METADATA = ('event without metadata', 'events without metadata')
 
 
 def stream(session: Session, interruption: Interruption) -> None:
@@ -180,22 +181,31 @@ def _report(session: Session) -> None:
 
     options, summary = session.options, session.summary
     if options.output_file:
-        session.invocation.inform(in_words(summary, options.output_file, unit=unit_of(options)))
+        words = in_words(
+            summary, options.output_file, unit=unit_of(options), has_conditions=options.conditions is not None
+        )
+        session.invocation.inform(words)
     if options.summary_file:
         from azext_dicomtoken._output import write_private_file
 
         write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n', overwrite=True)
 
 
-def in_words(summary: Summary, path: str, *, unit: tuple[str, str] = ('event', 'events')) -> str:
-    """How many events are where, how far that is complete, and what was out of the ordinary."""
+def in_words(
+    summary: Summary, path: str, *, unit: tuple[str, str] = ('event', 'events'), has_conditions: bool = False
+) -> str:
+    """How many events are where, how far that is complete, and what was out of the ordinary.
+
+    What cannot be read is written without metadata, or left out where conditions cannot be tested.
+    """
+    unreadable = ('unreadable event', 'unreadable events') if has_conditions else _WITHOUT_METADATA
     complete = '' if summary.complete_through is None else f'; complete through {summary.complete_through}'
     extraordinary = [
         plural(number, *words)
         for number, words in (
             (summary.gaps, ('gap', 'gaps')),
             (summary.retries, ('retry', 'retries')),
-            (len(summary.unreadable), ('event without metadata', 'events without metadata')),
+            (len(summary.unreadable), unreadable),
             (summary.late, ('late event', 'late events')),
         )
         if number

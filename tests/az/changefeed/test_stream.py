@@ -253,6 +253,11 @@ def test_summary_in_words(summary: Summary, words: str) -> None:
     assert in_words(summary, 'feed') == words
 
 
+def test_summary_tells_what_was_left_out_from_what_came_without_metadata() -> None:
+    words = in_words(Summary(events=2, unreadable=[3, 5]), 'feed', has_conditions=True)
+    assert words == '2 events written to feed. 2 unreadable events.'
+
+
 @pytest.mark.parametrize('quiet', [True, False], ids=['only errors', 'ordinary'])
 def test_summary_is_no_warning(
     quiet: bool,
