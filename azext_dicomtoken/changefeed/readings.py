@@ -277,7 +277,7 @@ class Newest(Reading):
         return self._reader.fraction
 
     def position(self, reached: Event | None) -> NextToken | None:
-        return None
+        return NextToken(reached.sequence, reached.ticks) if reached else None
 
     def _conclude(self, reached: Event | None) -> None:
         _say_how_far_complete(self._reader.complete_through, reached)

@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from tests.e2e.machine import Machine
+from tests.e2e.tab_key import pressed_after
 from tests.emulator.cloud import Emulator
 
 CHANGEFEED = 'az dicom changefeed '
@@ -22,16 +23,7 @@ def cloud(emulator: Emulator) -> Emulator:
 
 
 def offered(machine: Machine, line: str) -> list[str]:
-    """What is offered for a line with the cursor at its end: argcomplete writes it to descriptor 8."""
-    variables = {
-        '_ARGCOMPLETE': '1',
-        '_ARGCOMPLETE_IFS': '\n',
-        '_ARGCOMPLETE_SUPPRESS_SPACE': '1',
-        'COMP_LINE': line,
-        'COMP_POINT': str(len(line)),
-        'COMP_TYPE': '9',
-    }
-    settings = ' '.join(f'{name}={shlex.quote(value)}' for name, value in variables.items())
+    settings = ' '.join(f'{name}={shlex.quote(value)}' for name, value in pressed_after(line).items())
     machine.shell(f'{settings} python -m azure.cli 8>offered 9>/dev/null')
     return (machine.folder / 'offered').read_text('utf-8').split()
 

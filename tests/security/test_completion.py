@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.machine import TIMEOUT_SECONDS
+from tests.e2e.tab_key import pressed_after
 
 
 def offered(line: str, folder: Path) -> set[str]:
@@ -31,12 +32,7 @@ def offered(line: str, folder: Path) -> set[str]:
             pass_fds=(8, 9),
             env={
                 **os.environ,
-                '_ARGCOMPLETE': '1',
-                '_ARGCOMPLETE_IFS': '\n',
-                '_ARGCOMPLETE_SUPPRESS_SPACE': '1',
-                'COMP_LINE': line,
-                'COMP_POINT': str(len(line)),
-                'COMP_TYPE': '9',
+                **pressed_after(line),
                 'HTTPS_PROXY': 'http://127.0.0.1:1',
             },
         )

@@ -130,6 +130,17 @@ def test_interrupted_stream_says_how_to_continue(
     assert written and f'--after-sequence {written[-1]} --output-file ANOTHER_FILE' in capsys.readouterr().err
 
 
+def test_interrupted_tail_continues_after_what_it_has_written(
+    open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(250)
+    with pytest.raises(Interrupted):
+        stream(open_session(output_file=str(path), tail=250), _InterruptedAfter(4))
+    written = lines(path)
+    assert 0 < len(written) < 250 and written[0] == 1
+    assert f'--after-sequence {written[-1]} --output-file ANOTHER_FILE' in capsys.readouterr().err
+
+
 def test_stream_that_an_error_ends_says_how_to_continue(
     open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
