@@ -20,6 +20,10 @@ EMULATOR_READY := $(VENV)/emulator-ready
 AZ_READY := $(if $(filter $(BIN)/az,$(AZ)),$(VENV)/az-ready)
 TESTS_READY := $(VENV)/tests-ready
 LINT_READY := $(VENV)/lint-ready
+# The viewer that `make viewer` opens in a browser: one release, without what it depends on, which is built into it.
+OHIF_VERSION := 3.12.10
+OHIF_SHA256 := fbabd410be33e5b9898931b725229b9da9553aac339914b5c29796d3aa5d4b2d
+OHIF := $(VENV)/ohif-$(OHIF_VERSION)
 VENDORED := azext_dicomtoken/vendored_sdks/__init__.py
 
 # az has thousands of modules, which it would compile again at each start.
@@ -27,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-slow not-slow slow pytest oldest lint fix matrix demo build release bench mutants clean
+.PHONY: help test test-slow not-slow slow pytest viewer oldest lint fix matrix demo build release bench mutants clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' Makefile | expand -t 20
@@ -38,7 +42,7 @@ test: lint not-slow  ## lint, and every test that is not slow, with the emulator
 test-slow: slow oldest  ## the rest: kills, following for minutes, the index of extensions, the oldest core of az
 
 not-slow:
-	$(MAKE) --no-print-directory pytest ARGS="-m 'not slow'"
+	$(MAKE) --no-print-directory pytest ARGS="-m 'not slow and not viewer'"
 
 # A few long tests: whoever is free takes the next one, from whatever file.
 slow:
@@ -46,6 +50,9 @@ slow:
 
 pytest: $(TESTS_READY)  ## all tests, slow ones included; ARGS="tests/az -k claims" chooses some
 	$(PYTEST) $(ARGS)
+
+viewer: $(TESTS_READY) $(OHIF)  ## OHIF in Chromium draws a study through the proxy, and leaves a picture in build/
+	OHIF=$(OHIF) $(PYTEST) -m viewer tests/e2e/software
 
 oldest:  ## the tests that run az in one process, on the oldest release that the extension takes
 	$(MAKE) --no-print-directory pytest VENV=.venv-core-$(OLDEST) CORE=$(OLDEST) ARGS=tests/az
@@ -115,6 +122,14 @@ $(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(BUILD_READY)
 	@# Nothing is compiled yet; an older az loads all of itself at its first start, and some compiles with warnings.
 	@$(if $(CORE),,AZURE_CONFIG_DIR=$(VENV)/first-start $(BIN)/az --help >/dev/null 2>&1)
 	@touch $@
+
+$(OHIF): | $(VENV)/created
+	@echo 'Downloading the viewer OHIF, 48 MB ...'
+	@rm -rf $@.new && mkdir $@.new
+	@cd $@.new && npm pack --silent @ohif/app@$(OHIF_VERSION) >/dev/null && \
+		echo '$(OHIF_SHA256)  ohif-app-$(OHIF_VERSION).tgz' | sha256sum --check --quiet && \
+		tar -xzf ohif-app-$(OHIF_VERSION).tgz
+	@mv $@.new/package/dist $@ && rm -r $@.new
 
 $(LINT_READY): scripts/lint-requirements.txt $(TESTS_READY)
 	@$(PIP_INSTALL) -r scripts/lint-requirements.txt
