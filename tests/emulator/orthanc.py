@@ -7,6 +7,7 @@ tokens and roles, which the service checks before it asks (`dicom.py`).
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import re
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Orthanc:
         headers = {name: value for name, value in sent.items() if name not in {*_HOP_BY_HOP, 'authorization'}}
         query = scope['query_string'].decode('latin-1')
         answer = self.ask(scope['method'], scope['raw_path'].decode('latin-1') + (query and f'?{query}'), body, headers)
-        return Response(204, {}) if answer.status == 200 and answer.body.strip() == b'[]' else answer
+        return Response(204, {}) if answer.status == 200 and _text(answer).strip() == b'[]' else answer
 
     def _delete(self, path: str) -> Response:
         match = _RESOURCE.fullmatch(path)
@@ -96,7 +97,10 @@ def orthanc(folder: Path, *, peers: Mapping[str, Any] | None = None) -> Iterator
     """One with an empty archive in this folder, which need not exist, until the end of the context.
 
     :param peers: DICOMweb servers that it knows as a client, by name, as its configuration has them.
+    :raises FileNotFoundError: Orthanc or its plugin is not installed.
     """
+    if not IS_INSTALLED:
+        raise FileNotFoundError(f'Debian has {PROGRAM} and {PLUGIN} in orthanc-dicomweb.')
     (folder / 'archive').mkdir(parents=True)
     port = _free_port()
     (folder / 'orthanc.json').write_text(json.dumps(_configuration(folder, port, peers or {})), 'utf-8')
@@ -111,6 +115,11 @@ def orthanc(folder: Path, *, peers: Mapping[str, Any] | None = None) -> Iterator
         finally:
             process.kill()  # what it holds is a test's, and its own end takes a second
             process.wait(_SECONDS)
+
+
+def _text(answer: Response) -> bytes:
+    """The body without its compression, if it has one."""
+    return gzip.decompress(answer.body) if answer.headers.get('Content-Encoding') == 'gzip' else answer.body
 
 
 def _configuration(folder: Path, port: int, peers: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,11 +147,10 @@ def _free_port() -> int:
 def _wait(process: subprocess.Popen[bytes], running: Orthanc, log: Path) -> None:
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
+        with suppress(OSError):
             if running.ask('GET', '/v2/studies').status == 200:
                 return
-        except OSError:
-            time.sleep(0.05)
+        time.sleep(0.05)
     raise RuntimeError(f'Orthanc does not start:\n{log.read_text("utf-8", "replace")}')
 
 
