@@ -26,7 +26,7 @@ LINT_READY := $(VENV)/lint-ready
 # The viewer that `make viewer` opens in a browser: one release, without what it depends on, which is built into it.
 OHIF_VERSION := 3.12.10
 OHIF_SHA256 := fbabd410be33e5b9898931b725229b9da9553aac339914b5c29796d3aa5d4b2d
-OHIF := $(VENV)/ohif/package/dist
+OHIF := $(VENV)/ohif-$(OHIF_VERSION)
 VENDORED := azext_dicomtoken/vendored_sdks/__init__.py
 
 # az has thousands of modules, which it would compile again at each start.
@@ -151,13 +151,13 @@ $(TESTS_READY): tests/requirements.txt tests/e2e/requirements.txt $(BUILD_READY)
 	@$(if $(CORE),,AZURE_CONFIG_DIR=$(VENV)/first-start $(BIN)/az --help >/dev/null 2>&1)
 	@touch $@
 
-$(OHIF): Makefile | $(VENV)/created
+$(OHIF): | $(VENV)/created
 	@echo 'Downloading the viewer OHIF, 48 MB ...'
-	@rm -rf $(VENV)/ohif && mkdir $(VENV)/ohif
-	@cd $(VENV)/ohif && npm pack --silent @ohif/app@$(OHIF_VERSION) >/dev/null && \
+	@rm -rf $@.new && mkdir $@.new
+	@cd $@.new && npm pack --silent @ohif/app@$(OHIF_VERSION) >/dev/null && \
 		echo '$(OHIF_SHA256)  ohif-app-$(OHIF_VERSION).tgz' | sha256sum --check --quiet && \
-		tar -xzf ohif-app-$(OHIF_VERSION).tgz && rm ohif-app-$(OHIF_VERSION).tgz
-	@touch $@
+		tar -xzf ohif-app-$(OHIF_VERSION).tgz
+	@mv $@.new/package/dist $@ && rm -r $@.new
 
 $(LINT_READY): scripts/lint-requirements.txt $(TESTS_READY)
 	@$(PIP_INSTALL) -r scripts/lint-requirements.txt

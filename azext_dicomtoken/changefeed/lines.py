@@ -157,7 +157,7 @@ class LineError(InvalidArgumentValueError):
 
 def _reason(error: Exception) -> str:
     """Which function there is not, or did not take which type; never the value, which is health data."""
-    from jmespath.exceptions import ArityError, UnknownFunctionError  # type: ignore[import-untyped]
+    from jmespath.exceptions import ArityError, UnknownFunctionError
 
     if isinstance(error, (ArityError, UnknownFunctionError)):  # they tell of the expression alone
         return f': {error}'

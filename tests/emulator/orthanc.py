@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +147,10 @@ def _free_port() -> int:
 def _wait(process: subprocess.Popen[bytes], running: Orthanc, log: Path) -> None:
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
+        with suppress(OSError):
             if running.ask('GET', '/v2/studies').status == 200:
                 return
-        except OSError:
-            time.sleep(0.05)
+        time.sleep(0.05)
     raise RuntimeError(f'Orthanc does not start:\n{log.read_text("utf-8", "replace")}')
 
 

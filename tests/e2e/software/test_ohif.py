@@ -43,6 +43,8 @@ _CLICK = """(text => [...document.querySelectorAll('button')].filter(button => b
 
 @pytest.fixture
 def viewer() -> Iterator[Viewer]:
+    if 'OHIF' not in os.environ:
+        pytest.skip('needs the viewer that `make viewer` downloads')
     with ohif(Path(os.environ['OHIF'])) as serving:
         yield serving
 

@@ -56,5 +56,6 @@ def test_search_of_a_peer_is_the_service_s(client: Orthanc, full: Orthanc) -> No
 @samples
 def test_pushed_study_equals_the_original_to_the_byte(client: Orthanc, archive: Orthanc, sample: Sample) -> None:
     client.ask('POST', '/instances', sample.content)
-    order(client, 'stow', {'Resources': [path.rpartition('/')[2] for path in client.find(sample.ids[0])]})
+    (path,) = client.find(sample.ids[0])
+    order(client, 'stow', {'Resources': [path.rpartition('/')[2]], 'Synchronous': True})
     assert archive.file(sample.ids[2]) == sample.content
