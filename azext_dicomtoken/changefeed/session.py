@@ -72,6 +72,7 @@ def open_session(invocation: Invocation, options: Options) -> Session:
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
         on_clock_difference=_say_clocks_differ,
+        keep_names=options.stable_after is not None,
     )
     filters = Filters(**options.filters, conditions=options.conditions)
     feed = Feed(

@@ -22,7 +22,8 @@ from azext_dicomtoken.changefeed.stream import stream
 from dicomfeed.errors import CheckpointMismatch
 from tests.az.changefeed.conftest import FakeCli, OpenSession
 from tests.emulator.event_json import DEFAULT_PARTITION, Instance
-from tests.feed.world import World
+from tests.emulator.writers import Row
+from tests.feed.world import World, after
 
 LONG_AGO = 2_000.0
 
@@ -117,15 +118,18 @@ def test_cut_list_says_what_to_do(open_session: OpenSession, world: World, capsy
     )
 
 
+@pytest.mark.parametrize(('studies', 'is_whole'), [(10_000, True), (10_001, False)])
 def test_list_with_query_is_whole_or_an_error(
-    open_session: OpenSession, world: World, cli: FakeCli, monkeypatch: pytest.MonkeyPatch
+    studies: int, is_whole: bool, open_session: OpenSession, world: World, cli: FakeCli
 ) -> None:
-    arrive(world, *(f'1.{number}' for number in range(101)), instances=1)
+    instances = (Instance(DEFAULT_PARTITION, f'1.{number}', '1', '1') for number in range(1, studies + 1))
+    world.store.load(Row(number, after(0), 'Create', instance, None) for number, instance in enumerate(instances, 1))
     world.pass_time(LONG_AGO)
     cli.search('length(@)')
-    assert len(result_of(open_session(stable_after='10m'))) == 101
-    monkeypatch.setattr('azext_dicomtoken.changefeed.results.MOST_FOR_QUERY', 100)
-    with pytest.raises(InvalidArgumentValueError, match='needs every row, and there are more than 100'):
+    if is_whole:
+        assert len(result_of(open_session(stable_after='10m'))) == studies
+        return
+    with pytest.raises(InvalidArgumentValueError, match='needs every row, and there are more than 10,000'):
         result_of(open_session(stable_after='10m'))
 
 
