@@ -15,6 +15,8 @@ from pyspark.sql.datasource import DataSourceStreamReader, InputPartition
 
 from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event
+from dicomfeed.feed import Feed
+from dicomfeed.prefetch import Pool
 from dicomfeed.sequences import FEED_SHORTER
 from dicomfeed.spark.offsets import Offset, refuse_other_event
 from dicomfeed.spark.options import Options, absolute_time
@@ -53,7 +55,7 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def initialOffset(self) -> Text:
         """A constant of the options: Spark asks again at each replay of the first batch, and stores no answer."""
-        self._place = _initial(self._options)
+        self._place = initial_offset(self._options)
         return self._place.as_dict()
 
     def latestOffset(self, start: Text | None = None, limit: Any = None) -> Text:
@@ -62,7 +64,7 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             self._place = Offset.parse(start)
         with telling():
             prefix = self._opened().prefix(self._place)
-            place = self._place or _initial(self._options)
+            place = self._place or initial_offset(self._options)
             self._place = prefix.end_after(place, most_events=getattr(limit, 'max_rows', None))
         return self._place.as_dict()
 
@@ -113,7 +115,7 @@ class _Driver:
         """The closed prefix, known from the first call on."""
         if self._prefix is None:
             feed, pool = self._polls
-            start = place or _initial(self._options)
+            start = place or initial_offset(self._options)
             self._prefix = Prefix(
                 self._options, feed, pool, start=start, is_known=place is not None, newest=self._newest
             )
@@ -125,30 +127,34 @@ class _Driver:
         self._newest = lambda: newest
 
     def plan(self, begin: Offset, end: Offset) -> list[InputPartition]:
-        """The ranges between two offsets. Raises FeedRestored where either is not what it was."""
-        refuse_other_event(self._feed, begin)
-        refuse_other_event(self._feed, end)
-        first = begin.sequence if begin.start_time is None else end.first or 0
-        if end.sequence < first:
-            raise FeedRestored(FEED_SHORTER)
-        whole = SequencePartition(first, end.sequence, end, since=_since(self._options))
-        watched = end.watched
-        if watched is None or watched.after < first:
-            return self._divided(whole)
-        return [
-            *self._divided(replace(whole, through=watched.after)),
-            replace(whole, after=watched.after, expected=watched),
-        ]
+        """The ranges between two offsets."""
+        return list(plan_batch(self._feed, self._pool, self._options, begin=begin, end=end))
 
     def close(self) -> None:
         """Let threads and connections go."""
         self._closing.close()
 
-    def _divided(self, whole: SequencePartition) -> list[InputPartition]:
-        return list(divide(self._feed, self._pool, whole, size=self._options.range_size))
+
+def plan_batch(feed: Feed, pool: Pool, options: Options, *, begin: Offset, end: Offset) -> list[SequencePartition]:
+    """The ranges between two offsets, of this run or logged by one before. Raises FeedRestored.
+
+    What the driver itself has read is a range by itself, and compared with what it has read.
+    """
+    refuse_other_event(feed, begin)
+    refuse_other_event(feed, end)
+    first = begin.sequence if begin.start_time is None else end.first or 0
+    if end.sequence < first:
+        raise FeedRestored(FEED_SHORTER)
+    whole = SequencePartition(first, end.sequence, end, since=_since(options))
+    watched = end.watched
+    if watched is None or watched.after < first:
+        return divide(feed, pool, whole, size=options.range_size)
+    settled = divide(feed, pool, replace(whole, through=watched.after), size=options.range_size)
+    return [*settled, replace(whole, after=watched.after, expected=watched)]
 
 
-def _initial(options: Options) -> Offset:
+def initial_offset(options: Options) -> Offset:
+    """Where a stream begins, as far as the options alone say it."""
     return Offset(options.after_sequence or 0, start_time=options.start_time)
 
 
