@@ -207,7 +207,8 @@ def _event_of(fields: Any, line: bytes, head: int = 0, *, keep_names: bool = Fal
         raise ValueError('an event without a sequence number')
     if not isinstance(timestamp, str) or not is_timestamp(timestamp):
         raise ValueError('an event without a timestamp')
-    return Event(sequence, timestamp, _action_of(fields, line), line, head, _names_of(fields) if keep_names else None)
+    names = _names_of(fields) if keep_names else None
+    return Event(sequence, timestamp, _action_of(fields, line), line, head, names=names)
 
 
 def _names_of(fields: Fields) -> Names | None:
