@@ -15,7 +15,7 @@ The files are in three layers, each of which knows only itself and those above i
     protocol    trust  errors  times  events  queries  credential  transport  client
     reading     keywords  tags  slices  spans  wildcards  matching  conditions  attributes
                 filters  gaps  choice  metadata  prefetch  feed  sequences  starts  windows
-    delivery    counts  stable  files  checkpoint  sinks  delivery
+    delivery    counts  stable  files  checkpoint  sinks  summary  delivery
 
 The package `dicomfeed.spark` is beside them: the feed as a source of Apache Spark, which nothing here loads.
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dicomfeed.conditions import Conditions, parse_conditions, read_conditions
     from dicomfeed.counts import Counts
     from dicomfeed.credential import AccessToken, TokenSource
-    from dicomfeed.delivery import Delivery, Summary, open_output
+    from dicomfeed.delivery import Delivery, open_output
     from dicomfeed.errors import (
         BadRequest,
         CheckpointDamaged,
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from dicomfeed.sinks import FileSink, StreamSink
     from dicomfeed.stable import Snapshot, StableStudies
     from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
+    from dicomfeed.summary import Summary
     from dicomfeed.tags import FieldRefused
     from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
     from dicomfeed.transport import HttpTransport
@@ -176,7 +177,7 @@ _MODULES = {
     'conditions': 'Conditions parse_conditions read_conditions',
     'counts': 'Counts',
     'credential': 'AccessToken TokenSource',
-    'delivery': 'Delivery Summary open_output',
+    'delivery': 'Delivery open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
         'FeedRestored FileError Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputChanged '
@@ -193,6 +194,7 @@ _MODULES = {
     'sinks': 'FileSink StreamSink',
     'stable': 'Snapshot StableStudies',
     'starts': 'TailReader sequence_before sequence_before_tail sequence_now',
+    'summary': 'Summary',
     'tags': 'FieldRefused',
     'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',
     'transport': 'HttpTransport',

@@ -42,7 +42,7 @@ class MetadataChoice:
 
         Raises ValueError where an event has none although its instance is there, or they are not DICOM JSON.
         """
-        if self.is_whole and self.conditions is None:
+        if not events or (self.is_whole and self.conditions is None):
             return list(events)
         selections = _selections(events, self._tags)
         return [self._applied(event, selection) for event, selection in zip(events, selections, strict=True)]

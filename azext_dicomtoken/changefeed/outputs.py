@@ -15,9 +15,10 @@ from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import BySequence
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Match, Question, load_checkpoint, lock_checkpoint
-from dicomfeed.delivery import SUMMARY_FORMAT, open_output
+from dicomfeed.delivery import open_output
 from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.sinks import Sink, StreamSink
+from dicomfeed.summary import SUMMARY_FORMAT
 
 logger = get_logger(__name__)
 

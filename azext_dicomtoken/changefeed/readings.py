@@ -10,21 +10,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from azext_dicomtoken._output import say
 from azext_dicomtoken.changefeed.options import counted_back
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.session import Session
-from dicomfeed.checkpoint import Checkpoint
-from dicomfeed.delivery import Summary
 from dicomfeed.events import LAST_SEQUENCE, Event
 from dicomfeed.feed import Feed
 from dicomfeed.prefetch import InlinePool, Pool
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT
 from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
+from dicomfeed.summary import Summary
 from dicomfeed.times import LAST_TICK, Ticks, format_timestamp
 from dicomfeed.windows import WindowReader
+
+if TYPE_CHECKING:
+    from dicomfeed.checkpoint import Checkpoint
 
 OnPoll = Callable[[Ticks], None]
 

@@ -17,11 +17,11 @@ from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
-from dicomfeed.delivery import Summary
 from dicomfeed.errors import ConnectionFailed, ServiceError
 from dicomfeed.feed import AtOnce, Feed
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
+from dicomfeed.summary import Summary
 from dicomfeed.times import Clock
 
 logger = get_logger(__name__)

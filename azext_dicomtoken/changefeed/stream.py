@@ -17,11 +17,12 @@ from azext_dicomtoken.changefeed.resume import say_start_was_ignored, say_stream
 from azext_dicomtoken.changefeed.session import Session
 from azext_dicomtoken.changefeed.studies import RowLines, say_what_is_open, studies_of, unit_of
 from dicomfeed.checkpoint import CheckpointWriter
-from dicomfeed.delivery import Delivery, Summary
+from dicomfeed.delivery import Delivery
 from dicomfeed.errors import FileError, OutputError, RequestError, ServiceError
 from dicomfeed.events import Event
 from dicomfeed.sinks import Sink
 from dicomfeed.stable import StableStudies
+from dicomfeed.summary import Summary
 
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.

@@ -117,6 +117,14 @@ def test_help_loads_neither_the_login_nor_the_reader(command: tuple[str, ...], i
     assert [name for name in loaded if name.partition('.')[0] == 'dicomfeed'] == []
 
 
+def test_list_loads_nothing_that_only_files_studies_or_attributes_need() -> None:
+    script = 'import sys, azext_dicomtoken.changefeed.results; print(*sys.modules)'
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True, cwd=ROOT)
+    only_for_others = {'attributes', 'checkpoint', 'conditions', 'delivery', 'files', 'keywords', 'sinks', 'stable'}
+    assert not {f'dicomfeed.{name}' for name in only_for_others} & set(done.stdout.split())
+    assert 'dicomfeed.starts' in done.stdout.split()
+
+
 def test_vocabulary_is_that_of_the_reader() -> None:
     assert (*vocabulary.FILTERS, 'conditions') == Filters._fields
     assert vocabulary.BUCKETS == (BY_HOUR, BY_DAY, BY_STUDY)

@@ -13,10 +13,10 @@ from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.session import Session
 from azext_dicomtoken.changefeed.stream import stream
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS
-from dicomfeed.delivery import Summary
 from dicomfeed.errors import RequestError, ServiceTrouble
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool
+from dicomfeed.summary import Summary
 from tests.feed.world import URL, Ended, Killed, World
 
 

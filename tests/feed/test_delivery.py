@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Output, Question, load_checkpoint, lock_checkpoint
-from dicomfeed.delivery import Delivery, Summary, open_output
+from dicomfeed.delivery import Delivery, open_output
 from dicomfeed.errors import CheckpointLocked, HostUnreachable, OutputChanged, OutputError, OutputExists
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
@@ -23,6 +23,7 @@ from dicomfeed.queries import SequenceRange
 from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.sinks import FileSink
 from dicomfeed.stable import StableStudies
+from dicomfeed.summary import Summary
 from dicomfeed.times import TICKS_PER_SECOND
 from tests.feed.world import World, after
 
@@ -277,24 +278,6 @@ def test_summary_counts_what_was_read_and_what_was_delivered(tmp_path: Path) -> 
     summary = Summary()
     deliver(world, tmp_path, filters=Filters(state=('Deleted',)), summary=summary)
     assert (summary.events, summary.events_read, summary.first_sequence) == (0, 20, None)
-
-
-def test_summary_has_the_keys_that_users_see() -> None:
-    assert Summary(events=2, seconds=0.5, unreadable=[7], complete_through=9).as_dict() == {
-        'format': 'dicom-changefeed-summary/1',
-        'events': 2,
-        'eventsRead': 0,
-        'firstSequence': None,
-        'lastSequence': None,
-        'completeThrough': 9,
-        'settledThrough': None,
-        'gaps': 0,
-        'retries': 0,
-        'unreadable': [7],
-        'deletedNotMatched': 0,
-        'seconds': 0.5,
-        'eventsPerSecond': 4.0,
-    }
 
 
 # Rows in the place of events

@@ -14,9 +14,9 @@ from azext_dicomtoken._invocation import Invocation, keep_arguments
 from azext_dicomtoken._service import Service
 from azext_dicomtoken.changefeed.options import checked
 from azext_dicomtoken.changefeed.session import Session
-from dicomfeed.delivery import Summary
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool
+from dicomfeed.summary import Summary
 from tests.feed.world import URL, World
 
 OpenSession = Callable[..., Session]

@@ -6,8 +6,8 @@ import pytest
 
 from azext_dicomtoken.changefeed.session import Trouble
 from dicomfeed.client import Retry
-from dicomfeed.delivery import Summary
 from dicomfeed.errors import FeedError, HostUnreachable, ServiceTrouble
+from dicomfeed.summary import Summary
 from tests.feed.world import URL
 
 

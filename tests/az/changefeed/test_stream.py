@@ -13,8 +13,8 @@ import pytest
 from azext_dicomtoken._signals import Interrupted, Interruption
 from azext_dicomtoken.changefeed.lines import LineError
 from azext_dicomtoken.changefeed.stream import in_words, stream
-from dicomfeed.delivery import Summary
 from dicomfeed.errors import CheckpointMismatch, RequestError
+from dicomfeed.summary import Summary
 from tests.az.changefeed.conftest import FakeCli, OpenSession
 from tests.emulator import trouble
 from tests.feed.world import World
