@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over a pipe: a page to open, to ask, to click in and to take a picture of.
+"""Chromium without a window, driven over a pipe: a page to open, to ask, to give files to and to take a picture of.
 
 The protocol is that of its developer tools; each message ends with a NUL.
 """
@@ -51,6 +51,12 @@ class Page:
             assert time.monotonic() < deadline, f'{script}\n{self.evaluate("document.body.innerText")}'
             time.sleep(0.2)
         return value
+
+    def choose(self, field: str, files: list[Path]) -> None:
+        """Give files to the first element that the selector finds, as a person does in the dialog of the system."""
+        found = self._ask_page('Runtime.evaluate', expression=f'document.querySelector({json.dumps(field)})')
+        paths = [str(file) for file in files]
+        self._ask_page('DOM.setFileInputFiles', files=paths, objectId=found['result']['objectId'])
 
     def picture(self) -> bytes:
         """The page as it is now, as PNG."""

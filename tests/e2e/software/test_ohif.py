@@ -1,4 +1,4 @@
-"""OHIF in a real browser draws a study through the proxy, and a page of another origin is refused.
+"""OHIF in a real browser draws and stores studies through the proxy, and a page of another origin is refused.
 
 `make viewer` runs it. It leaves the picture for the docs in build/ohif.png.
 """
@@ -20,7 +20,7 @@ from tests.e2e.proxies import Proxy, proxy
 from tests.e2e.software.chromium import Page, chromium
 from tests.e2e.software.documented import pasted
 from tests.e2e.software.ohif import Viewer, ohif
-from tests.e2e.software.samples import CT, Sample
+from tests.e2e.software.samples import CT, RLE, Sample
 from tests.emulator.cloud import Emulator
 from tests.emulator.orthanc import Orthanc
 
@@ -36,9 +36,10 @@ _DRAWN = """(() => {
   context.drawImage(canvas, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE, SIDE);
   return [...context.getImageData(0, 0, SIDE, SIDE).data].filter((_, at) => at % 4 === 0);
 })()"""
-# Both cover the image when the viewer is opened for the first time.
-_CLICK = """(text => [...document.querySelectorAll('button')].filter(button => button.innerText.trim() === text)
-  .map(button => button.click()).length)"""
+# What is labelled so; the click bubbles up to whatever listens. How many there are.
+_CLICK = """(text => [...document.querySelectorAll('body *')]
+  .filter(element => !element.children.length && element.textContent.trim() === text)
+  .map(element => element.click()).length)"""
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def viewer() -> Iterator[Viewer]:
 @pytest.fixture
 def running(sign_in: SignIn, emulator: Emulator, viewer: Viewer) -> Iterator[Proxy]:
     """A proxy for the viewer, by one of its two names."""
-    with proxy(sign_in('secret'), emulator, '--allow-origin', viewer.origin('localhost'), '--verbose') as listening:
+    options = ('--allow-origin', viewer.origin('localhost'), '--allow', 'store', '--verbose')
+    with proxy(sign_in('secret'), emulator, *options) as listening:
         yield listening
 
 
@@ -69,7 +71,7 @@ def test_study_is_drawn_for_an_allowed_origin_and_another_reads_nothing(
     (viewer.settings,) = pasted('js', running)
     page.open(study(viewer, 'localhost'))
     wait_until(lambda: likeness(page, CT) > 0.95, pause_seconds=0.5)
-    for text in ('Skip all', 'Confirm and hide'):
+    for text in ('Skip all', 'Confirm and hide'):  # they cover the image
         page.wait_for(f"{_CLICK}('{text}')")
     page.wait_for('!/Skip all|Confirm and hide/.test(document.body.innerText)')
     keep(page.picture())
@@ -83,6 +85,17 @@ def test_study_is_drawn_for_an_allowed_origin_and_another_reads_nothing(
         *('v2 studies 200', 'v2 series 200', 'v2 metadata 200', 'v2 frames 200'),
         '- 403',
     }
+
+
+def test_files_are_stored_from_the_viewer(page: Page, viewer: Viewer, running: Proxy, archive: Orthanc) -> None:
+    (text,) = pasted('js', running)
+    viewer.settings = text.replace('imageRendering:', 'dicomUploadEnabled: true, imageRendering:')
+    page.open(viewer.origin('localhost'))
+    page.wait_for(f"{_CLICK}('Upload')")
+    page.wait_for("document.querySelector('input[type=file]') !== null")
+    page.choose('input[type=file]', [sample.path for sample in (CT, RLE)])
+    wait_until(lambda: all(archive.find(sample.ids[2]) for sample in (CT, RLE)), pause_seconds=0.5)
+    assert [archive.file(sample.ids[2]) for sample in (CT, RLE)] == [CT.content, RLE.content]
 
 
 def study(viewer: Viewer, name: str) -> str:
