@@ -23,13 +23,11 @@ _FORMS = {
 
 def check_paths(given: Given) -> None:
     """Refuse what can be no output file, summary or checkpoint of one run."""
-    from dicomfeed.checkpoint import lock_path
-
     _check_form(given['output_file'])
     _refuse_dash(given)
     paths = {name: path for name in FILES if (path := given[name])}
     _refuse_conditions_as_output(given, paths)
-    locked = os.path.realpath(lock_path(given['checkpoint'])) if given['checkpoint'] else None
+    locked = _lock_of(given['checkpoint'])
     for name, other in combinations(paths, 2):
         if _is_same_file(paths[name], paths[other]):
             raise _one_file(given, name, other)
@@ -44,6 +42,14 @@ def check_paths(given: Given) -> None:
         raise InvalidArgumentValueError(
             'The value of --checkpoint is a device or a pipe.', recommendation='Name a file, which is replaced.'
         )
+
+
+def _lock_of(checkpoint: str | None) -> str | None:
+    if not checkpoint:
+        return None
+    from dicomfeed.checkpoint import lock_path  # most runs need nothing of it
+
+    return os.path.realpath(lock_path(checkpoint))
 
 
 def _refuse_conditions_as_output(given: Given, paths: dict[str, str]) -> None:
