@@ -109,7 +109,7 @@ EVERYWHERE = {
         'feed/test_client.py::test_no_error_text_holds_a_token_or_a_uid',
     ],
     'words of the service are printed escaped, in tables too': [
-        'az/test_output.py::test_service_words_are_printed_escaped',
+        'az/test_errors.py::test_words_of_the_service_are_quoted_and_stay_out_of_the_message_and_of_other_advice',
         'security/test_hostile_service.py::test_table_shows_a_terminal_no_escapes',
         'security/test_parsers.py::test_table_of_events_is_printable_whatever_they_hold',
         'az/test_token.py::test_show_claims_table_escapes_what_a_token_says',
