@@ -91,6 +91,6 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
     ),
     errors.TooManyPoisoned: (
         azclierror.AzureResponseError,
-        ('Read without --include-metadata, or report the events to Azure support.',),
+        ('Read without --include-metadata, --include-field and --match, or report the events to Azure support.',),
     ),
 }

@@ -6,7 +6,7 @@ az imports this file for the commands' names, so it loads nothing until a result
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from azext_dicomtoken._stdout import Escape, Stdout
@@ -25,8 +25,8 @@ _EVENT_COLUMNS = {
     'Study': 'studyInstanceUid',
     'Instance': 'sopInstanceUid',
 }
-_UIDS = ('Study', 'Instance')
-_FIXED_WIDTHS = {'Sequence': 10, 'Timestamp': 20, 'Action': 6, 'State': 8}
+_READABLE_UID = 20
+_DEFAULT_PARTITION = 'Microsoft.Default'
 _SPACES = str.maketrans('\t\r\n', '   ')
 _GIVE_WAY = (('First', 'Last'), ('Created', 'Updated', 'Deleted'))
 
@@ -137,38 +137,71 @@ def fitting(table: Callable[..., list[dict[str, str]]], loader: Any) -> Callable
 
 
 def changefeed_table(result: Any, *, columns: int | None = None) -> list[dict[str, str]]:
-    """One row an event, or one row a count, with a bar.
+    """One row an event, a study, or a count with a bar.
 
     :param columns: width of the terminal, which UIDs are shortened to; None for complete ones.
     """
+    if isinstance(result, list) and result and 'stable' in result[0]:
+        return studies_table(result, columns=columns)
     if isinstance(result, list) and result and 'firstTimestamp' in result[0]:
         return counts_table(result, columns=columns)
     rows = [_event_row(event) for event in (result if isinstance(result, list) else [result])]
-    if columns is None or not rows:
-        return rows
-    taken = sum(_column_width(rows, title) + _GAP for title in rows[0] if title not in _UIDS)
-    width = _uid_width(columns - taken)
-    return [{title: _shortened(text, width) if title in _UIDS else text for title, text in row.items()} for row in rows]
+    return _fitted(rows, EVENTS, columns=columns)
+
+
+def studies_table(result: list[dict[str, Any]], *, columns: int | None = None) -> list[dict[str, str]]:
+    """One row a study or series, with its partition where any row has another than the default."""
+    rows = [_study_row(row) for row in result]
+    if not any(row['Partition'] for row in rows):
+        rows = [{title: text for title, text in row.items() if title != 'Partition'} for row in rows]
+    return _fitted(rows, SERIES if 'seriesInstanceUid' in result[0] else STUDIES, columns=columns)
+
+
+class TableForm(NamedTuple):
+    """The columns of a table.
+
+    :ivar cells: what a row shows of an item, by title.
+    :ivar widths: of the columns whose rows nobody knows yet, in their order.
+    :ivar uids: those that are shortened to the width of a terminal.
+    :ivar gives_way: what a narrow terminal does not show.
+    """
+
+    cells: Callable[[Any], dict[str, str]]
+    widths: dict[str, int]
+    uids: tuple[str, ...]
+    gives_way: str | None = None
+
+    def uid_width(self, widths: dict[str, int], columns: int) -> int:
+        """What is left for each UID beside the columns of those widths."""
+        taken = sum(width + _GAP for title, width in widths.items() if title not in self.uids)
+        return max(_SHORTEST_UID, (columns - taken - _GAP * (len(self.uids) - 1)) // len(self.uids))
+
+    def titles(self, widths: dict[str, int], columns: int | None) -> list[str]:
+        """The columns that are shown."""
+        is_narrow = columns is not None and self.uid_width(widths, columns) < _READABLE_UID
+        return [title for title in widths if not is_narrow or title != self.gives_way]
 
 
 class FixedTable:
-    """The table of events row by row: columns of fixed widths, because nobody knows the rows that are still to come.
+    """A table row by row: columns of fixed widths, because nobody knows the rows that are still to come.
 
     :param columns: width of the terminal, which UIDs are shortened to; None for complete ones.
     """
 
-    def __init__(self, *, columns: int | None = None) -> None:
-        taken = sum(width + _GAP for width in _FIXED_WIDTHS.values())
-        self._uid_width = _UID_LENGTH if columns is None else _uid_width(columns - taken)
-        self._widths = {**_FIXED_WIDTHS, **dict.fromkeys(_UIDS, self._uid_width)}
+    def __init__(self, form: TableForm, *, columns: int | None = None) -> None:
+        self._form = form
+        self._widths = {title: form.widths[title] for title in form.titles(form.widths, columns)}
+        if columns is not None:
+            self._widths.update(dict.fromkeys(form.uids, form.uid_width(self._widths, columns)))
 
     @property
     def header(self) -> str:
         return self._line({title: title for title in self._widths})
 
-    def row(self, event: Any) -> str:
-        cells = _event_row(event)
-        return self._line({**cells, **{title: _shortened(cells[title], self._uid_width) for title in _UIDS}})
+    def row(self, item: Any) -> str:
+        cells = self._form.cells(item)
+        cells.update({title: _shortened(cells[title], self._widths[title]) for title in self._form.uids})
+        return self._line(cells)
 
     def _line(self, cells: dict[str, str]) -> str:
         return (' ' * _GAP).join(cells[title].ljust(width) for title, width in self._widths.items()).rstrip()
@@ -183,6 +216,32 @@ def _event_row(event: Any) -> dict[str, str]:
     return {**cells, 'Timestamp': _to_the_second(cells['Timestamp'])}
 
 
+def _study_row(row: dict[str, Any]) -> dict[str, str]:
+    """What a table shows of a study, or of a series, whose UID is in the place of how many there are."""
+    from azext_dicomtoken._output import escape_controls
+
+    partition = row['partitionName']
+    cells = {
+        'Study': row['studyInstanceUid'],
+        'Series': row['seriesInstanceUid'] if 'seriesInstanceUid' in row else row['series'],
+        'Instances': row['instances'],
+        'First': _to_the_second(row['firstTimestamp']),
+        'Last': _to_the_second(row['lastTimestamp']),
+        'Partition': '' if partition in (None, _DEFAULT_PARTITION) else partition,
+    }
+    return {title: escape_controls(str(value)) for title, value in cells.items()}
+
+
+def _fitted(rows: list[dict[str, str]], form: TableForm, *, columns: int | None) -> list[dict[str, str]]:
+    """The rows as wide as the terminal."""
+    if columns is None or not rows:
+        return rows
+    widths = {title: _column_width(rows, title) for title in rows[0]}
+    widths = {title: widths[title] for title in form.titles(widths, columns)}
+    widths.update(dict.fromkeys(form.uids, form.uid_width(widths, columns)))
+    return [{title: _shortened(row[title], width) for title, width in widths.items()} for row in rows]
+
+
 def _to_the_second(timestamp: str) -> str:
     from dicomfeed.times import utc_text
 
@@ -190,10 +249,6 @@ def _to_the_second(timestamp: str) -> str:
         return f'{utc_text(timestamp)[: len("2026-01-31T09:30:00")]}Z'
     except ValueError:
         return timestamp
-
-
-def _uid_width(left: int) -> int:
-    return max(_SHORTEST_UID, (left - _GAP * (len(_UIDS) - 1)) // len(_UIDS))
 
 
 def _shortened(uid: str, width: int) -> str:
@@ -257,3 +312,15 @@ def _column_width(table: list[dict[str, str]], title: str) -> int:
 def _bar(events: int, most: int, longest: int) -> str:
     """As long as the share of the fullest row; one event is seen as well."""
     return '#' * max(int(events > 0), round(events / max(1, most) * longest))
+
+
+_STUDY_WIDTHS = {'Instances': 9, 'First': 20, 'Last': 20, 'Partition': 9}  # the last one is as long as it needs to be
+EVENTS = TableForm(
+    _event_row,
+    {'Sequence': 10, 'Timestamp': 20, 'Action': 6, 'State': 8, 'Study': _UID_LENGTH, 'Instance': _UID_LENGTH},
+    uids=('Study', 'Instance'),
+)
+STUDIES = TableForm(_study_row, {'Study': _UID_LENGTH, 'Series': 6, **_STUDY_WIDTHS}, ('Study',), gives_way='First')
+SERIES = TableForm(
+    _study_row, {'Study': _UID_LENGTH, 'Series': _UID_LENGTH, **_STUDY_WIDTHS}, ('Study', 'Series'), gives_way='First'
+)

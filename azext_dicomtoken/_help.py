@@ -147,8 +147,20 @@ long-summary: |
     before it, and any other run says through which sequence number it is
     complete.
 
+    With --stable-after, report studies instead of events. A study is stable
+    when it had no event for that time. No protocol can promise that a study
+    is complete: if more events arrive, the study is reported again, with the
+    new events only. A row appears this time plus --settle plus five minutes
+    after the last event. A study that never pauses is reported once a day,
+    with stable false. Memory grows with the events of the studies that are
+    not stable yet. A run with --checkpoint reads again from the first event
+    of the oldest of them.
+
     Events contain identifiers of patients' images, and with
-    --include-metadata health data (PHI). Protect what you write.
+    --include-metadata health data (PHI). Protect what you write. With
+    --include-field, only the attributes that you name are written. With
+    --match, only events whose attributes match; never those of deleted
+    instances, which have none.
 examples:
   - name: Write all events since yesterday to a file.
     text: az dicom changefeed --since 1d --output-file events.jsonl
@@ -166,6 +178,12 @@ examples:
     text: |-
         az dicom changefeed --follow \
         --checkpoint feed.checkpoint --output-file feed.jsonl
+  - name: List the studies of the last day that have arrived.
+    text: az dicom changefeed --since 1d --stable-after 10m -o table
+  - name: Print the studies that became stable since the previous run.
+    text: |-
+        az dicom changefeed --since 1d --stable-after 10m --stream \
+        --checkpoint studies.checkpoint --query studyInstanceUid -o tsv
   - name: Export the whole feed to a compressed file, and write a summary.
     text: |-
         az dicom changefeed \
@@ -193,6 +211,12 @@ examples:
     text: |-
         az dicom changefeed --tail 10 --include-metadata --stream |
         jq -c .metadata
+  - name: List new CT instances, without any other attribute of the patient.
+    text: |-
+        az dicom changefeed --since 1d --action Create --match Modality=CT \
+        --stream -o table
+  - name: Add two attributes to each event, and no other metadata.
+    text: az dicom changefeed --tail 10 --include-field Modality StudyDate
   - name: Name the service by its URL.
     text: |-
         az dicom changefeed -o table \

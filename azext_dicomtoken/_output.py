@@ -107,6 +107,11 @@ def write_private_file(path: str, text: str, *, overwrite: bool = False) -> None
         ) from error
 
 
+def plural(number: int, one: str, many: str) -> str:
+    """So many of something, in words."""
+    return f'{number:,} {one if number == 1 else many}'
+
+
 def is_stream(path: str) -> bool:
     """Whether the path leads to a device, a pipe or one of our own streams, which are written directly."""
     try:

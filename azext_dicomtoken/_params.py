@@ -17,6 +17,7 @@ from azext_dicomtoken.changefeed.vocabulary import (
     ACTIONS,
     BUCKETS,
     CONCURRENCY,
+    LEVELS,
     MAX_ITEMS,
     MOST_FOR_QUERY,
     MOST_FOR_QUERY_WITH_METADATA,
@@ -259,6 +260,24 @@ def _filter_arguments(argument: Any) -> None:
         action=_Extend,
         help='Keep events in these data partitions.',
     )
+    argument(
+        'match',
+        options_list=['--match'],
+        arg_group=group,
+        nargs='+',
+        action=_Extend,
+        metavar='FIELD=VALUE',
+        help='Keep events whose DICOM attribute matches, such as Modality=CT. In texts, * is any text and ? one '
+        'character. Dates take ranges such as 20240501-20240531. Values of one field are OR, fields are AND. az shows '
+        'typed values in --debug and the process list: put those about a patient in a --match-file.',
+    )
+    argument(
+        'match_file',
+        options_list=['--match-file'],
+        arg_group=group,
+        arg_type=_FILE,
+        help='Conditions as for --match, one per line, in UTF-8. # starts a comment. - is standard input.',
+    )
 
 
 def _limit_arguments(argument: Any) -> None:
@@ -331,6 +350,16 @@ def _output_arguments(argument: Any) -> None:
         help="Add the instance's current DICOM metadata to each event. It is health data (PHI), and costs the service "
         'one read per event.',
     )
+    argument(
+        'include_field',
+        options_list=['--include-field'],
+        arg_group=group,
+        nargs='+',
+        action=_Extend,
+        metavar='FIELD',
+        help='Add to each event only these attributes of that metadata. FIELD is a keyword such as PatientID, a tag '
+        'such as 00100020, or Sequence.Field.',
+    )
 
 
 def _polling_arguments(argument: Any) -> None:
@@ -375,6 +404,20 @@ def _report_arguments(argument: Any) -> None:
         help='Count events instead of listing them: one row per hour or day (UTC), or per study. Counts all events '
         'that the start, the end and the filters select. -o table adds a bar. By study, memory grows with the number '
         'of studies.',
+    )
+    argument(
+        'stable_after',
+        options_list=['--stable-after'],
+        arg_group='Reports',
+        help='Report studies instead of events: one row for each study that had no event for this long, 1s to 30d. '
+        'Choose a time longer than the retries of the senders.',
+    )
+    argument(
+        'level',
+        options_list=['--level'],
+        arg_group='Reports',
+        arg_type=get_enum_type(LEVELS),
+        help='With --stable-after, report studies or series.  Default: study.',
     )
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import codecs
 import re
-import sys
 from typing import TextIO
 
 from azure.cli.core.azclierror import FileOperationError
 
 from azext_dicomtoken._claims import NotAToken, decode_unverified
+from azext_dicomtoken._input import opened_input
 
 _MOST_BYTES = 2**21
 _MARKS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
@@ -26,25 +26,9 @@ def read_token(path: str, *, stdin: TextIO | None = None) -> str:
 
     :raises FileOperationError: where there is no text to read.
     """
-    text = _decoded(_read(path, stdin or sys.stdin))
+    with opened_input(path, stdin=stdin) as file:
+        text = _decoded(file.read(_MOST_BYTES))  # of a file without end its beginning
     return next(filter(_is_token, re.findall(_TOKEN, text, re.ASCII)), text.strip())
-
-
-def _read(path: str, stdin: TextIO | None) -> bytes:
-    """The bytes; of a file without end its beginning."""
-    try:
-        if path != '-':
-            with open(path, 'rb') as file:
-                return file.read(_MOST_BYTES)
-        if stdin is None:
-            raise FileOperationError('Standard input is closed.', recommendation='Name a file, or pipe the token in.')
-        if not hasattr(stdin, 'buffer'):  # az runs inside another program
-            return stdin.read(_MOST_BYTES).encode('utf-8')
-        return stdin.buffer.read(_MOST_BYTES)
-    except OSError as error:
-        raise FileOperationError(
-            f'The file could not be read: {error.strerror}.', recommendation='Check its name and permissions.'
-        ) from error
 
 
 def _decoded(data: bytes) -> str:

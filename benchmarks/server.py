@@ -28,14 +28,15 @@ class _Address:
 class Server:
     """Serves a sample feed of so many events between `__enter__` and `__exit__`.
 
-    All of them are settled, as those of an archive are. `environment` is what leads a client to this cloud.
+    With `metadata_bytes` it is a marked one (`marked_feed.py`), with metadata of about that size. All of them are
+    settled, as those of an archive are. `environment` is what leads a client to this cloud.
     """
 
-    def __init__(self, *, events: int, metadata: bool) -> None:
+    def __init__(self, *, events: int, metadata: bool, metadata_bytes: int | None = None) -> None:
         spawning = multiprocessing.get_context('spawn')
         self.events = events
         self._connection, theirs = spawning.Pipe()
-        self._process = spawning.Process(target=_serve, args=(theirs, events, metadata), daemon=True)
+        self._process = spawning.Process(target=_serve, args=(theirs, events, metadata, metadata_bytes), daemon=True)
 
     def __enter__(self) -> Server:
         self._process.start()
@@ -60,6 +61,11 @@ class Server:
         return float(self._asked('GET', 'journal')['cpu_seconds'])
 
     @property
+    def counted(self) -> dict[str, Any]:
+        """The counters of the journal since it was cleared."""
+        return self._asked('GET', 'journal')
+
+    @property
     def rows_skipped(self) -> int:
         """Rows that the service had to read and throw away since the journal was cleared."""
         return int(self._asked('GET', 'journal')['rows_skipped'])
@@ -81,8 +87,9 @@ class Server:
         return dict(answer.json()) if answer.content else {}
 
 
-def _serve(connection: Connection, events: int, metadata: bool) -> None:
+def _serve(connection: Connection, events: int, metadata: bool, metadata_bytes: int | None) -> None:
     # Here, because what the measuring process weighs would count as its children's peak memory (`process.py`).
+    from benchmarks.marked_feed import marked_feed
     from tests.emulator import ticks
     from tests.emulator.cloud import Emulator
     from tests.emulator.sample import sample_feed
@@ -90,7 +97,10 @@ def _serve(connection: Connection, events: int, metadata: bool) -> None:
     with Emulator() as emulator:
         store = emulator.service.store
         end = ticks.now() - int(_SETTLED_SECONDS * ticks.PER_SECOND)
-        store.load(sample_feed(events, metadata=metadata, end_ticks=end))
+        if metadata_bytes is None:
+            store.load(sample_feed(events, metadata=metadata, end_ticks=end))
+        else:
+            store.load(marked_feed(events, metadata_bytes=metadata_bytes, end_ticks=end))
         connection.send(
             _Address(
                 emulator.environment, emulator.service_url, f'{emulator.base_url}/_emulator', store.next_sequence - 1

@@ -13,9 +13,11 @@ of events; a `Delivery` writes them, with a checkpoint where each event is to be
 The files are in three layers, each of which knows only itself and those above it in this list:
 
     protocol    trust  errors  times  events  queries  credential  transport  client
-    reading     filters  gaps  metadata  prefetch  feed  sequences  starts  windows
-                keywords  tags  slices  spans  wildcards  matching  conditions  attributes
+    reading     keywords  tags  slices  spans  wildcards  matching  conditions  attributes
+                filters  gaps  choice  metadata  prefetch  feed  sequences  starts  windows
     delivery    counts  stable  files  checkpoint  sinks  delivery
+
+The package `dicomfeed.spark` is beside them: the feed as a source of Apache Spark, which nothing here loads.
 
 A name is loaded when it is first asked for, and with it what it needs: who imports one file loads no other for it.
 """
@@ -26,9 +28,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dicomfeed.attributes import Fields, parse_fields
     from dicomfeed.checkpoint import (
         Checkpoint,
         CheckpointWriter,
+        Match,
         Output,
         Question,
         load_checkpoint,
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from dicomfeed.client import FeedClient, Retry
+    from dicomfeed.conditions import Conditions, parse_conditions, read_conditions
     from dicomfeed.counts import Counts
     from dicomfeed.credential import AccessToken, TokenSource
     from dicomfeed.delivery import Delivery, Summary, open_output
@@ -68,15 +73,17 @@ if TYPE_CHECKING:
         TooManyPoisoned,
         Unauthorized,
     )
-    from dicomfeed.events import Event
-    from dicomfeed.feed import Feed
+    from dicomfeed.events import Event, Verdict
+    from dicomfeed.feed import AtOnce, Feed
     from dicomfeed.filters import Filters
     from dicomfeed.gaps import SETTLE_SECONDS
     from dicomfeed.prefetch import InlinePool, ThreadPool
     from dicomfeed.queries import Page, SequenceRange, TimeSlice
     from dicomfeed.sequences import AtGap, SequenceReader
     from dicomfeed.sinks import FileSink, StreamSink
+    from dicomfeed.stable import Snapshot, StableStudies
     from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
+    from dicomfeed.tags import FieldRefused
     from dicomfeed.times import Clock, format_timestamp, parse_duration, parse_time, parse_timestamp
     from dicomfeed.transport import HttpTransport
     from dicomfeed.windows import WindowReader
@@ -84,6 +91,7 @@ if TYPE_CHECKING:
 __all__ = [
     'AccessToken',
     'AtGap',
+    'AtOnce',
     'BadRequest',
     'Checkpoint',
     'CheckpointDamaged',
@@ -92,6 +100,7 @@ __all__ = [
     'CheckpointMismatch',
     'CheckpointWriter',
     'Clock',
+    'Conditions',
     'ConnectionFailed',
     'Counts',
     'Delivery',
@@ -100,6 +109,8 @@ __all__ = [
     'FeedClient',
     'FeedError',
     'FeedRestored',
+    'FieldRefused',
+    'Fields',
     'FileError',
     'FileSink',
     'Filters',
@@ -109,6 +120,7 @@ __all__ = [
     'HttpTransport',
     'InlinePool',
     'MalformedResponse',
+    'Match',
     'NotFound',
     'Output',
     'OutputChanged',
@@ -127,6 +139,8 @@ __all__ = [
     'ServiceError',
     'ServiceTrouble',
     'SignInUnavailable',
+    'Snapshot',
+    'StableStudies',
     'StreamSink',
     'Summary',
     'TailReader',
@@ -136,14 +150,18 @@ __all__ = [
     'TokenSource',
     'TooManyPoisoned',
     'Unauthorized',
+    'Verdict',
     'WindowReader',
     'format_timestamp',
     'load_checkpoint',
     'lock_checkpoint',
     'open_output',
+    'parse_conditions',
     'parse_duration',
+    'parse_fields',
     'parse_time',
     'parse_timestamp',
+    'read_conditions',
     'save_checkpoint',
     'sequence_before',
     'sequence_before_tail',
@@ -152,8 +170,10 @@ __all__ = [
 
 # What `__getattr__` imports, by file; a test compares it with the two lists above.
 _MODULES = {
-    'checkpoint': ('Checkpoint CheckpointWriter Output Question load_checkpoint lock_checkpoint save_checkpoint'),
+    'attributes': 'Fields parse_fields',
+    'checkpoint': ('Checkpoint CheckpointWriter Match Output Question load_checkpoint lock_checkpoint save_checkpoint'),
     'client': 'FeedClient Retry',
+    'conditions': 'Conditions parse_conditions read_conditions',
     'counts': 'Counts',
     'credential': 'AccessToken TokenSource',
     'delivery': 'Delivery Summary open_output',
@@ -163,15 +183,17 @@ _MODULES = {
         'OutputError OutputExists OutputLocked ProxySettingWrong Redirected RequestError ServiceError ServiceTrouble '
         'SignInUnavailable TlsFailed TooManyPoisoned Unauthorized'
     ),
-    'events': 'Event',
-    'feed': 'Feed',
+    'events': 'Event Verdict',
+    'feed': 'AtOnce Feed',
     'filters': 'Filters',
     'gaps': 'SETTLE_SECONDS',
     'prefetch': 'InlinePool ThreadPool',
     'queries': 'Page SequenceRange TimeSlice',
     'sequences': 'AtGap SequenceReader',
     'sinks': 'FileSink StreamSink',
+    'stable': 'Snapshot StableStudies',
     'starts': 'TailReader sequence_before sequence_before_tail sequence_now',
+    'tags': 'FieldRefused',
     'times': 'Clock format_timestamp parse_duration parse_time parse_timestamp',
     'transport': 'HttpTransport',
     'windows': 'WindowReader',

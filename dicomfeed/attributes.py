@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomfeed.events import BEFORE_METADATA
 from dicomfeed.slices import decode, items, members
 from dicomfeed.tags import FieldRefused, Problem, TagPath, parse_field
 
@@ -37,31 +38,34 @@ _KNOWN_PROPERTIES = frozenset(
 """What the service writes of an event besides metadata, in lower case: other servers spell names in another case."""
 
 _METADATA = 'metadata'
-_BEFORE_METADATA = b',"metadata":'
 _MOST_TAGS = 500  # SQLite takes at least 999 parameters
 # Later releases of SQLite read JSON5, too, but for `json_valid`: for anything else than JSON this is an error.
 _QUESTION = (
     "SELECT key, value, type FROM (SELECT CAST(? AS TEXT) AS text), json_each(iif(json_valid(text), text, '?'))"
     ' WHERE key IN ({})'
 )
+_QUESTION_ABOUT_JSON = 'SELECT key, value, type FROM json_each(CAST(? AS TEXT)) WHERE key IN ({})'
 
 _Tree = dict[str, '_Tree']
 """Requested tags, and what is requested inside the items of each; nothing there: the whole attribute."""
 
 
 class Selection(NamedTuple):
-    """An event, reduced to what is known of it and the selected attributes.
+    """An event, reduced to its properties and the selected attributes.
 
-    `properties` has the texts of known properties by name, in the service's order. `attributes` has those of the
-    selected attributes that the instance has; it is None where the event came without metadata.
+    `properties` is a JSON object without metadata. `attributes` has those of the selected attributes that the instance
+    has; it is None where the event came without metadata.
     """
 
-    properties: dict[str, bytes]
+    properties: bytes
     attributes: Attributes | None
 
     def line(self, metadata: bytes | None = None) -> bytes:
-        """The event in JSON with its known properties, and these metadata if any (`Fields.reduce`)."""
-        parts = [f'"{name}":'.encode() + text for name, text in self.properties.items()]
+        """The event in JSON with its known properties, and these metadata if any (`Fields.reduce`).
+
+        Raises ValueError where one of its properties occurs twice.
+        """
+        parts = _known_parts(members(self.properties))
         if metadata is not None:
             parts.append(b'"metadata":' + metadata)
         return b'{' + b','.join(parts) + b'}'
@@ -115,14 +119,17 @@ def parse_fields(texts: Iterable[str]) -> Fields:
     return Fields(frozenset(paths))
 
 
-def select(lines: Iterable[bytes], tags: Collection[str]) -> list[Selection]:
+def select(lines: Iterable[bytes], tags: Collection[str], *, are_split: bool = False) -> list[Selection]:
     """For each event's line (`Event.line`, or any JSON object in UTF-8), the attributes with these tags.
 
+    `are_split`: each line is of an event with a `head`, so its metadata are known to be JSON and to come last.
+
     Raises ValueError where a line or its metadata are not objects, a selected attribute is none, or a name occurs twice
-    where it matters: among properties or selected attributes.
+    where it matters: among properties (`Selection.line`) or selected attributes.
     """
     with _database() as database:
-        return [_by_sqlite(line, tags, database) or _by_the_book(line, tags) for line in lines]
+        question = _QUESTION_ABOUT_JSON if are_split else _QUESTION
+        return [_by_sqlite(line, tags, question, database) or _by_the_book(line, tags) for line in lines]
 
 
 def _by_the_book(line: bytes, tags: Collection[str]) -> Selection:
@@ -131,46 +138,49 @@ def _by_the_book(line: bytes, tags: Collection[str]) -> Selection:
     if len(found) > 1:
         raise ValueError('metadata occur twice in an event')
     if not found or properties[found[0]] == b'null':
-        return Selection(_known(properties), None)
+        return Selection(_object_of_known(properties), None)
     attributes = members(properties[found[0]], tags)
     if not all(text.startswith(b'{') for text in attributes.values()):
         raise ValueError('an attribute is not an object')
-    return Selection(_known(properties), attributes)
+    return Selection(_object_of_known(properties), attributes)
 
 
-def _known(properties: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: text for name, text in properties.items() if name.lower() in _KNOWN_PROPERTIES}
+def _object_of_known(properties: Mapping[str, bytes]) -> bytes:
+    return b'{' + b','.join(_known_parts(properties)) + b'}'
 
 
-def _by_sqlite(line: bytes, tags: Collection[str], database: Connection | None) -> Selection | None:
+def _known_parts(properties: Mapping[str, bytes]) -> list[bytes]:
+    return [f'"{name}":'.encode() + text for name, text in properties.items() if name.lower() in _KNOWN_PROPERTIES]
+
+
+def _by_sqlite(line: bytes, tags: Collection[str], question: str, database: Connection | None) -> Selection | None:
     """The same, if the line is as the service writes it; None for any other.
 
     What stands before the metadata is an object by itself, and what begins there up to the last brace is one too: so
     they are the metadata, and nothing comes after them.
     """
-    head, found, metadata = line.partition(_BEFORE_METADATA)
+    head, found, metadata = line.partition(BEFORE_METADATA)
     if database is None or not found or len(tags) > _MOST_TAGS:
         return None
     if not metadata.startswith(b'{') or not metadata.endswith(b'}') or b'\0' in metadata:  # ends a text of SQLite's
         return None
     try:
-        properties = members(head + b'}')
+        properties = decode(head + b'}')
     except ValueError:
         return None
     if any(name.lower() == _METADATA for name in properties):
         return None
-    attributes = _extracted(metadata[:-1], tags, database)
-    return None if attributes is None else Selection(_known(properties), attributes)
+    attributes = _extracted(metadata[:-1], tags, question, database)
+    return None if attributes is None else Selection(head + b'}', attributes)
 
 
-def _extracted(metadata: bytes, tags: Collection[str], database: Connection) -> Attributes | None:
+def _extracted(metadata: bytes, tags: Collection[str], question: str, database: Connection) -> Attributes | None:
     """Attributes of the metadata; None where SQLite does not take them, or writes one in other words.
 
     SQLite leaves texts and numbers as they are and drops the blanks between them.
     """
-    question = _QUESTION.format(','.join('?' * len(tags)))
     try:
-        rows = database.execute(question, (metadata, *tags)).fetchall()
+        rows = database.execute(question.format(','.join('?' * len(tags))), (metadata, *tags)).fetchall()
     except database.Error:  # no JSON, or built without its functions
         return None
     attributes = {key: value.encode() for key, value, kind in rows if kind == 'object'}

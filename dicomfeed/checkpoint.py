@@ -11,15 +11,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomfeed import files
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import LAST_SEQUENCE, Event, Identity
-from dicomfeed.times import Ticks, format_timestamp, parse_time
+from dicomfeed.times import FIRST_TICK, Ticks, format_timestamp, parse_time
+
+if TYPE_CHECKING:
+    from dicomfeed.conditions import Conditions
+    from dicomfeed.stable import OpenRow, Snapshot
 
 FORMAT = 1
-_LARGEST_BYTES = 2**24  # more than the filters of a command line, which has two million bytes on most systems
+_LARGEST_BYTES = 2**26
+"""More than the filters of a command line, which has two million bytes on most systems, and a million open studies."""
+_SALT_BYTES = 16
 _LONGEST_NAME = 143  # bytes, in the file systems that bear the least (eCryptfs)
 
 
@@ -43,18 +49,51 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Match:
+    """Conditions on attributes, as a checkpoint keeps them: their values may name a patient.
+
+    :ivar fields: which attributes there are conditions on, tags with points between.
+    :ivar salt: hexadecimal digits.
+    :ivar digest: of the conditions, with that salt (`Conditions.condition_digest`).
+    """
+
+    fields: list[str]
+    salt: str
+    digest: str
+    _conditions: Conditions | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, conditions: Conditions, *, salt: str | None = None) -> Match:
+        """With a salt that nobody knows, or that of another one, to compare with that."""
+        salt = os.urandom(_SALT_BYTES).hex() if salt is None else salt
+        return cls(conditions.paths, salt, conditions.condition_digest(bytes.fromhex(salt)), conditions)
+
+    def means(self, other: Match) -> bool:
+        """Whether the conditions of this run, which it still knows, are those of the other."""
+        return self._conditions is not None and Match.of(self._conditions, salt=other.salt) == other
+
+
+@dataclass(frozen=True)
 class Question:
     """What a checkpoint was made for; another run must ask the same.
 
     :ivar service_url: scheme and host of the service.
     :ivar filters: wanted values by property.
+    :ivar stable_after: after how long a study is stable; None where the lines are events.
+    :ivar level: of what the lines are then.
     :ivar form: what tells one form of line from another; empty for the service's own.
+    :ivar fields: attributes that are added, tags with points between (`Fields.canonical`); None: none.
+    :ivar match: conditions on attributes; None: none.
     """
 
     service_url: str
     filters: dict[str, list[str]] = field(default_factory=dict)
     include_metadata: bool = False
+    stable_after: Ticks | None = None
+    level: str = ''
     form: str = ''
+    fields: list[str] | None = None
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +103,8 @@ class Checkpoint:
     :ivar sequence: everything up to this sequence number has been dealt with and is final.
     :ivar last: identity of the event read last; before the first one, of the newest that existed at the beginning.
     :ivar since: events with a timestamp before this are left out; the first start as an absolute time.
+    :ivar mark: as in `Snapshot`; used where the lines are studies, as `open` is.
+    :ivar open: as in `Snapshot`. Then everything up to the event read last has been read, and `sequence` is lower.
     """
 
     question: Question
@@ -71,6 +112,15 @@ class Checkpoint:
     last: Identity | None = None
     since: Ticks | None = None
     output: Output | None = None
+    mark: Ticks = FIRST_TICK
+    open: tuple[OpenRow, ...] = ()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """From where the grouping of studies goes on."""
+        from dicomfeed.stable import Snapshot  # only a run that groups events needs it
+
+        return Snapshot(cursor=self.sequence, last=self.last, mark=self.mark, open=self.open)
 
 
 class CheckpointWriter:
@@ -79,7 +129,7 @@ class CheckpointWriter:
     def __init__(self, path: str, checkpoint: Checkpoint) -> None:
         self._path = os.path.realpath(path)
         self._saved: Checkpoint | None = None
-        self._taken: Event | None = None
+        self._taken: Event | Snapshot | None = None
         self.checkpoint = checkpoint
         """As it was saved last, or as it was at the beginning."""
 
@@ -87,11 +137,18 @@ class CheckpointWriter:
         """Everything through this event is final and has been dealt with: written, or found not to be wanted."""
         self._taken = event
 
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """The same for events that are grouped: the rows that were handed out before the snapshot are written."""
+        self._taken = snapshot
+
     def save(self, output: Output | None) -> None:
         """Say in the file what has been dealt with, and how much of the output counts. Raises CheckpointError."""
         checkpoint = replace(self.checkpoint, output=output)
-        if self._taken is not None:
-            checkpoint = replace(checkpoint, sequence=self._taken.sequence, last=self._taken.identity)
+        taken = self._taken
+        if isinstance(taken, Event):
+            checkpoint = replace(checkpoint, sequence=taken.sequence, last=taken.identity)
+        elif taken is not None:
+            checkpoint = replace(checkpoint, sequence=taken.cursor, last=taken.last, mark=taken.mark, open=taken.open)
         if checkpoint != self._saved:
             save_checkpoint(self._path, checkpoint)
         self.checkpoint = self._saved = checkpoint
@@ -149,7 +206,7 @@ def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
     with _checkpoint_errors(path, 'The checkpoint cannot be written'):
         data = _encoded(checkpoint)
         if len(data) > _LARGEST_BYTES:
-            raise CheckpointError('The checkpoint would be too large: there are too many filter values.')
+            raise CheckpointError('The checkpoint would be too large: too many filter values or open studies.')
         files.replace_with(os.path.realpath(path), data)
 
 
@@ -184,13 +241,21 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         'service': question.service_url,
         'filters': question.filters,
         'includeMetadata': question.include_metadata,
+        'stableAfter': question.stable_after,
+        'level': question.level,
         'form': question.form,
+        'includeField': question.fields,
+        'match': None
+        if question.match is None
+        else {'fields': question.match.fields, 'salt': question.match.salt, 'digest': question.match.digest},
         'since': None if checkpoint.since is None else format_timestamp(checkpoint.since),
         'sequence': checkpoint.sequence,
         'last': None
         if checkpoint.last is None
         else {'sequence': checkpoint.last[0], 'timestamp': checkpoint.last[1], 'instance': list(checkpoint.last[2])},
         'output': None if output is None else {'path': output.path, 'length': output.length, 'digest': output.digest},
+        'mark': format_timestamp(checkpoint.mark),
+        'open': [f'{row.digest:016x} {format_timestamp(row.first)}' for row in checkpoint.open],
     }
     content['digest'] = _digest_of(content)
     return (json.dumps(content, indent=2) + '\n').encode()
@@ -217,12 +282,35 @@ def _decoded(data: bytes) -> Checkpoint:
 def _from_content(content: dict[str, Any]) -> Checkpoint:
     last, output = content['last'], content['output']
     return Checkpoint(
-        question=Question(content['service'], content['filters'], content['includeMetadata'], content.get('form', '')),
+        question=_question_from(content),
         sequence=min(int(content['sequence']), LAST_SEQUENCE),
         last=None if last is None else (last['sequence'], last['timestamp'], tuple(last['instance'])),
         since=None if content['since'] is None else parse_time(content['since'], now=0),
         output=None if output is None else Output(output['path'], output['length'], output['digest']),
+        mark=parse_time(content['mark'], now=0) if 'mark' in content else FIRST_TICK,
+        open=tuple(map(_open_row, content.get('open', ()))),
     )
+
+
+def _question_from(content: dict[str, Any]) -> Question:
+    match = content.get('match')
+    return Question(
+        content['service'],
+        content['filters'],
+        content['includeMetadata'],
+        stable_after=content.get('stableAfter'),
+        level=content.get('level', ''),
+        form=content.get('form', ''),
+        fields=content.get('includeField'),
+        match=None if match is None else Match(match['fields'], match['salt'], match['digest']),
+    )
+
+
+def _open_row(text: str) -> OpenRow:
+    from dicomfeed.stable import OpenRow  # only a run that groups events needs it
+
+    digest, first = text.split()
+    return OpenRow(int(digest, 16), parse_time(first, now=0))
 
 
 def _digest_of(content: dict[str, Any]) -> str:
@@ -235,10 +323,20 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made for another service.')
     if made_for.filters != asked.filters:
         raise CheckpointMismatch('The checkpoint was made with other filters.')
+    if not _is_same_match(made_for.match, asked.match):
+        raise CheckpointMismatch('The checkpoint was made with other conditions (--match, --match-file).')
+    if made_for.fields != asked.fields:
+        raise CheckpointMismatch('The checkpoint was made with other values of --include-field.')
     if made_for.include_metadata != asked.include_metadata:
         raise CheckpointMismatch('The checkpoint was made with another choice of --include-metadata.')
+    if (made_for.stable_after, made_for.level) != (asked.stable_after, asked.level):
+        raise CheckpointMismatch('The checkpoint was made with another choice of --stable-after and --level.')
     if made_for.form != asked.form:
         raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
+
+
+def _is_same_match(made_for: Match | None, asked: Match | None) -> bool:
+    return made_for is asked if made_for is None or asked is None else asked.means(made_for)
 
 
 def sha256(data: bytes) -> str:

@@ -64,6 +64,17 @@ class Retry(NamedTuple):
     pause_seconds: float
 
 
+class Poll(NamedTuple):
+    """The newest event, None for an empty feed, and the service's time (`Date`) when it was asked for.
+
+    The local time where the answer has no `Date`. This one and not a clock that is kept from the first answer on: a
+    machine that sleeps stops the monotonic clock.
+    """
+
+    newest: Event | None
+    service_ticks: Ticks
+
+
 class FeedClient:
     """The change feed of one DICOM service.
 
@@ -73,6 +84,7 @@ class FeedClient:
     :param on_retry: told of every request that will be asked again, from the thread that asks.
     :param on_clock_difference: told once, at the first answer, by how many seconds the local clock is ahead of the
         service's (negative: behind), if that is more than `CLOCK_DIFFERENCE_SECONDS`.
+    :param keep_names: as for `decode_page`.
     """
 
     def __init__(
@@ -86,12 +98,14 @@ class FeedClient:
         on_retry: Callable[[Retry], None] = lambda retry: None,
         on_clock_difference: Callable[[float], None] = lambda seconds: None,
         jitter: Callable[[], float] = random.random,
+        keep_names: bool = False,
     ) -> None:
         self.service_url = service_url.rstrip('/')
         self.clock = clock or Clock()
         self.patience_seconds = patience_seconds
         self.on_retry = on_retry
         self._transport = transport
+        self._keep_names = keep_names
         self._credential = Credential(tokens, clock=self.clock)
         self._retries = _Retries(self.clock, on_retry=on_retry, jitter=jitter)
         self._service_clock = _ServiceClock(self.clock, on_difference=on_clock_difference)
@@ -108,7 +122,7 @@ class FeedClient:
             return self._ask(
                 query.path,
                 query.parameters | _metadata_parameter(include_metadata),
-                lambda answer: _page_of(answer, query, self.clock, asked_monotonic, asked_ticks),
+                lambda answer: self._page_of(answer, query, asked_monotonic, asked_ticks),
             )
 
         return self._retries.until_answered(ask, patience_seconds)
@@ -119,6 +133,21 @@ class FeedClient:
         return self._retries.until_answered(
             lambda: self._ask(path, _metadata_parameter(include_metadata), _newest_of), self.patience_seconds
         )
+
+    def poll(self) -> Poll:
+        """Ask for the newest event, and tell the service's clock by the answer."""
+
+        def ask() -> Poll:
+            asked_monotonic, asked_ticks = self.clock.monotonic(), self.clock.now()
+            return self._ask(
+                'v1/changefeed/latest',
+                _metadata_parameter(False),
+                lambda answer: Poll(
+                    _newest_of(answer), _asked_by_server(answer, self.clock.monotonic() - asked_monotonic, asked_ticks)
+                ),
+            )
+
+        return self._retries.until_answered(ask, self.patience_seconds)
 
     def service_now(self) -> Ticks:
         """The time by the service's clock: its `Date` at the first answer, and what has gone by since.
@@ -132,6 +161,15 @@ class FeedClient:
     def earlier_now(self) -> Ticks:
         """The earlier of the local clock and the service's, as far as it is known; asks nothing."""
         return min(self.clock.now(), self._service_clock.now())
+
+    def _page_of(self, answer: Answer, query: Query, asked_monotonic: float, asked_ticks: Ticks) -> Page:
+        """The page, where it answers the query."""
+        answered = self.clock.monotonic()
+        events = decode_page(answer.body, limit=query.limit, keep_names=self._keep_names)
+        if not query.answers(events):
+            raise ValueError('not an answer to the question')
+        asked_by_server = _asked_by_server(answer, answered - asked_monotonic, asked_ticks)
+        return Page(events, asked_monotonic, min(asked_ticks, asked_by_server), answered)
 
     def _ask(self, path: str, parameters: dict[str, str], read: Callable[[Answer], T]) -> T:
         """One request, with one renewal of the token; raises our errors."""
@@ -303,15 +341,10 @@ class _ServiceClock:
 # What an answer means
 
 
-def _page_of(answer: Answer, query: Query, clock: Clock, asked_monotonic: float, asked_ticks: Ticks) -> Page:
-    """The page, where it answers the query; the service's clock at the time of asking is its `Date`, less the wait."""
-    answered = clock.monotonic()
-    events = decode_page(answer.body, limit=query.limit)
-    if not query.answers(events):
-        raise ValueError('not an answer to the question')
+def _asked_by_server(answer: Answer, waited_seconds: float, asked_ticks: Ticks) -> Ticks:
+    """When an answer was asked for by the service's clock: its `Date`, less the wait; the local time without one."""
     served = parse_http_date(answer.headers.get('date'))
-    asked_by_server = asked_ticks if served is None else served - ticks_from_seconds(answered - asked_monotonic)
-    return Page(events, asked_monotonic, min(asked_ticks, asked_by_server), answered)
+    return asked_ticks if served is None else served - ticks_from_seconds(waited_seconds)
 
 
 def _is_html(answer: Answer) -> bool:

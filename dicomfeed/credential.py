@@ -60,7 +60,7 @@ class Credential:
         self._asking = threading.Lock()
         self._token: AccessToken | None = None
         self._asked_monotonic = float('-inf')
-        self._has_failed = False
+        self._came_expired = False
 
     def token(self) -> str:
         """The text of a token that is good for a while yet, if the source has one.
@@ -99,13 +99,13 @@ class Credential:
             return current
 
     def _ask(self, *, claims: str | None = None, force_refresh: bool = False) -> AccessToken:
-        self._has_failed = True
+        self._came_expired = False
         self._asked_monotonic = self._clock.monotonic()
         try:
             self._token = self._source.get_token(claims=claims, force_refresh=force_refresh)
         finally:
             self._asked_monotonic = self._clock.monotonic()
-        self._has_failed = False
+        self._came_expired = self._has_expired(self._token)
         return self._token
 
     def _is_due(self, token: AccessToken) -> bool:
@@ -116,8 +116,8 @@ class Credential:
         return self._seconds_left(token) <= 0
 
     def _may_ask_again(self) -> bool:
-        """A token that is past its time as soon as it comes is left to the service to judge."""
-        return self._has_failed or self._has_waited()
+        """A token that is past its time as soon as it comes is left to the service to judge: a clock is wrong."""
+        return not self._came_expired or self._has_waited()
 
     def _has_waited(self) -> bool:
         return self._clock.monotonic() - self._asked_monotonic >= _ASK_AGAIN_SECONDS

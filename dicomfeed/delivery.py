@@ -18,6 +18,7 @@ from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
 from dicomfeed.sinks import FileSink, Sink
+from dicomfeed.stable import StableStudies, json_lines
 from dicomfeed.times import Clock
 
 COMMIT_SECONDS = 1.0
@@ -34,7 +35,11 @@ class Summary:
     :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
     :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
     :ivar gaps: missing ranges of sequence numbers that were passed.
-    :ivar unreadable: sequence numbers of events delivered without the metadata that could not be read.
+    :ivar unreadable: sequence numbers of events whose metadata could not be read: delivered without, or left out where
+        there are conditions on attributes.
+    :ivar deleted_not_matched: events that conditions on attributes left out because their instances are deleted.
+    :ivar rows: written in the place of events; None where those are not grouped. Then `open` says how many studies
+        have events in no row, and `late` how many events came later than the settle margin allows.
     """
 
     events: int = 0
@@ -46,11 +51,21 @@ class Summary:
     gaps: int = 0
     retries: int = 0
     unreadable: list[int] = field(default_factory=list)
+    deleted_not_matched: int = 0
     seconds: float = 0.0
+    rows: int | None = None
+    open: int = 0
+    late: int = 0
 
-    def count(self, read: list[Event], delivered: list[Event]) -> None:
+    @property
+    def written(self) -> int:
+        """How many lines, without any header."""
+        return self.events if self.rows is None else self.rows
+
+    def count(self, read: list[Event], delivered: list[Event], *, deleted_not_matched: int = 0) -> None:
         """Take a batch into account."""
         self.events_read += len(read)
+        self.deleted_not_matched += deleted_not_matched
         self.events += len(delivered)
         if delivered:
             if self.first_sequence is None:
@@ -70,6 +85,8 @@ class Summary:
             'gaps': self.gaps,
             'retries': self.retries,
             'unreadable': self.unreadable,
+            'deletedNotMatched': self.deleted_not_matched,
+            **({} if self.rows is None else {'rows': self.rows, 'open': self.open, 'late': self.late}),
             'seconds': round(self.seconds, 3),
             'eventsPerSecond': round(self.events / self.seconds, 1) if self.seconds > 0 else None,
         }
@@ -79,7 +96,9 @@ class Delivery:
     """Writes the events that it is given, lists of which each is final up to its last event.
 
     :param wanted: which events count at all, beside the filters; None: all of them.
-    :param lines_of: turns events into lines; the service's own bytes unless said otherwise.
+    :param studies: groups the events, and its rows are written in their place. An empty list then says that everything
+        up to the newest event was given, since its `begin_poll`.
+    :param lines_of: turns events, or rows, into lines; the service's own bytes, or JSON, unless said otherwise.
     :param uninterrupted: a context in which no signal is let through, for each write.
     """
 
@@ -92,7 +111,8 @@ class Delivery:
         clock: Clock,
         wanted: Callable[[Event], bool] | None = None,
         checkpoint: CheckpointWriter | None = None,
-        lines_of: Callable[[list[Event]], list[bytes]] | None = None,
+        studies: StableStudies | None = None,
+        lines_of: Callable[[list[Any]], list[bytes]] | None = None,
         uninterrupted: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self._sink = sink
@@ -101,9 +121,13 @@ class Delivery:
         self._clock = clock
         self._wanted = wanted
         self._checkpoint = checkpoint
-        self._lines_of = lines_of or _service_lines
+        self._studies = studies
+        self._lines_of: Callable[[list[Any]], list[bytes]] = lines_of or (
+            _service_lines if studies is None else json_lines
+        )
         self._uninterrupted = uninterrupted
         self._is_sink_intact = True
+        self._has_moved = False
         self.has_begun = False
         """Whether the service has answered, and files may have changed."""
         self.reached: Event | None = None
@@ -145,26 +169,50 @@ class Delivery:
         self.has_begun = True
 
     def _take(self, events: list[Event]) -> None:
-        counting = events if self._wanted is None else filter(self._wanted, events)
+        counting = events if self._wanted is None else list(filter(self._wanted, events))
         delivered = self._filters.passing(counting)
-        if delivered:
-            lines = self._lines_of(delivered)
-            self._is_sink_intact = False
-            self._sink.write(lines)
-            self._is_sink_intact = True
+        if self._studies is None:
+            self._write_events(events, delivered)
+        else:
+            self._write_rows(self._studies, events, delivered)
         if events:
             self.reached = events[-1]
-            if self._checkpoint is not None:
-                self._checkpoint.take(events[-1])
-        self._summary.count(events, delivered)
+        self._summary.count(events, delivered, deleted_not_matched=len(self._filters.deleted(counting)))
         if self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
             self._commit()
+
+    def _write_events(self, events: list[Event], delivered: list[Event]) -> None:
+        if delivered:
+            self._write(self._lines_of(delivered))
+        if events and self._checkpoint is not None:
+            self._checkpoint.take(events[-1])
+
+    def _write(self, lines: list[bytes]) -> None:
+        self._is_sink_intact = False
+        self._sink.write(lines)
+        self._is_sink_intact = True
+
+    def _write_rows(self, studies: StableStudies, events: list[Event], delivered: list[Event]) -> None:
+        """Write the rows that these events close.
+
+        Nothing is committed any more where that fails, because they do not come again.
+        """
+        self._is_sink_intact = False
+        rows = studies.add(events, delivered) if events else studies.complete_poll()
+        if rows:
+            self._write(self._lines_of(rows))
+        self._is_sink_intact = True
+        self._has_moved = self._has_moved or bool(events or rows)
+        self._summary.rows = (self._summary.rows or 0) + len(rows)
 
     def _commit(self) -> None:
         self._is_sink_intact = False
         output = self._sink.commit()
         self._is_sink_intact = True
         if self._checkpoint is not None:
+            if self._studies is not None and self._has_moved:
+                self._checkpoint.take_snapshot(self._studies.snapshot)
+                self._has_moved = False
             self._checkpoint.save(output)
         self._committed_monotonic = self._clock.monotonic()
 

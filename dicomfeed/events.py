@@ -12,22 +12,28 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from enum import Enum
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from dicomfeed.times import Ticks, is_timestamp, parse_timestamp, utc_text
+from dicomfeed.times import Ticks, is_timestamp, ticks_of_checked, utc_text
 
 Fields = dict[str, Any]
 Identity = tuple[int, str, tuple[str, ...]]
+Names = tuple[Any, Any, Any, Any]
 UID_NAMES = ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
 LAST_SEQUENCE = 2**63 - 1
+NAMES = ('partitionName', *UID_NAMES)
 MOST_EVENTS = 200
 """No page of the service has more."""
 
+_names = itemgetter(*NAMES)
 _ACTIONS = {action: action for action in ('Create', 'Update', 'Delete')}  # one text for all events
 _BLANKS = ' \t\r\n'
 _OPENING = b'{"sequence":'
-_METADATA = b',"metadata":'
+BEFORE_METADATA = b',"metadata":'
+"""What the service writes between the known properties of an event and its metadata, which come last."""
 _BREAKS = (b'\0', b'\r', b'\n')
 
 # What SQLite takes and `json` may not: about 1,000 levels, and numbers of more than 4,300 digits, of which a sample of
@@ -41,12 +47,23 @@ _LAX = '{["a"]:1}'
 _ODD_KEY = rb'[}\]][ \t]*:'
 
 
+class Verdict(Enum):
+    """What conditions on attributes say of an event. Only one that matches is delivered."""
+
+    MATCHES = 1
+    DIFFERS = 2
+    DELETED = 3  # the instance is deleted, so there is nothing to test
+    UNREADABLE = 4  # the metadata cannot be read, so nobody knows
+
+
 class Event(NamedTuple):
     """One item of the change feed.
 
     `sequence`, 1 to 2^63 - 1, `timestamp` and `action` (None where there is none), the service's texts, never change.
-    `line` is the service's own JSON for the event in UTF-8, line breaks inside it made blanks; its first `head` bytes
-    are what stands before the metadata, where those are known to come last in it, else 0.
+    `line` is the service's own JSON for the event in UTF-8, line breaks inside it made blanks, or what a run that chose
+    attributes made of it; its first `head` bytes are what stands before the metadata, where those are known to come
+    last in it, else 0. `verdict` is None where there are no conditions on attributes, or they have not been tested.
+    `names` are those of the partition and the three UIDs, where they were to be kept.
     """
 
     sequence: int
@@ -54,6 +71,8 @@ class Event(NamedTuple):
     action: str | None
     line: bytes
     head: int = 0
+    verdict: Verdict | None = None
+    names: Names | None = None
 
     def decode(self) -> Fields:
         """The event as it came, metadata included where it was asked for.
@@ -73,9 +92,14 @@ class Event(NamedTuple):
         return fields
 
     @property
+    def is_deleted(self) -> bool:
+        """Whether the instance was deleted when the event was read, and so has no metadata."""
+        return str(field(self.decode_properties(), 'state')).lower() == 'deleted'
+
+    @property
     def ticks(self) -> Ticks:
         """The time of the event; the text was checked when the page was read."""
-        return parse_timestamp(self.timestamp)
+        return ticks_of_checked(self.timestamp)
 
     @property
     def identity(self) -> Identity:
@@ -95,22 +119,25 @@ def field(fields: Mapping[str, Any], name: str) -> Any:
     return next((value for key, value in fields.items() if key.lower() == lowered), None)
 
 
-def decode_page(body: bytes, *, limit: int = MOST_EVENTS) -> list[Event]:
+def decode_page(body: bytes, *, limit: int = MOST_EVENTS, keep_names: bool = False) -> list[Event]:
     """The events of a list answer, in the order in which they came.
 
     Raises ValueError for anything that is not a JSON array of at most `limit` objects with an integer `sequence` and a
     readable `timestamp`, for nesting without end and for numbers of thousands of digits. No event beyond the limit is
     decoded.
+
+    :param keep_names: for who wants them of every event: nothing is decoded twice then. Not of a page in which a text
+        is not ASCII, or a name missing or in another letter case.
     """
     body = _checked(body)
-    return _split_page(body, limit) or _scan_page(body, limit)
+    return _split_page(body, limit) or _scan_page(body, limit, keep_names and body.isascii())
 
 
 def decode_event(body: bytes) -> Event:
     """The one event of a `latest` answer. Raises ValueError as `decode_page` does."""
     body = _checked(body)
     text = characters(body)
-    event, position = _scan_event(body, text, skip_blanks(text, 0))
+    event, position = _scan_event(body, text, skip_blanks(text, 0), False)
     expect_end(text, position)
     return event
 
@@ -127,7 +154,7 @@ def refuse_constant(name: str) -> Any:
 _scan = json.JSONDecoder(parse_constant=refuse_constant).scan_once  # type: ignore[attr-defined]
 
 
-def _scan_page(body: bytes, limit: int) -> list[Event]:
+def _scan_page(body: bytes, limit: int, keep_names: bool) -> list[Event]:
     text = characters(body)
     position = skip_blanks(text, 0)
     if not text.startswith('[', position):
@@ -138,7 +165,7 @@ def _scan_page(body: bytes, limit: int) -> list[Event]:
     while not closed:
         if len(events) == limit:
             raise ValueError('more events than were asked for')
-        event, position = _scan_event(body, text, position)
+        event, position = _scan_event(body, text, position, keep_names)
         events.append(event)
         if text.startswith(',{', position):  # how the service writes it; the rest is for others
             position += 1
@@ -153,12 +180,12 @@ def _scan_page(body: bytes, limit: int) -> list[Event]:
     return events
 
 
-def _scan_event(body: bytes, text: str, start: int) -> tuple[Event, int]:
+def _scan_event(body: bytes, text: str, start: int, keep_names: bool) -> tuple[Event, int]:
     fields, end = _scan_value(text, start)
     line = body[start:end]
     if b'\n' in line or b'\r' in line:
         line = line.replace(b'\r', b' ').replace(b'\n', b' ')
-    return _event_of(fields, line), end
+    return _event_of(fields, line, keep_names=keep_names), end
 
 
 def _scan_value(text: str, start: int) -> tuple[Any, int]:
@@ -171,7 +198,7 @@ def _scan_value(text: str, start: int) -> tuple[Any, int]:
     return value, end
 
 
-def _event_of(fields: Any, line: bytes, head: int = 0) -> Event:
+def _event_of(fields: Any, line: bytes, head: int = 0, *, keep_names: bool = False) -> Event:
     if type(fields) is not dict:  # pylint: disable=unidiomatic-typecheck
         raise ValueError('not an event')
     sequence = fields.get('sequence') or field(fields, 'sequence')
@@ -180,7 +207,16 @@ def _event_of(fields: Any, line: bytes, head: int = 0) -> Event:
         raise ValueError('an event without a sequence number')
     if not isinstance(timestamp, str) or not is_timestamp(timestamp):
         raise ValueError('an event without a timestamp')
-    return Event(sequence, timestamp, _action_of(fields, line), line, head)
+    names = _names_of(fields) if keep_names else None
+    return Event(sequence, timestamp, _action_of(fields, line), line, head, names=names)
+
+
+def _names_of(fields: Fields) -> Names | None:
+    try:
+        names: Names = _names(fields)
+    except KeyError:
+        return None
+    return names
 
 
 def _action_of(fields: Fields, line: bytes) -> str | None:
@@ -254,7 +290,7 @@ def split(body: bytes, limit: int = MOST_EVENTS) -> list[tuple[bytes, bytes]] | 
     :param body: the answer, known to be UTF-8.
     :param limit: so many events at most.
     """
-    if not body.startswith(b'[' + _OPENING) or not body.endswith(b'}]') or _METADATA + b'{' not in body:
+    if not body.startswith(b'[' + _OPENING) or not body.endswith(b'}]') or BEFORE_METADATA + b'{' not in body:
         return None
     if any(character in body for character in _BREAKS):
         return None
@@ -262,7 +298,7 @@ def split(body: bytes, limit: int = MOST_EVENTS) -> list[tuple[bytes, bytes]] | 
     if len(others) >= limit:
         return None
     lines = [first, *(_OPENING + other for other in others)]
-    parts = [line.partition(_METADATA) for line in lines]
+    parts = [line.partition(BEFORE_METADATA) for line in lines]
     metadata = [text[:-1] for _, found, text in parts if found]
     if not all(line.endswith(b'}') for line in lines) or not all(map(_is_ordinary, lines)) or not _are_json(metadata):
         return None

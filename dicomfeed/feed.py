@@ -6,26 +6,48 @@ began. Not owned: requests (`client.py`), the order of the questions (`sequences
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from copy import copy
+from enum import Enum
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from dicomfeed.client import FeedClient
+from dicomfeed.choice import MetadataChoice
+from dicomfeed.client import FeedClient, Poll
 from dicomfeed.errors import MalformedResponse
 from dicomfeed.events import Event
 from dicomfeed.metadata import Attempt, MetadataReader
 from dicomfeed.prefetch import Pool, in_order
-from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice
+from dicomfeed.queries import TIME_LIMIT, Page, Query, TimeSlice, windows_back
 from dicomfeed.times import Ticks
+
+if TYPE_CHECKING:
+    from dicomfeed.attributes import Fields
+    from dicomfeed.conditions import Conditions
+
+_RECENT_EVENTS = 1_000
+
+
+class AtOnce(Enum):
+    """When a page that is read to be delivered has metadata from the first read on.
+
+    That halves the requests where most events are wanted and can be delivered soon; else metadata are read in vain.
+    """
+
+    NEVER = 1
+    WHERE_MOST_ARE_WANTED = 2
+    ALWAYS = 3
 
 
 class Feed:
     """The change feed of one service, as one run reads it.
 
     :param include_metadata: whether delivered events carry the instance's current metadata.
-    :param metadata_at_once: whether pages that are read to be delivered carry it from the first read on. That halves
-        the requests where every event is wanted and can be delivered soon; else metadata is read in vain.
+    :param fields: the attributes that delivered events carry instead; None: they carry none.
+    :param conditions: what an instance has to meet; events then have a verdict, which `Filters.passing` looks at.
     :param wanted: those of some events that the run wants; no metadata of others are read, tested or reported.
     :param on_poisoned: told the sequence number of each event whose metadata cannot be read.
     """
@@ -35,16 +57,19 @@ class Feed:
         client: FeedClient,
         *,
         include_metadata: bool = False,
-        metadata_at_once: bool = False,
+        fields: Fields | None = None,
+        conditions: Conditions | None = None,
+        metadata_at_once: AtOnce = AtOnce.NEVER,
         wanted: Callable[[Iterable[Event]], list[Event]] = list,
         on_poisoned: Callable[[int], None] = lambda sequence: None,
     ) -> None:
         self.client = client
         self.clock = client.clock
-        self.include_metadata = include_metadata
-        self._metadata_at_once = include_metadata and metadata_at_once
+        self.choice = MetadataChoice(include_metadata, fields, conditions)
+        self._metadata_at_once = metadata_at_once if self.choice.needs_metadata else AtOnce.NEVER
+        self._recent = _Recent()
         self._wanted = wanted
-        self._metadata = MetadataReader(client, on_poisoned=on_poisoned)
+        self._metadata = MetadataReader(client, self.choice, on_poisoned=on_poisoned)
 
     def without_metadata(self) -> Feed:
         """The same feed for looking around in it, where the metadata of events would be read in vain."""
@@ -54,7 +79,8 @@ class Feed:
         """The same feed, of which fewer events are wanted."""
         narrowed = copy(self)
         narrowed._wanted = lambda events: self._wanted(filter(is_wanted, events))
-        narrowed._metadata_at_once = False
+        if self._metadata_at_once is AtOnce.ALWAYS:
+            narrowed._metadata_at_once = AtOnce.WHERE_MOST_ARE_WANTED
         return narrowed
 
     def page(self, query: Query) -> Page:
@@ -66,10 +92,12 @@ class Feed:
         """The events as they are delivered. Raises what `MetadataReader.complete` does."""
         return self.complete(self.attempt(events))
 
-    def completed(self, batches: Generator[list[Event], None, None], *, pool: Pool) -> Iterator[list[Event]]:
+    def completed(
+        self, batches: Generator[list[Event], None, None], *, pool: Pool
+    ) -> Generator[list[Event], None, None]:
         """Batches of events as they are delivered; with metadata several are read at a time."""
         with closing(batches):
-            if not self.include_metadata:
+            if not self.choice.needs_metadata:
                 yield from batches
                 return
             with closing(in_order(batches, self.attempt, pool=pool)) as attempts:
@@ -78,7 +106,8 @@ class Feed:
 
     def attempt(self, events: list[Event]) -> Attempt:
         """A first try to read the metadata of events, by any thread."""
-        wanted = self._wanted(events) if self.include_metadata else []
+        wanted = self._wanted(events) if self.choice.needs_metadata else []
+        self._recent.note(len(events), len(wanted))
         return self._metadata.attempt(events, wanted=wanted)
 
     def complete(self, attempt: Attempt) -> list[Event]:
@@ -87,8 +116,13 @@ class Feed:
 
     def first_page(self, query: Query) -> Page:
         """A page of events that will be delivered, for `attempt` and `complete` to add the metadata that it lacks."""
-        page = self._metadata.page(query) if self._metadata_at_once else None
+        page = self._metadata.page(query) if self._reads_at_once() else None
         return self.bare_page(query) if page is None else page
+
+    def _reads_at_once(self) -> bool:
+        return self._metadata_at_once is AtOnce.ALWAYS or (
+            self._metadata_at_once is AtOnce.WHERE_MOST_ARE_WANTED and self._recent.are_mostly_wanted()
+        )
 
     def bare_page(self, query: Query) -> Page:
         """A page to look at: never with metadata."""
@@ -97,6 +131,21 @@ class Feed:
     def newest(self) -> Event | None:
         """The event with the greatest sequence number, without metadata; None for an empty feed."""
         return self.client.latest()
+
+    def poll(self) -> Poll:
+        """The newest event, and the service's clock when it was asked for."""
+        return self.client.poll()
+
+    def event_before(self, bound: Ticks) -> Event | None:
+        """An event older than that, and not much older than it has to be; None where there is none.
+
+        Of the first page of events in the shortest window back that has any, the one with the greatest number.
+        """
+        for start, end in windows_back(bound):
+            events = self.bare_page(TimeSlice(start, end, 0, TIME_LIMIT)).events
+            if events:
+                return max(events, key=lambda event: event.sequence)
+        return None
 
     def walk(
         self,
@@ -135,6 +184,32 @@ class Feed:
             raise MalformedResponse(
                 'A page of the change feed came again for the next one.', url=self.client.service_url
             )
+
+
+class _Recent:
+    """How many of the events read last were wanted; told by all workers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batches: deque[tuple[int, int]] = deque()
+        self._read = self._wanted = 0
+
+    def note(self, read: int, wanted: int) -> None:
+        with self._lock:
+            self._add(read, wanted)
+            self._batches.append((read, wanted))
+            while self._read - self._batches[0][0] >= _RECENT_EVENTS:
+                read, wanted = self._batches.popleft()
+                self._add(-read, -wanted)
+
+    def are_mostly_wanted(self) -> bool:
+        """Whether at least half of the last thousand were; not before there were as many."""
+        with self._lock:
+            return self._read >= _RECENT_EVENTS and 2 * self._wanted >= self._read
+
+    def _add(self, read: int, wanted: int) -> None:
+        self._read += read
+        self._wanted += wanted
 
 
 def _tied_at_end(events: list[Event]) -> set[int]:

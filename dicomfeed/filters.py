@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dicomfeed.events import Event, Fields, field
+from dicomfeed.events import Event, Fields, Verdict, field
+
+if TYPE_CHECKING:
+    from dicomfeed.conditions import Conditions
 
 
 class Filters(NamedTuple):
     """Wanted values by property; several values of one are OR, several properties are AND, none lets all pass.
 
     Actions and states compare without regard to letter case, as the service's own spelling of them is not sure;
-    identifiers compare exactly.
+    identifiers compare exactly. Conditions on attributes are tested where metadata are read (`choice.py`), which leaves
+    its verdict with the event; None lets all pass.
     """
 
     action: tuple[str, ...] = ()
@@ -21,9 +25,20 @@ class Filters(NamedTuple):
     series_instance_uid: tuple[str, ...] = ()
     sop_instance_uid: tuple[str, ...] = ()
     partition_name: tuple[str, ...] = ()
+    conditions: Conditions | None = None
 
     def passing(self, events: Iterable[Event]) -> list[Event]:
-        """Those of the events that pass, in their order. An event is decoded only where its action does not decide."""
+        """Those of the events that pass, in their order. An event is decoded only where its action does not decide.
+
+        Where the conditions have not been tested, as on a first read, they do not count.
+        """
+        return self._passing(event for event in events if event.verdict in _PASS)
+
+    def deleted(self, events: Iterable[Event]) -> list[Event]:
+        """Those that pass but for the conditions, which cannot be tested because the instance is deleted."""
+        return self._passing(event for event in events if event.verdict is Verdict.DELETED)
+
+    def _passing(self, events: Iterable[Event]) -> list[Event]:
         actions = {action.lower() for action in self.action}
         wanted = [(name, values) for name, values in self._wanted() if name != 'action']
         if actions:
@@ -35,15 +50,26 @@ class Filters(NamedTuple):
     @property
     def is_empty(self) -> bool:
         """Whether everything passes."""
-        return not self._wanted()
+        return self.conditions is None and not self.has_properties
+
+    @property
+    def has_properties(self) -> bool:
+        """Whether anything is tested that an event has without metadata."""
+        return bool(self._wanted())
 
     def as_dict(self) -> dict[str, list[str]]:
-        """The filters by property name of the service, values sorted: equal for filters that mean the same."""
+        """The filters by property name of the service, values sorted: equal for filters that mean the same.
+
+        Without the conditions, whose values may name a patient.
+        """
         return {name: sorted(values) for name, values in self._wanted()}
 
     def _wanted(self) -> list[tuple[str, frozenset[str]]]:
-        given = ((_property_name(name), values) for name, values in zip(self._fields, self, strict=True))
+        given = ((_property_name(name), values) for name, values in zip(self._fields[:-1], self[:-1], strict=True))
         return [(name, frozenset(_folded(name, value) for value in values)) for name, values in given if values]
+
+
+_PASS = (None, Verdict.MATCHES)
 
 
 def _passes(fields: Fields, wanted: list[tuple[str, frozenset[str]]]) -> bool:

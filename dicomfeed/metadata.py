@@ -9,23 +9,26 @@ where that blob is broken (poison), for a while where the blob store is down or 
 An event is poisoned when it alone has failed twice, `POISON_SECONDS` apart, while a neighbour's metadata reads well. It
 is delivered as it was read first, and reported. Everything else is trouble and is waited out.
 
-Workers make an `Attempt` each, in any order; the thread that delivers completes one after the other.
+Workers make an `Attempt` each, in any order; the thread that delivers completes one after the other. What is made of
+metadata once they are read, `choice.py` says; metadata that cannot be made that of count as unreadable.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from dicomfeed.choice import MetadataChoice
 from dicomfeed.client import MAY_PASS, FeedClient, Retry, asked_pause
 from dicomfeed.errors import (
     FeedError,
     FeedRestored,
+    MalformedResponse,
     SignInUnavailable,
     TooManyPoisoned,
 )
-from dicomfeed.events import Event, field
+from dicomfeed.events import Event, Verdict, field
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT, Page, Query, SequenceRange, TimeSlice, windows_back
 from dicomfeed.times import LAST_TICK
 
@@ -43,21 +46,29 @@ _NOT_METADATA = frozenset({408, 429})
 
 
 class Attempt(NamedTuple):
-    """Events as they were read first, those of them whose metadata are wanted, and what was found by number so far."""
+    """Events as they were read first, those of them that are wanted, and some of these as they are delivered."""
 
     events: list[Event]
-    wanted: list[Event]
+    wanted: dict[int, Event]
     found: dict[int, Event]
 
 
 class MetadataReader:
     """Reads the metadata of events; knows which events are poisoned.
 
-    :param on_poisoned: told the sequence number of each event that is delivered without metadata.
+    :param choice: what is made of them.
+    :param on_poisoned: told the sequence number of each event whose metadata cannot be read.
     """
 
-    def __init__(self, client: FeedClient, *, on_poisoned: Callable[[int], None] = lambda sequence: None) -> None:
-        self._reads = _Reads(client)
+    def __init__(
+        self,
+        client: FeedClient,
+        choice: MetadataChoice,
+        *,
+        on_poisoned: Callable[[int], None] = lambda sequence: None,
+    ) -> None:
+        self._reads = _Reads(client, choice)
+        self._choice = choice
         self._on_poisoned = on_poisoned
         self._poisoned: set[int] = set()
         self._clock = client.clock
@@ -75,32 +86,50 @@ class MetadataReader:
     def attempt(self, events: list[Event], *, wanted: list[Event]) -> Attempt:
         """A first try, by any thread: whatever fails for more than some seconds is left for `complete`.
 
-        Events that came with their metadata are complete.
+        Events that came with their metadata are not read again.
         """
-        bare = [event for event in wanted if not event.head]
-        readable = [event for event in bare if event.sequence not in self._poisoned and not _is_deleted(event)]
-        attempt = Attempt(events, readable, {})
-        known = {event.sequence: event for event in readable}
-        for query in _ranges(known, most_between=_MOST_BETWEEN):
-            page = self._reads.read(query, patience_seconds=_ATTEMPT_SECONDS)
-            if page is None:
+        attempt = Attempt(events, _by_sequence(wanted), self._read_at_once(wanted))
+        missing = self._missing(attempt)
+        for query in _ranges(missing, most_between=_MOST_BETWEEN):
+            found = self._reads.find(query, missing, patience_seconds=_ATTEMPT_SECONDS)
+            if found is None:
                 break
-            attempt.found.update(_matching(page, known))
+            attempt.found.update(found)
         return attempt
 
     def complete(self, attempt: Attempt) -> list[Event]:
-        """The events, the wanted ones with their metadata, save those that are poisoned and those of deleted instances.
+        """The events, the wanted ones as they are delivered: without metadata where there are none or are poisoned.
 
         By one thread, in the order of delivery. Raises the trouble that outlasts the patience, FeedRestored and
         TooManyPoisoned.
         """
-        found = attempt.found
-        missing = {event.sequence: event for event in attempt.wanted if event.sequence not in found}
-        for sequence in self._poisoned & missing.keys():
-            del missing[sequence]
+        found, missing = attempt.found, self._missing(attempt)
         if missing:
             found = found | _Hunt(self._reads, missing, on_poisoned=self._report).run()
+        left = [event for sequence, event in attempt.wanted.items() if sequence not in found]
+        found = found | _by_sequence(map(self._without_metadata, left))
         return [found.get(event.sequence, event) for event in attempt.events]
+
+    def _read_at_once(self, wanted: list[Event]) -> dict[int, Event]:
+        """Those that came with their metadata; none where something is wrong with one: then they are read again."""
+        try:
+            return _by_sequence(self._choice.applied([event for event in wanted if event.head]))
+        except ValueError:
+            return {}
+
+    def _missing(self, attempt: Attempt) -> dict[int, Event]:
+        """The wanted events whose metadata are there to be read and have not been."""
+        return {
+            sequence: event
+            for sequence, event in attempt.wanted.items()
+            if sequence not in attempt.found and sequence not in self._poisoned and not event.is_deleted
+        }
+
+    def _without_metadata(self, event: Event) -> Event:
+        try:
+            return self._choice.without_metadata(event, Verdict.DELETED if event.is_deleted else Verdict.UNREADABLE)
+        except ValueError:
+            raise self._reads.malformed() from None
 
     def _report(self, sequence: int) -> None:
         self._poisoned.add(sequence)
@@ -114,9 +143,10 @@ class MetadataReader:
 class _Reads:
     """Requests with metadata, what they failed with last, and a neighbour: an event whose metadata read well."""
 
-    def __init__(self, client: FeedClient) -> None:
+    def __init__(self, client: FeedClient, choice: MetadataChoice) -> None:
         self.client = client
         self.clock = client.clock
+        self._choice = choice
         self.last_error: FeedError | None = None
         self.neighbour: int | None = None
 
@@ -141,6 +171,28 @@ class _Reads:
                     raise
                 self.client.on_retry(Retry(error, 1, pause))
             self.clock.sleep(pause)
+
+    def find(
+        self, query: Query, known: Mapping[int, Event], *, patience_seconds: float = 0.0
+    ) -> dict[int, Event] | None:
+        """Those of the page that were read before, as they are delivered; None where the page failed, or one of them.
+
+        Nothing else of the page counts: rows that are new in it have a read of their own. Raises FeedRestored, too.
+        """
+        page = self.read(query, patience_seconds=patience_seconds)
+        if page is None:
+            return None
+        try:
+            return _by_sequence(self._choice.applied(_matching(page, known)))
+        except ValueError:
+            self.last_error = self.malformed()
+            return None
+
+    def malformed(self) -> MalformedResponse:
+        """The error where the metadata of an event are not what the contract says."""
+        return MalformedResponse(
+            'The metadata of an event are not DICOM JSON, or a name occurs twice in them.', url=self.client.service_url
+        )
 
     def look(self, query: Query) -> list[Event]:
         """The events of a page without metadata; none where it fails."""
@@ -196,7 +248,7 @@ class _Hunt:
         return self._found
 
     def _go_round(self) -> None:
-        if self._reads.neighbour_fails():
+        if self._reads.neighbour_fails() and not self._another_reads_well():
             return
         for sequence, began in self._suspects():
             if self._neighbour_reads_well(sequence):
@@ -230,11 +282,11 @@ class _Hunt:
 
     def _try(self, piece: SequenceRange) -> bool:
         """Whether the piece was read; an event that was there once and is not in it is waited for, for a while."""
-        page = self._reads.read(piece)
-        if page is None:
+        found = self._reads.find(piece, self._missing)
+        if found is None:
             self._refuse_standstill()
             return False
-        for sequence, event in _matching(page, self._missing).items():
+        for sequence, event in found.items():
             self._found[sequence] = event
             del self._missing[sequence]
             self._progress_monotonic = self._clock.monotonic()
@@ -254,18 +306,31 @@ class _Hunt:
         for _ in range(_CANDIDATES):
             if self._reads.neighbour is not None:
                 return True
-            candidate = next(self._neighbours, None)
-            if candidate is None:
-                self._neighbours = self._near(self._missing[sequence])
-                candidate = next(self._neighbours, sequence)
-            self._reads.read(SequenceRange(candidate - 1, 1))
+            self._try_candidate(sequence)
         return self._reads.neighbour is not None
+
+    def _another_reads_well(self) -> bool:
+        """Whether some event reads well that takes the place of the neighbour; one is tried in a round.
+
+        What breaks the blob of an instance breaks its older events, too, and one of them may be the neighbour.
+        """
+        before = self._reads.neighbour
+        self._try_candidate(min(self._missing))
+        return self._reads.neighbour != before
+
+    def _try_candidate(self, sequence: int) -> None:
+        """Read an event near this one, another one each time; where it reads well it is the neighbour."""
+        candidate = next(self._neighbours, None)
+        if candidate is None:
+            self._neighbours = self._near(self._missing[sequence])
+            candidate = next(self._neighbours, sequence)
+        self._reads.read(SequenceRange(candidate - 1, 1))
 
     def _near(self, event: Event) -> Iterator[int]:
         """Sequence numbers of events from its timestamp on and before it, those of one page at a time."""
         for begin, end in ((event.ticks, LAST_TICK), *windows_back(event.ticks)):
             seen = self._reads.look(TimeSlice(begin, end, 0, TIME_LIMIT)) if begin < end else []
-            others = [other for other in seen if other.sequence not in self._missing and not _is_deleted(other)]
+            others = [other for other in seen if other.sequence not in self._missing and not other.is_deleted]
             step = max(1, len(others) // _CANDIDATES)  # broken ones are often side by side
             yield from (other.sequence for start in range(step) for other in others[start::step])
 
@@ -310,17 +375,16 @@ def _ranges(sequences: Iterable[int], *, most_between: int) -> Iterator[Sequence
         yield SequenceRange(first - 1, last - first + 1)
 
 
-def _matching(page: Page, known: dict[int, Event]) -> dict[int, Event]:
-    """The events of the page that were read before, by sequence number. Raises FeedRestored where one is another."""
-    found = {event.sequence: event for event in page.events if event.sequence in known}
-    if any(event.identity != known[sequence].identity for sequence, event in found.items()):
+def _by_sequence(events: Iterable[Event]) -> dict[int, Event]:
+    return {event.sequence: event for event in events}
+
+
+def _matching(page: Page, known: Mapping[int, Event]) -> list[Event]:
+    """The events of the page that were read before. Raises FeedRestored where one is another."""
+    found = [event for event in page.events if event.sequence in known]
+    if any(event.identity != known[event.sequence].identity for event in found):
         raise FeedRestored('An event is another one now than when it was read first.')
     return found
-
-
-def _is_deleted(event: Event) -> bool:
-    """Whether the instance is deleted, and so has no metadata."""
-    return str(field(event.decode_properties(), 'state')).lower() == 'deleted'
 
 
 def _has_metadata(event: Event) -> bool:

@@ -7,7 +7,7 @@ given a sequence number.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from enum import Enum
 
@@ -21,6 +21,9 @@ from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 
 WIDE_PAGES = 10
 """So many empty pages in a row are a wide gap, which is crossed by asking for times instead."""
+
+FEED_SHORTER = 'The newest event has a lower sequence number than one that was there before.'
+EVENT_REPLACED = 'The event that was read last is gone, or another one has its sequence number.'
 
 
 class AtGap(Enum):
@@ -37,6 +40,7 @@ class SequenceReader:
     :param last: identity of the event read last or, before the first one, of any that existed when the reading began: a
         restored database is found out by it.
     :param settle_seconds: how long a writer may take; lower only where the writers are known.
+    :param closed_through: gaps up to this sequence number were closed when an earlier reading passed them.
     :param width: sequence numbers a page, 1 to 100; fewer where only a few events are wanted with their metadata.
     """
 
@@ -48,6 +52,7 @@ class SequenceReader:
         pool: Pool,
         last: Identity | None = None,
         settle_seconds: float = SETTLE_SECONDS,
+        closed_through: int = 0,
         width: int = SEQUENCE_LIMIT,
     ) -> None:
         self.cursor = cursor
@@ -61,6 +66,7 @@ class SequenceReader:
         self._feed = feed
         self._pool = pool
         self._settle_seconds = settle_seconds
+        self._closed_through = closed_through
         self._width = width
         self._watch = Watch()
         self._watched_through = 0
@@ -83,26 +89,95 @@ class SequenceReader:
         if self.open_gap is None and self.cursor < through:
             self._refuse_end_below(through, self._feed.newest())
 
-    def follow(self, *, poll_interval_seconds: float, until: int | None = None) -> Iterator[list[Event]]:
-        """The events above the cursor, and then new ones as they come; an empty list after a round without any.
+    def follow(
+        self,
+        *,
+        poll_interval_seconds: float,
+        until: int | None = None,
+        on_poll: Callable[[Ticks], None] | None = None,
+    ) -> Iterator[list[Event]]:
+        """The events above the cursor, and then new ones as they come; an empty list whenever nothing is left.
 
-        Nothing above an open gap is delivered before it closes or fills. Ends when everything through `until` has
-        been dealt with, else never. Raises FeedRestored.
+        Each round begins by telling `on_poll` the service's time, and ends with the empty list if it got to the event
+        that was the newest one then. Nothing above an open gap is delivered before it closes or
+        fills. Ends when everything through `until` has been dealt with, else never. Raises FeedRestored.
         """
         clock = self._feed.clock
         while True:
             next_round = clock.monotonic() + poll_interval_seconds
-            newest = self._feed.newest()
+            newest, service_ticks = self._feed.poll()
             self.verify(newest)
+            if on_poll is not None:
+                on_poll(service_ticks)
             if newest is not None and newest.sequence > self.cursor:
-                yield from self.read(newest.sequence, at_gap=AtGap.STOP)
-                if self.open_gap is not None:
-                    self._watch_ahead(newest.sequence)
-            else:
+                yield from self.read_closed(newest)
+            if self.open_gap is None:
                 yield []
             if until is not None and self.cursor >= until:
                 return
             clock.sleep(max(0.0, next_round - clock.monotonic()))
+
+    def read_closed(self, newest: Event) -> Iterator[list[Event]]:
+        """The events above the cursor up to the first open gap; every gap below `newest` is watched from now on."""
+        yield from self.read(newest.sequence, at_gap=AtGap.STOP)
+        if self.open_gap is not None:
+            self._watch_ahead(newest.sequence)
+
+    def skip_settled(self, newest: Event) -> None:
+        """Move the cursor, without reading, to an event that is settled, if one is above it.
+
+        The sequence numbers up to it were taken before its own, so each of them is committed by now or never will be:
+        who reads them, and begins after this, finds no open gap there. What is left above the cursor is the end of the
+        feed that can still change, and with it little more.
+
+        :param newest: as the service has just given it.
+        """
+        bound = self._feed.client.earlier_now() - settle_margin(self._settle_seconds)
+        settled = newest if newest.ticks < bound else self._feed.event_before(bound)
+        if settled is not None and settled.sequence > self.cursor:
+            self._advance(settled)
+
+    def read_range(self, through: int) -> Iterator[list[Event]]:
+        """The events above the cursor through `through`, where no gap is open: `skip_settled` or `read_closed` said so.
+
+        The cursor moves as in `read`. Nothing is compared with a feed that was restored meanwhile.
+        """
+        with closing(self._scan(self.cursor, through)) as stretches:
+            batches = (stretch.events for stretch in stretches if stretch.events)
+            for events in self._feed.completed(batches, pool=self._pool):
+                self._advance(events[-1])
+                yield events
+
+    def ranges(self, through: int, *, size: int) -> Iterator[tuple[int, int]]:
+        """Ranges `(after, through)` that hold every event above the cursor up to `through`, for several readers.
+
+        They are in order, share no sequence number, and have at most `size` of them. Each begins no more than a page
+        below an event, so none begins in a wide gap, and one that is wider than `size` costs none.
+        """
+        after, below = self.cursor, None
+        while after < through:
+            starts = (
+                SequenceRange(start, min(SEQUENCE_LIMIT, through - start)) for start in range(after, through, size)
+            )
+            with closing(in_order(starts, self._feed.bare_page, pool=self._pool)) as pages:
+                for query, page in pages:
+                    after = query.after
+                    if not page.events:
+                        break
+                    below = page.events[0]
+                    yield after, min(after + size, through)
+                else:
+                    return
+            found = self.first_above(after, through, below=below)
+            after = through if found is None else found.sequence - 1
+
+    def first_above(self, sequence: int, through: int, *, below: Event | None = None) -> Event | None:
+        """The event with the lowest sequence number above that one and up to `through`; None where there is none.
+
+        :param below: some event not far below, from which a wide gap is crossed.
+        """
+        with closing(self._scan(sequence, through, below=below)) as stretches:
+            return next((stretch.events[0] for stretch in stretches if stretch.events), None)
 
     def verify(self, newest: Event | None) -> None:
         """Raise FeedRestored unless the event that was read last is still there and the same.
@@ -115,7 +190,7 @@ class SequenceReader:
 
     def _refuse_end_below(self, sequence: int, newest: Event | None) -> None:
         if (newest.sequence if newest else 0) < sequence:
-            raise FeedRestored('The newest event has a lower sequence number than one that was there before.')
+            raise FeedRestored(FEED_SHORTER)
 
     def _verify_last(self, newest: Event | None = None) -> None:
         if self.last is None:
@@ -125,7 +200,7 @@ class SequenceReader:
         else:
             found = self._feed.bare_page(SequenceRange(self.last[0] - 1, 1)).events
         if not found or found[0].identity != self.last:
-            raise FeedRestored('The event that was read last is gone, or another one has its sequence number.')
+            raise FeedRestored(EVENT_REPLACED)
 
     def _batches(self, through: int, at_gap: AtGap) -> Generator[list[Event], None, None]:
         """The events that can be delivered, without metadata: those are read of these alone."""
@@ -139,7 +214,8 @@ class SequenceReader:
 
     def _advance(self, event: Event) -> None:
         self.cursor = event.sequence
-        self.last = event.identity
+        if self.last is None or event.sequence >= self.last[0]:  # what was read before is no anchor once more
+            self.last = event.identity
         self._watch.forget_through(event.sequence)
 
     def _deliverable(self, stretches: list[Stretch], at_gap: AtGap) -> list[Event]:
@@ -169,7 +245,9 @@ class SequenceReader:
         still_open = [
             gap
             for gap in gaps
-            if not gap.is_settled(self._settle_seconds) and not self._watch.is_outwaited(gap, self._settle_seconds)
+            if gap.last > self._closed_through
+            and not gap.is_settled(self._settle_seconds)
+            and not self._watch.is_outwaited(gap, self._settle_seconds)
         ]
         for gap in still_open:
             self._watch.see(gap)
@@ -192,9 +270,11 @@ class SequenceReader:
                     yield waiting
                     waiting = rest_after_events(stretch)
 
-    def _scan(self, after: int, through: int) -> Generator[Stretch, None, None]:
-        """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order."""
-        below: Event | None = None
+    def _scan(self, after: int, through: int, *, below: Event | None = None) -> Generator[Stretch, None, None]:
+        """What is visible of the sequence numbers `after + 1` to `through`: stretches that tile them, in order.
+
+        :param below: an event at or below `after`, where one is known.
+        """
         while after < through:
             empty_pages = 0
             ranges = (

@@ -9,14 +9,18 @@ it is (`StableStudies.begin_poll` says which is meant), where rows go, the file 
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 from array import array
+from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from dicomfeed.events import LAST_SEQUENCE, UID_NAMES, Event, Identity
+from dicomfeed.events import LAST_SEQUENCE, NAMES, Event, Identity
 from dicomfeed.events import field as property_of
 from dicomfeed.times import FIRST_TICK, LAST_TICK, TICKS_PER_DAY, Ticks, format_timestamp
 
@@ -51,9 +55,18 @@ class Snapshot:
     mark: Ticks = FIRST_TICK
     open: tuple[OpenRow, ...] = ()
 
+    @property
+    def repeats_events(self) -> bool:
+        """Whether events above the cursor were read before. Not at a fresh start, where nothing is in a row yet."""
+        return self.mark > FIRST_TICK and self.last is not None and self.last[0] > self.cursor
 
-@dataclass(frozen=True)
-class StillOpen:
+    @property
+    def closed_through(self) -> int:
+        """Gaps up to this sequence number were closed when they were passed, and need not be watched once more."""
+        return self.last[0] if self.repeats_events and self.last else self.cursor
+
+
+class StillOpen(NamedTuple):
     """Studies or series with events in no row that was handed out.
 
     :ivar number: how many.
@@ -96,10 +109,11 @@ class StableStudies:
         """Events up to this time are in rows. Never moves back."""
         self.late = 0
         """How many events came with a timestamp at or below the mark: later than the settle margin allows."""
-        self._resumed = snapshot if _repeats_events(snapshot) else None
+        self._resumed = snapshot if snapshot.repeats_events else None
         self._firsts = dict(sorted(snapshot.open, reverse=True))  # of two rows of one study, the earlier one
         self._read_through, self._last = snapshot.cursor, snapshot.last
         self._stable_after = stable_after
+        self._longest = max(TICKS_PER_DAY, stable_after)
         self._settle_margin = settle_margin
         self._level = level
         self._end = end
@@ -148,7 +162,7 @@ class StableStudies:
             cursor=min([self._read_through, *(sequence - 1 for sequence in sequences)]),
             last=self._last,
             mark=self.mark,
-            open=tuple(OpenRow(_digest_of(*row.key), row.first) for row in rows),
+            open=tuple(OpenRow(_digest_of(row.key), row.first) for row in rows),
         )
 
     @property
@@ -168,7 +182,7 @@ class StableStudies:
         last = resumed.last[0]
         for item in items:
             if item.sequence <= last and not self._is_handed_out(item):
-                heappush(self._waiting, item)
+                self._wait(item)
         if read_through >= last:
             self._resumed = None
             self._group()
@@ -176,14 +190,14 @@ class StableStudies:
 
     def _is_handed_out(self, item: _Item) -> bool:
         """Whether an event that was read before the snapshot is in a row that was handed out."""
-        return item.ticks <= self.mark and item.ticks < self._firsts.get(_digest_of(*item.key), LAST_TICK)
+        return item.ticks <= self.mark and item.ticks < self._firsts.get(_digest_of(item.key), LAST_TICK)
 
     def _add_new(self, items: list[_Item]) -> list[Row]:
         """Let events wait for the mark. Return rows of those that came too late for that and for an open row."""
         late_rows: dict[_Key, _Row] = {}
         for item in items:
             if item.ticks > self.mark:
-                heappush(self._waiting, item)
+                self._wait(item)
                 continue
             self.late += 1
             row = self._row_begun_by(item) or late_rows.setdefault(item.key, _Row(item.key))
@@ -201,27 +215,37 @@ class StableStudies:
         self._group()
         return [row.as_row() for row in self._close()]
 
+    def _wait(self, item: _Item) -> None:
+        """Keep an event for the mark, in the order of grouping, which is nearly that in which events come."""
+        if self._waiting and item < self._waiting[-1]:
+            insort(self._waiting, item)
+        else:
+            self._waiting.append(item)
+
     def _group(self) -> None:
         """Put the events up to the mark into rows, in (timestamp, sequence number) order."""
-        while self._waiting and self._waiting[0].ticks <= self.mark:
-            item = heappop(self._waiting)
-            self._row_for(item).add(item)
+        count = bisect_right(self._waiting, self.mark, key=itemgetter(0))
+        open_rows, stable_after, longest = self._rows, self._stable_after, self._longest
+        for item in self._waiting[:count]:
+            ticks, _, key, *_ = item
+            rows = open_rows.get(key)
+            if rows is None or ticks - rows[-1].last > stable_after or ticks - rows[-1].first > longest:
+                rows = self._begin_row(item)
+            rows[-1].add(item)
+        del self._waiting[:count]
 
-    def _row_for(self, item: _Item) -> _Row:
-        """The row that goes on with this event, or a new one after a pause or after a day.
+    def _begin_row(self, item: _Item) -> list[_Row]:
+        """The rows of a study with a new one, after a pause or after a day.
 
         Without the cut after a day, a probe that stores and deletes a study every few minutes would hold the cursor
         for ever.
         """
         rows = self._rows.setdefault(item.key, [])
-        is_pause = not rows or item.ticks - rows[-1].last > self._stable_after
-        is_cut = not is_pause and item.ticks - rows[-1].first > max(TICKS_PER_DAY, self._stable_after)
-        if is_cut:
+        if rows and item.ticks - rows[-1].last <= self._stable_after:
             rows[-1].is_stable = False
-        if is_pause or is_cut:
-            rows.append(_Row(item.key))
-            heappush(self._closing, (item.ticks, item.sequence, rows[-1]))
-        return rows[-1]
+        rows.append(_Row(item.key))
+        heappush(self._closing, (item.ticks, item.sequence, rows[-1]))
+        return rows
 
     def _close(self) -> Iterator[_Row]:
         """The rows that nothing can join any more, in the order of their ends."""
@@ -240,13 +264,8 @@ class StableStudies:
         return (row for rows in self._rows.values() for row in rows)
 
 
-class _Key(NamedTuple):
-    """What the events of a row have in common."""
-
-    partition: str | None
-    study: str
-    series: str | None
-    """None for rows of studies."""
+_Key = tuple[Any, Any, Any]
+"""What the events of a row have in common: partition, study, and series, which is None for rows of studies."""
 
 
 class _Item(NamedTuple):
@@ -255,12 +274,12 @@ class _Item(NamedTuple):
     ticks: Ticks
     sequence: int
     key: _Key
-    action: str
+    action: str | None
     series_digest: int
     instance_digest: int
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Row:
     """A row as it grows. Of its events, only digests are kept: 8 bytes each for instance and series."""
 
@@ -269,18 +288,24 @@ class _Row:
     last: Ticks = FIRST_TICK
     first_sequence: int = LAST_SEQUENCE
     last_sequence: int = 0
-    actions: Counter[str] = field(default_factory=Counter)
-    instances: array[int] = field(default_factory=lambda: array('Q'))
-    series: array[int] = field(default_factory=lambda: array('Q'))
+    actions: Counter[str | None] = field(default_factory=Counter)
+    instances: array[int] = field(default_factory=lambda: array('q'))
+    series: array[int] = field(default_factory=lambda: array('q'))
     is_stable: bool = True
 
     def add(self, item: _Item) -> None:
-        self.first, self.last = min(self.first, item.ticks), max(self.last, item.ticks)
-        self.first_sequence = min(self.first_sequence, item.sequence)
-        self.last_sequence = max(self.last_sequence, item.sequence)
-        self.actions[item.action] += 1
-        self.instances.append(item.instance_digest)
-        self.series.append(item.series_digest)
+        ticks, sequence, _, action, series, instance = item
+        if ticks < self.first:
+            self.first = ticks
+        if ticks > self.last:
+            self.last = ticks
+        if sequence < self.first_sequence:
+            self.first_sequence = sequence
+        if sequence > self.last_sequence:
+            self.last_sequence = sequence
+        self.actions[action] += 1
+        self.instances.append(instance)
+        self.series.append(series)
 
     def end(self) -> tuple[Ticks, int]:
         """By what rows are ordered. No two are the same: the sequence number is that of one of the row's events."""
@@ -298,35 +323,48 @@ class _Row:
             'firstSequence': self.first_sequence,
             'lastSequence': self.last_sequence,
             'events': len(self.instances),
-            'created': self.actions['create'],
-            'updated': self.actions['update'],
-            'deleted': self.actions['delete'],
+            'created': self._count('create'),
+            'updated': self._count('update'),
+            'deleted': self._count('delete'),
             'instances': len(set(self.instances)),
             **({'series': len(set(self.series))} if series is None else {}),
             'stable': self.is_stable,
         }
 
+    def _count(self, action: str) -> int:
+        return sum(number for name, number in self.actions.items() if (name or '').lower() == action)
 
-def _repeats_events(snapshot: Snapshot) -> bool:
-    """Whether events above the cursor were read before. Not at a fresh start, where nothing is in a row yet."""
-    return snapshot.mark > FIRST_TICK and snapshot.last is not None and snapshot.last[0] > snapshot.cursor
+
+def json_lines(rows: list[Row]) -> list[bytes]:
+    """The rows as lines of JSON, in ASCII."""
+    return [json.dumps(row, separators=(',', ':')).encode() for row in rows]
 
 
 def _item_of(event: Event, level: str) -> _Item:
-    fields = event.decode_properties()
-    partition = property_of(fields, 'partitionName')
-    study, series, instance = (str(property_of(fields, name) or '') for name in UID_NAMES)
+    partition, study, series, instance = event.names or _decoded_names_of(event)
     return _Item(
         event.ticks,
         event.sequence,
-        _Key(None if partition is None else str(partition), study, series if level == BY_SERIES else None),
-        str(property_of(fields, 'action')).lower(),
-        _digest_of(series),
-        _digest_of(series, instance),
+        (partition, study, series if level == BY_SERIES else None),
+        event.action,
+        _fingerprint((series,)),
+        _fingerprint((series, instance)),
     )
 
 
-def _digest_of(*parts: str | None) -> int:
-    """64 bits that are the same for the same texts in every run; JSON may have lone surrogates in a text."""
-    text = '\0'.join(part or '' for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).digest(), 'big')
+def _decoded_names_of(event: Event) -> Iterator[Any]:
+    fields = event.decode_properties()
+    return (property_of(fields, name) for name in NAMES)
+
+
+def _digest_of(names: Iterable[Any]) -> int:
+    """64 bits that are the same for the same names in every run; JSON may have lone surrogates in a text."""
+    text = '\0'.join(str(name or '') for name in names)
+    digest = hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).digest()
+    return int.from_bytes(digest, 'big')
+
+
+_fingerprint: Callable[[tuple[Any, ...]], int] = (
+    hash if sys.hash_info.width >= 64 else lambda names: _digest_of(names) - 2**63
+)
+"""64 bits that are the same for the same names in one run; a digest costs five times as much."""

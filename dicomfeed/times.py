@@ -68,6 +68,17 @@ def parse_timestamp(text: str) -> Ticks:
     return _ticks_of(match)
 
 
+def ticks_of_checked(timestamp: str) -> Ticks:
+    """What `parse_timestamp` gives for a text that `is_timestamp` has taken, at a tenth of its cost for most.
+
+    The service nearly always writes UTC, and stores many events in a minute.
+    """
+    if not timestamp.endswith('+00:00'):
+        return parse_timestamp(timestamp)
+    ticks = f'{timestamp[17:19]}{timestamp[20:-6]}'.ljust(9, '0')  # two digits of seconds, up to seven of a fraction
+    return _ticks_of_minute(timestamp[:16]) + int(ticks)
+
+
 def format_timestamp(ticks: Ticks) -> str:
     """A text that the service takes for exactly this time: seven fraction digits, UTC.
 
@@ -161,6 +172,11 @@ def _day_number(text: str) -> int:
         return date.fromisoformat(text).toordinal() - 1
     except ValueError:  # the 30th of February
         return 0
+
+
+@lru_cache(maxsize=1024)
+def _ticks_of_minute(text: str) -> Ticks:
+    return parse_timestamp(f'{text}:00Z')
 
 
 def _ticks_of(match: re.Match[str]) -> Ticks:

@@ -61,6 +61,18 @@ class WindowReader:
             self.settled_through = max(settled, self._start)
             yield from self.read_slowly(self.settled_through)
 
+    def settled_windows(self, rows: int) -> Iterator[tuple[Ticks, Ticks]]:
+        """Sub-windows that tile what is settled of the window, for several readers; then `settled_through` is known.
+
+        Each has at most so many events, or one timestamp that more of them share.
+        """
+        start, end = self._start, self._settled_bound() if self._start < self._end else self._end
+        while start < end:
+            bound, _ = self._split((start, end), rows)
+            yield start, bound
+            start = bound
+        self.settled_through = max(end, self._start) if end < self._end else None
+
     def read_slowly(self, start: Ticks, *, limit: int = TIME_LIMIT) -> Iterator[list[Event]]:
         """The events from `start` on, by one worker, page after page of `limit`: right even where rows still appear."""
         for page in self._feed.walk(start, self._end, read=self._feed.first_page, limit=limit):
@@ -100,16 +112,16 @@ class WindowReader:
                 yield _Slice(TimeSlice(start, bound, offset), is_last=offset + TIME_LIMIT >= size)
             start = bound
 
-    def _split(self, window: tuple[Ticks, Ticks]) -> tuple[Ticks, int]:
+    def _split(self, window: tuple[Ticks, Ticks], rows: int = SPLIT_ROWS) -> tuple[Ticks, int]:
         """The end of the first sub-window, and a number of rows to ask for at once; more may be there.
 
         A group of equal timestamps larger than that is a sub-window of its own.
         """
         start, end = window
-        events = self._feed.bare_page(TimeSlice(start, end, SPLIT_ROWS, 1)).events
+        events = self._feed.bare_page(TimeSlice(start, end, rows, 1)).events
         if not events:
             return end, TIME_LIMIT  # perhaps nearly none: one page, and more only when it is full
-        return max(events[0].ticks, start + 1), SPLIT_ROWS
+        return max(events[0].ticks, start + 1), rows
 
     def _page(self, part: _Slice) -> tuple[Page, Attempt]:
         page = self._feed.first_page(part.query)

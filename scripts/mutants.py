@@ -19,19 +19,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = tuple(
     f'tests/feed/test_{name}.py'
-    for name in 'queries metadata windows schedules delivery sinks checkpoint files model'.split()
+    for name in (
+        'queries metadata windows schedules delivery sinks checkpoint files conditions two_reads two_reads_model model'
+    ).split()
 )
+OPTIONS = ('tests/az/changefeed/test_options.py',)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A rule taken out: `found` in the file becomes `mutated`."""
+    """A rule taken out: `found` in the file becomes `mutated`. `tests`: one of them has to notice."""
 
     rule: str
     what: str
     file: str
     found: str
     mutated: str
+    tests: tuple[str, ...] = TESTS
 
 
 MUTANTS = (
@@ -244,8 +248,8 @@ MUTANTS = (
         '11',
         'the checkpoint moves over delivered events only',
         'dicomfeed/delivery.py',
-        'if self._checkpoint is not None:\n                self._checkpoint.take(events[-1])',
-        'if self._checkpoint is not None and delivered:\n                self._checkpoint.take(events[-1])',
+        'if events and self._checkpoint is not None:',
+        'if delivered and self._checkpoint is not None:',
     ),
     Mutant(
         '12',
@@ -286,22 +290,77 @@ MUTANTS = (
         '12',
         'events that nobody wants are tested',
         'dicomfeed/feed.py',
-        'wanted = self._wanted(events) if self.include_metadata else []',
-        'wanted = events if self.include_metadata else []',
+        'wanted = self._wanted(events) if self.choice.needs_metadata else []',
+        'wanted = events if self.choice.needs_metadata else []',
     ),
     Mutant(
         '12',
         'metadata are read before they can be delivered',
         'dicomfeed/feed.py',
-        'self._metadata.page(query) if self._metadata_at_once else None',
-        'self._metadata.page(query) if self.include_metadata else None',
+        'self._metadata.page(query) if self._reads_at_once() else None',
+        'self._metadata.page(query) if self.choice.needs_metadata else None',
     ),
     Mutant(
         '12',
         'the second read may be of another event',
         'dicomfeed/metadata.py',
-        'if any(event.identity != known[sequence].identity for sequence, event in found.items()):',
+        'if any(event.identity != known[event.sequence].identity for event in found):',
         'if not known:',
+    ),
+    Mutant(
+        '12',
+        'a neighbour that breaks is an outage',
+        'dicomfeed/metadata.py',
+        'if self._reads.neighbour_fails() and not self._another_reads_well():',
+        'if self._reads.neighbour_fails():',
+    ),
+    Mutant(
+        'attributes',
+        'the first line with later metadata',
+        'dicomfeed/metadata.py',
+        'found = [event for event in page.events if event.sequence in known]',
+        'found = [event._replace(line=known[event.sequence].line[:-1] + event.line[event.head or -1 :], head=0)'
+        ' for event in page.events if event.sequence in known]',
+    ),
+    Mutant(
+        'attributes',
+        'rows that are new in the second read are taken',
+        'dicomfeed/metadata.py',
+        'attempt.found.update(found)',
+        'attempt.found.update(found)\n'
+        '            there = _by_sequence(events)\n'
+        '            page = self._reads.read(query)\n'
+        '            events += [event for event in page.events if event.sequence not in there] if page else []',
+    ),
+    Mutant(
+        'attributes',
+        'the cursor is ahead of the second read',
+        'dicomfeed/sequences.py',
+        'if events:\n                    yield events',
+        'if events:\n                    self._advance(events[-1])\n                    yield events',
+    ),
+    Mutant(
+        'attributes',
+        'the verdict does not count',
+        'dicomfeed/filters.py',
+        'if event.verdict in _PASS',
+        'if event',
+    ),
+    Mutant(
+        'attributes',
+        'only the values of a repeated option that came last',
+        'azext_dicomtoken/_params.py',
+        'setattr(namespace, self.dest, [*earlier, *(',
+        'setattr(namespace, self.dest, [*(',
+        tests=OPTIONS,
+    ),
+    Mutant(
+        'attributes',
+        'conditions of one sequence are met in two items',
+        'dicomfeed/conditions.py',
+        'any(map(self._is_met_by, values))',
+        'all(any(isinstance(item, dict) and wanted.match(item.get(tag)) for item in values)'
+        ' for tag, wanted in self.within.items())',
     ),
 )
 
@@ -323,16 +382,16 @@ def _is_caught(mutant: Mutant) -> bool:
             print(f'rule {mutant.rule}: {mutant.what}: DOES NOT FIT {mutant.file}')
             return False
         file.write_text(text.replace(mutant.found, mutant.mutated), 'utf-8')
-        failure = _first_failure(tree)
+        failure = _first_failure(tree, mutant.tests)
     print(f'rule {mutant.rule}: {mutant.what}: {failure or "NOT CAUGHT"}', flush=True)
     return failure is not None
 
 
-def _first_failure(tree: Path) -> str | None:
+def _first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
     """The test that fails first, or None. A run that takes five minutes has failed, too: it reads for ever."""
     try:
         pytest = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider']
-        run = subprocess.run([*pytest, *TESTS], cwd=tree, capture_output=True, text=True, timeout=300, check=False)
+        run = subprocess.run([*pytest, *tests], cwd=tree, capture_output=True, text=True, timeout=300, check=False)
     except subprocess.TimeoutExpired:
         return 'reads for ever'
     found = re.search(r'^(?:FAILED|ERROR) \S+::(\S+)', run.stdout, re.MULTILINE)

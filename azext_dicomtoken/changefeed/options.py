@@ -8,29 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.cli.core.azclierror import InvalidArgumentValueError, MutuallyExclusiveArgumentError
 
 from azext_dicomtoken._given import SERVICE_OPTIONS, Given, seconds_of
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._output import is_standard_output
+from azext_dicomtoken.changefeed.attributes import conditions_of, fields_of
 from azext_dicomtoken.changefeed.paths import FILES, check_paths
-from azext_dicomtoken.changefeed.resume import NextToken
-from azext_dicomtoken.changefeed.vocabulary import CONCURRENCY, FILTERS, MAX_ITEMS, POLL_INTERVAL, SETTLE, UID_FILTERS
+from azext_dicomtoken.changefeed.resume import SAME_CONDITIONS, NextToken
+from azext_dicomtoken.changefeed.vocabulary import (
+    CONCURRENCY,
+    FILTERS,
+    LEVELS,
+    MAX_ITEMS,
+    POLL_INTERVAL,
+    SETTLE,
+    UID_FILTERS,
+)
 from dicomfeed.events import LAST_SEQUENCE
+
+if TYPE_CHECKING:
+    from dicomfeed.attributes import Fields
+    from dicomfeed.conditions import Conditions
 
 _START = ('start_time', '--start-time')
 _END = ('end_time', '--end-time')
 _STARTS = ('start_time', 'after_sequence', 'tail', 'next_token')
 _PLACES = ('start_time', 'after_sequence', 'tail', 'checkpoint')
 _STREAMS = ('stream', 'output_file', 'follow')
+_CONDITIONS = ('match', 'match_file')
 _ALONE = (*_STARTS, 'end_time', 'max_items', *_STREAMS, 'checkpoint', 'summary_file')
 _NAMES = (
     *SERVICE_OPTIONS,
     *_ALONE,
     *('latest', 'sequence', *FILTERS, 'include_metadata', 'count_by', 'overwrite', 'concurrency', 'settle'),
-    *('poll_interval', 'until_latest'),
+    *('poll_interval', 'until_latest', 'include_field', *_CONDITIONS, 'stable_after', 'level'),
 )
 
 _BOUNDS = {
@@ -43,7 +57,7 @@ _BOUNDS = {
 # An option, and those that do not go together with it.
 _EXCLUSIVE = {
     'latest': (*_ALONE, 'sequence'),
-    'sequence': (*_ALONE, 'latest', *FILTERS),
+    'sequence': (*_ALONE, 'latest', *FILTERS, *_CONDITIONS),
     **{start: tuple(other for other in _STARTS if other != start) for start in _STARTS},
     'end_time': ('follow', 'checkpoint', 'after_sequence', 'tail', 'next_token'),
     'checkpoint': ('tail', 'next_token'),
@@ -51,10 +65,12 @@ _EXCLUSIVE = {
     'max_items': ('tail', *_STREAMS),
     'follow': ('next_token',),
     'stream': ('output_file',),
+    'include_field': ('include_metadata', 'count_by'),
     'count_by': (
         *_STREAMS,
         *('latest', 'sequence', 'tail', 'next_token', 'max_items', 'checkpoint', 'include_metadata'),
     ),
+    'stable_after': ('latest', 'sequence', 'tail', 'next_token', 'state', 'include_metadata', 'count_by'),
 }
 # An option, and those of which it needs one.
 _NEEDED = {
@@ -63,6 +79,7 @@ _NEEDED = {
     'poll_interval': ('follow',),
     'overwrite': ('output_file',),
     'summary_file': _STREAMS,
+    'level': ('stable_after',),
 }
 
 
@@ -70,10 +87,11 @@ _NEEDED = {
 class Options:  # pylint: disable=too-many-instance-attributes    # one for each option
     """What the options mean, checked; None, False or empty where one was not given.
 
-    :ivar typed: the options that a person typed, by name, as they were typed.
+    :ivar typed: the options that a person typed, by name, as they were typed; of --match only that it was.
     :ivar service: those that name the service, for `resolve_service`.
     :ivar start: first tick of a window, or where a stream with a checkpoint or --follow begins.
     :ivar end: the tick after the last one of a window.
+    :ivar stable_after: ticks without an event after which a study is stable; None: events are not grouped.
     :ivar output_file: a file; None where its name is one of standard output.
     :ivar form: tells the form of the lines from any other; empty for the service's own.
     """
@@ -90,7 +108,11 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     token: NextToken | None = None
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     include_metadata: bool = False
+    fields: Fields | None = None
+    conditions: Conditions | None = None
     count_by: str | None = None
+    stable_after: int | None = None
+    level: str = LEVELS[0]
     max_items: int = MAX_ITEMS
     stream: bool = False
     output_file: str | None = None
@@ -113,6 +135,11 @@ class Options:  # pylint: disable=too-many-instance-attributes    # one for each
     def is_streaming(self) -> bool:
         """Whether events are written as they come, and not returned."""
         return self.stream or self.follow or bool(self.output_file)
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether the metadata of events are read, whatever of them is written."""
+        return self.include_metadata or self.fields is not None or self.conditions is not None
 
     @property
     def files(self) -> list[str]:
@@ -160,11 +187,7 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         _check_uids(given[name] or (), given.spelled(name))
     check_paths(given)
     return Options(
-        typed={
-            name: value
-            for name, value in given.items()
-            if value is not None and not getattr(value, 'is_default', False)
-        },
+        typed=_typed(given),
         service={name: given[name] for name in SERVICE_OPTIONS if name != 'tenant'},
         tenant=given['tenant'],
         start=start,
@@ -176,7 +199,11 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         token=NextToken.decoded(given['next_token']) if given['next_token'] else None,
         filters={name: tuple(given[name] or ()) for name in FILTERS},
         include_metadata=bool(given['include_metadata']),
+        fields=fields_of(given),
+        conditions=conditions_of(given),
         count_by=given['count_by'] and str(given['count_by']),
+        stable_after=_stable_after(given),
+        level=str(given['level'] or LEVELS[0]),
         max_items=given['max_items'] or MAX_ITEMS,
         stream=bool(given['stream'] or (given['output_file'] and not output_file)),
         output_file=output_file,
@@ -192,6 +219,22 @@ def checked(values: Mapping[str, Any], invocation: Invocation) -> Options:
         until_latest=bool(given['until_latest']),
         form=_form(invocation),
     )
+
+
+def _typed(given: Given) -> dict[str, Any]:
+    """What a person typed, without the values of --match: they may name a patient, and messages repeat options."""
+    typed = {
+        name: value for name, value in given.items() if value is not None and not getattr(value, 'is_default', False)
+    }
+    return typed | {'match': [SAME_CONDITIONS]} if 'match' in typed else typed
+
+
+def _stable_after(given: Given) -> int | None:
+    from dicomfeed.times import ticks_from_seconds
+
+    if given['stable_after'] is None:
+        return None
+    return ticks_from_seconds(seconds_of(given['stable_after'], '--stable-after', bounds=('1s', '30d')))
 
 
 def _output_file(given: Given) -> str | None:

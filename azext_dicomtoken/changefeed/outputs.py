@@ -14,7 +14,7 @@ from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import BySequence
 from azext_dicomtoken.changefeed.session import Session
-from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question, load_checkpoint, lock_checkpoint
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Match, Question, load_checkpoint, lock_checkpoint
 from dicomfeed.delivery import SUMMARY_FORMAT, open_output
 from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.sinks import Sink, StreamSink
@@ -40,10 +40,11 @@ def writer_of(reading: BySequence, checkpoint: Checkpoint | None) -> CheckpointW
     path = reading.session.options.checkpoint
     if not path:
         return None
-    begun = Checkpoint(
-        _question_of(reading.session), sequence=reading.began_after, last=reading.anchor, since=reading.since
-    )
-    return CheckpointWriter(path, checkpoint or begun)
+    if checkpoint is None:
+        checkpoint = Checkpoint(
+            _question_of(reading.session), sequence=reading.began_after, last=reading.anchor, since=reading.since
+        )
+    return CheckpointWriter(path, checkpoint)
 
 
 def refuse_unfit_files(options: Options) -> None:
@@ -104,4 +105,13 @@ def _close_quietly(stream: BinaryIO) -> None:
 def _question_of(session: Session) -> Question:
     """What a checkpoint of this run is made for."""
     options = session.options
-    return Question(str(session.service.url), session.filters.as_dict(), options.include_metadata, options.form)
+    return Question(
+        str(session.service.url),
+        session.filters.as_dict(),
+        options.include_metadata,
+        fields=None if options.fields is None else options.fields.canonical(),
+        match=None if options.conditions is None else Match.of(options.conditions),
+        stable_after=options.stable_after,
+        level=options.level if options.stable_after else '',
+        form=options.form,
+    )

@@ -16,14 +16,17 @@ from azext_dicomtoken.changefeed.options import counted_back
 from azext_dicomtoken.changefeed.resume import NextToken
 from azext_dicomtoken.changefeed.session import Session
 from dicomfeed.checkpoint import Checkpoint
+from dicomfeed.delivery import Summary
 from dicomfeed.events import LAST_SEQUENCE, Event
 from dicomfeed.feed import Feed
 from dicomfeed.prefetch import InlinePool, Pool
 from dicomfeed.queries import SEQUENCE_LIMIT, TIME_LIMIT
 from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.starts import TailReader, sequence_before, sequence_before_tail, sequence_now
-from dicomfeed.times import LAST_TICK, format_timestamp
+from dicomfeed.times import LAST_TICK, Ticks, format_timestamp
 from dicomfeed.windows import WindowReader
+
+OnPoll = Callable[[Ticks], None]
 
 
 class Reading(ABC):
@@ -45,8 +48,12 @@ class Reading(ABC):
         return None
 
     @abstractmethod
-    def batches(self) -> Iterator[list[Event]]:
-        """What is read. The first batch, which may be empty, comes as soon as the service has answered."""
+    def batches(self, on_poll: OnPoll | None = None) -> Iterator[list[Event]]:
+        """What is read. The first batch, which may be empty, comes as soon as the service has answered.
+
+        `on_poll` is told the service's time before it is asked what there is; an empty batch after that says that all
+        of it was handed out.
+        """
 
     @abstractmethod
     def fraction(self, reached: Event | None) -> float:
@@ -56,14 +63,28 @@ class Reading(ABC):
     def position(self, reached: Event | None) -> NextToken | None:
         """Where another run continues; None where it has to begin like this one."""
 
-    @abstractmethod
     def conclude(self, reached: Event | None) -> None:
-        """Complete the summary, and say what is not complete."""
+        """Complete the summary, and say what is not complete and what was left out."""
+        self._conclude(reached)
+        say_deleted_not_matched(self.session.summary)
+
+    @abstractmethod
+    def _conclude(self, reached: Event | None) -> None: ...
+
+    def order(self, event: Event) -> tuple[int, ...]:
+        """Grows from one event to the next."""
+        return (event.sequence,)
 
     def passing(self, events: Iterable[Event]) -> list[Event]:
         """Those of the events that count and pass the filters."""
-        counting = events if self.wanted is None else filter(self.wanted, events)
-        return self.session.filters.passing(counting)
+        return self.session.filters.passing(self._counting(events))
+
+    def deleted(self, events: Iterable[Event]) -> list[Event]:
+        """Those that count and would pass, but for conditions that cannot be tested because the instance is deleted."""
+        return self.session.filters.deleted(self._counting(events))
+
+    def _counting(self, events: Iterable[Event]) -> Iterable[Event]:
+        return events if self.wanted is None else filter(self.wanted, events)
 
     @property
     def _feed(self) -> Feed:
@@ -72,7 +93,13 @@ class Reading(ABC):
 
     @property
     def _pool(self) -> Pool:
-        return self.session.pool if self._at_most is None else InlinePool()
+        return self.session.pool if self._reads_ahead else InlinePool()
+
+    @property
+    def _reads_ahead(self) -> bool:
+        """Whether pages are read before they are needed: to take all, or to find the first few that meet conditions."""
+        options = self.session.options
+        return self._at_most is None or (options.conditions is not None and options.token is None)
 
     def _page_size(self, largest: int) -> int:
         """A page is no larger than what is taken; with filters nobody knows how much has to be read for that."""
@@ -87,7 +114,8 @@ class BySequence(Reading):
     def __init__(self, session: Session, *, checkpoint: Checkpoint | None = None, at_most: int | None = None) -> None:
         super().__init__(session, at_most=at_most)
         self.began_after = checkpoint.sequence if checkpoint is not None else self._first_cursor()
-        self._newest = newest = session.feed.newest()  # after the cursor, so never below it but after a restore
+        self._newest, self._polled_ticks = session.feed.poll()  # after the cursor: not below it but after a restore
+        newest = self._newest
         self.anchor, self.since = (
             (checkpoint.last, checkpoint.since)
             if checkpoint is not None
@@ -100,6 +128,7 @@ class BySequence(Reading):
             last=self.anchor,
             pool=self._pool,
             settle_seconds=session.options.settle_seconds,
+            closed_through=checkpoint.snapshot.closed_through if checkpoint else 0,
             width=self._page_size(SEQUENCE_LIMIT),
         )
 
@@ -108,7 +137,7 @@ class BySequence(Reading):
         since = self.since
         return None if since is None else lambda event: event.ticks >= since
 
-    def batches(self) -> Iterator[list[Event]]:
+    def batches(self, on_poll: OnPoll | None = None) -> Iterator[list[Event]]:
         options, reader = self.session.options, self._reader
         reader.verify(self._newest)
         yield []
@@ -116,9 +145,14 @@ class BySequence(Reading):
             yield from reader.follow(
                 poll_interval_seconds=options.poll_interval_seconds,
                 until=self._through if options.until_latest else None,
+                on_poll=on_poll,
             )
-        else:
-            yield from reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
+            return
+        if on_poll is not None:
+            on_poll(self._polled_ticks)
+        yield from reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
+        if reader.open_gap is None:
+            yield []
 
     def fraction(self, reached: Event | None) -> float:
         return (self._handled_through(reached) - self.began_after) / max(1, self._through - self.began_after)
@@ -126,12 +160,12 @@ class BySequence(Reading):
     def position(self, reached: Event | None) -> NextToken | None:
         return NextToken(self._handled_through(reached), reached.ticks if reached else 0)
 
-    def conclude(self, reached: Event | None) -> None:
+    def _conclude(self, reached: Event | None) -> None:
         reader, summary = self._reader, self.session.summary
         summary.gaps = reader.gaps
         before_gap = LAST_SEQUENCE if reader.complete_through is None else reader.complete_through
         summary.complete_through = min(self._handled_through(reached), before_gap)
-        if not self.session.options.checkpoint:
+        if not self.session.options.checkpoint and self.session.options.stable_after is None:
             _say_how_far_complete(reader.complete_through, reached)
 
     def _handled_through(self, reached: Event | None) -> int:
@@ -160,12 +194,12 @@ class ByTime(Reading):
         super().__init__(session, at_most=at_most)
         token = session.options.token
         self._start, self._after = (token.ticks, token.sequence) if token else (session.options.start or 0, 0)
-        self._end = self._window_end()
+        self.end = self._window_end()
         self._oldest: int | None = None  # of its events; a window may start long before the feed
         self._reader = WindowReader(
             self._feed,
             start=self._start,
-            end=self._end,
+            end=self.end,
             pool=self._pool,
             settle_seconds=session.options.settle_seconds,
         )
@@ -176,32 +210,39 @@ class ByTime(Reading):
             return None
         return lambda event: (event.ticks, event.sequence) > (self._start, self._after)
 
-    def batches(self) -> Iterator[list[Event]]:
-        batches = (
-            self._reader.read()
-            if self._at_most is None
-            else self._reader.read_slowly(self._start, limit=self._page_size(TIME_LIMIT))
-        )
-        for events in batches:
-            if self._oldest is None and events:
+    def batches(self, on_poll: OnPoll | None = None) -> Iterator[list[Event]]:
+        if on_poll is not None:
+            on_poll(self.session.feed.poll().service_ticks)
+        if self._reads_ahead:
+            pages = self._reader.read()
+        else:
+            pages = self._reader.read_slowly(self._start, limit=self._page_size(TIME_LIMIT))
+        for events in filter(None, pages):
+            if self._oldest is None:
                 self._oldest = events[0].ticks
             yield events
+        yield []
 
     def fraction(self, reached: Event | None) -> float:
         if reached is None or self._oldest is None:
             return 0.0
-        return (reached.ticks - self._oldest) / max(1, self._end - self._oldest)
+        return (reached.ticks - self._oldest) / max(1, self.end - self._oldest)
+
+    def order(self, event: Event) -> tuple[int, ...]:
+        return (event.ticks, event.sequence)
 
     def position(self, reached: Event | None) -> NextToken | None:
         if reached is None:
-            return NextToken(self._after, self._start, self._end)
-        return NextToken(reached.sequence, reached.ticks, self._end)
+            return NextToken(self._after, self._start, self.end)
+        return NextToken(reached.sequence, reached.ticks, self.end)
 
-    def conclude(self, reached: Event | None) -> None:
+    def _conclude(self, reached: Event | None) -> None:
         settled = self._reader.settled_through
         if settled is None:
             return
         self.session.summary.settled_through = format_timestamp(settled)
+        if self.session.options.stable_after is not None:
+            return  # a row is written when nothing can join it any more
         if not self.is_cut or (reached is not None and reached.ticks >= settled):
             say(f'Settled through {format_timestamp(settled)}: later events may still appear.')
 
@@ -229,7 +270,7 @@ class Newest(Reading):
             settle_seconds=session.options.settle_seconds,
         )
 
-    def batches(self) -> Iterator[list[Event]]:
+    def batches(self, on_poll: OnPoll | None = None) -> Iterator[list[Event]]:
         return self._reader.read()
 
     def fraction(self, reached: Event | None) -> float:
@@ -238,7 +279,7 @@ class Newest(Reading):
     def position(self, reached: Event | None) -> NextToken | None:
         return NextToken(reached.sequence, reached.ticks) if reached else None
 
-    def conclude(self, reached: Event | None) -> None:
+    def _conclude(self, reached: Event | None) -> None:
         _say_how_far_complete(self._reader.complete_through, reached)
 
 
@@ -260,4 +301,14 @@ def _say_how_far_complete(through: int | None, reached: Event | None) -> None:
         say(
             f'Complete through sequence number {through}: events with higher sequence numbers may still appear, even '
             'between those returned.'
+        )
+
+
+def say_deleted_not_matched(summary: Summary) -> None:
+    """Say it on standard error whatever --only-show-errors says: a copy that is made so never hears of deletions."""
+    number = summary.deleted_not_matched
+    if number:
+        say(
+            f'{number:,} {"event was" if number == 1 else "events were"} left out because the instance is deleted: it '
+            'has no attributes that --match could test.'
         )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _STARTS = ('start_time', 'end_time', 'after_sequence', 'next_token', 'tail')
 _FILES = ('output_file', 'overwrite', 'summary_file')
+SAME_CONDITIONS = 'SAME_CONDITIONS'
+"""Stands for the values of --match in a printed command, which is refused until they are put there."""
 
 
 class NextToken(NamedTuple):
@@ -80,7 +82,7 @@ def say_list_was_cut(invocation: Invocation, options: Options, position: NextTok
     """Say it on standard error whatever --only-show-errors says: a cut list that is read as complete is wrong."""
     assert position is not None  # what has none, a tail, is not cut
     say(
-        f'There are more events than the {options.max_items} listed. Continue with:',
+        f'There are more events than the {options.max_items} listed. Continue with{_same_match(options)}:',
         _command_line(invocation, options, [('--next-token', position.encoded())], without=_STARTS),
     )
 
@@ -108,10 +110,17 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
     if options.checkpoint:
         say(f'{what_happened} Run the same command again to continue.')
         return
+    if options.stable_after:
+        say(f'{what_happened} Run the same command again to begin anew. A run with --checkpoint continues.')
+        return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())
     command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *without))
-    say(f'{what_happened} Continue with:', command)
+    say(f'{what_happened} Continue with{_same_match(options)}:', command)
+
+
+def _same_match(options: Options) -> str:
+    return ' the same --match' if 'match' in options.typed else ''
 
 
 def command_line(

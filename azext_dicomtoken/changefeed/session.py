@@ -19,7 +19,7 @@ from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.delivery import Summary
 from dicomfeed.errors import ConnectionFailed, ServiceError
-from dicomfeed.feed import Feed
+from dicomfeed.feed import AtOnce, Feed
 from dicomfeed.filters import Filters
 from dicomfeed.prefetch import ThreadPool
 from dicomfeed.times import Clock
@@ -63,7 +63,7 @@ def open_session(invocation: Invocation, options: Options) -> Session:
     assert service.url is not None
     login = Login(invocation, audience=service.audience, tenant=options.tenant)
     summary = Summary()
-    trouble = Trouble(summary)
+    trouble = Trouble(summary, has_conditions=options.conditions is not None)
     client = FeedClient(
         service.url,
         login,
@@ -72,17 +72,27 @@ def open_session(invocation: Invocation, options: Options) -> Session:
         patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS,
         on_retry=trouble.retrying,
         on_clock_difference=_say_clocks_differ,
+        keep_names=options.stable_after is not None,
     )
-    filters = Filters(**options.filters)
+    filters = Filters(**options.filters, conditions=options.conditions)
     feed = Feed(
         client,
         include_metadata=options.include_metadata,
-        metadata_at_once=filters.is_empty and not options.follow,
+        fields=options.fields,
+        conditions=options.conditions,
+        metadata_at_once=_at_once(filters, options),
         wanted=filters.passing,
         on_poisoned=trouble.poisoned,
     )
-    pool = ThreadPool(options.concurrency + (_DECODING if options.include_metadata else 0))
+    pool = ThreadPool(options.concurrency + (_DECODING if options.reads_metadata else 0))
     return Session(invocation, options, service, login, feed, pool, filters, summary)
+
+
+def _at_once(filters: Filters, options: Options) -> AtOnce:
+    """With --follow, events may have to wait long for a gap before they can be delivered."""
+    if options.follow:
+        return AtOnce.NEVER
+    return AtOnce.WHERE_MOST_ARE_WANTED if filters.has_properties else AtOnce.ALWAYS
 
 
 @dataclass
@@ -90,6 +100,7 @@ class Trouble:
     """Says on standard error why there is nothing for a while: once in a few seconds, whatever the workers meet."""
 
     summary: Summary
+    has_conditions: bool = False
     _last_report: float = field(default=float('-inf'))
 
     def retrying(self, retry: Retry) -> None:
@@ -101,7 +112,12 @@ class Trouble:
 
     def poisoned(self, sequence: int) -> None:
         self.summary.unreadable.append(sequence)
-        say(f'The metadata of event {sequence} cannot be read. The event comes without it.')
+        what_follows = (
+            'The event is left out, because --match cannot be tested.'
+            if self.has_conditions
+            else 'The event comes without it.'
+        )
+        say(f'The metadata of event {sequence} cannot be read. {what_follows}')
 
 
 def _say_clocks_differ(seconds_ahead: float) -> None:

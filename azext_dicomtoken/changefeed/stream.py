@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from azext_dicomtoken._output import is_stream
+from azext_dicomtoken._output import is_stream, plural
 from azext_dicomtoken._signals import Interrupted, Interruption
 from azext_dicomtoken._stdout import not_written
 from azext_dicomtoken.changefeed.lines import LineError, Lines
@@ -15,15 +15,18 @@ from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.readings import BySequence, Reading, reading_of
 from azext_dicomtoken.changefeed.resume import say_start_was_ignored, say_stream_ended
 from azext_dicomtoken.changefeed.session import Session
+from azext_dicomtoken.changefeed.studies import RowLines, say_what_is_open, studies_of, unit_of
 from dicomfeed.checkpoint import CheckpointWriter
 from dicomfeed.delivery import Delivery, Summary
 from dicomfeed.errors import FileError, OutputError, RequestError, ServiceError
 from dicomfeed.events import Event
 from dicomfeed.sinks import Sink
+from dicomfeed.stable import StableStudies
 
 # Where metadata are decoded, for a filter or --query, each page makes tens of thousands of objects, which hold no
 # cycles and are gone with the page.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_WITHOUT_METADATA = ('event without metadata', 'events without metadata')
 
 
 def stream(session: Session, interruption: Interruption) -> None:
@@ -38,7 +41,8 @@ def stream(session: Session, interruption: Interruption) -> None:
             say_start_was_ignored(session.invocation, options, checkpoint.sequence)
         progress = stack.enter_context(session.progress(wanted=_is_in_a_file(session)))
         reading = reading_of(session, checkpoint=checkpoint)
-        run = _Run(reading, writer_of(reading, checkpoint) if isinstance(reading, BySequence) else None)
+        writer = writer_of(reading, checkpoint) if isinstance(reading, BySequence) else None
+        run = _Run(reading, writer, studies_of(reading, checkpoint=checkpoint))
         try:
             run.deliver(sink, interruption, progress)
         except Interrupted:
@@ -66,13 +70,19 @@ def _is_in_a_file(session: Session) -> bool:
 class _Run:
     """One reading on its way to a sink. How far it got is one value: the last event that delivery has handled."""
 
-    def __init__(self, reading: Reading, writer: CheckpointWriter | None) -> None:
+    def __init__(self, reading: Reading, writer: CheckpointWriter | None, studies: StableStudies | None) -> None:
         self._reading = reading
         self._session = reading.session
         self._writer = writer
+        self._studies = studies
         self._delivery: Delivery | None = None
         options, invocation = reading.session.options, reading.session.invocation
-        self._lines = Lines(invocation, stdout=None if options.output_file else invocation.stdout)
+        stdout = None if options.output_file else invocation.stdout
+        self._lines = (
+            Lines(invocation, stdout=stdout)
+            if studies is None
+            else RowLines(invocation, stdout=stdout, level=options.level)
+        )
 
     @property
     def reached(self) -> Event | None:
@@ -81,7 +91,7 @@ class _Run:
     def deliver(self, sink: Sink, interruption: Interruption, progress: Progress) -> None:
         """Read to the end, whatever that is."""
         session, reading = self._session, self._reading
-        batches = reading.batches()
+        batches = reading.batches(None if self._studies is None else self._studies.begin_poll)
         self._delivery = Delivery(
             sink,
             filters=session.filters,
@@ -89,6 +99,7 @@ class _Run:
             clock=session.client.clock,
             wanted=reading.wanted,
             checkpoint=self._writer,
+            studies=self._studies,
             lines_of=self._lines.of if self._lines.are_own else None,
             uninterrupted=interruption.held_back,
         )
@@ -102,7 +113,8 @@ class _Run:
         try:
             self._delivery.run(_kept(batches, last))
         except LineError as error:
-            self._delivery.run([last[: last.index(error.event)]])
+            if error.event is not None:
+                self._delivery.run([last[: last.index(error.event)]])
             raise
 
     def _shown(self, batches: Iterator[list[Event]], progress: Progress) -> Iterator[list[Event]]:
@@ -121,14 +133,15 @@ class _Run:
     def say_what_query_does(self) -> None:
         """Say what --query is applied to, where it came to nothing for every event."""
         if self._lines.has_queried and not self._lines.has_result:
+            item, example = ('event', 'sequence,action') if self._studies is None else ('row', 'studyInstanceUid')
             self._session.invocation.inform(
-                'No event had a result: with --stream, --output-file and --follow, --query applies to each event, not '
-                'to a list. Example: --query "[sequence,action]"'
+                f'No {item} had a result: with --stream, --output-file and --follow, --query applies to each {item}, '
+                f'not to a list. Example: --query "[{example}]"'
             )
 
     def say_how_to_continue(self, what_happened: str) -> None:
         session = self._session
-        position = self._reading.position(self.reached)
+        position = self._reading.position(self.reached) if self._studies is None else None
         say_stream_ended(what_happened, session.invocation, session.options, position)
 
     @contextmanager
@@ -149,6 +162,9 @@ class _Run:
             if is_sure and self._delivery and self._delivery.has_begun:
                 session.summary.seconds = session.client.clock.monotonic() - began
                 self._reading.conclude(self.reached)
+                if self._studies is not None:
+                    session.summary.open, session.summary.late = self._studies.still_open.number, self._studies.late
+                    say_what_is_open(session.options, self._studies)
                 _report(session)
 
 
@@ -165,28 +181,34 @@ def _report(session: Session) -> None:
 
     options, summary = session.options, session.summary
     if options.output_file:
-        session.invocation.inform(in_words(summary, options.output_file))
+        words = in_words(
+            summary, options.output_file, unit=unit_of(options), has_conditions=options.conditions is not None
+        )
+        session.invocation.inform(words)
     if options.summary_file:
         from azext_dicomtoken._output import write_private_file
 
         write_private_file(options.summary_file, json.dumps(summary.as_dict(), indent=2) + '\n', overwrite=True)
 
 
-def in_words(summary: Summary, path: str) -> str:
-    """How many events are where, how far that is complete, and what was out of the ordinary."""
+def in_words(
+    summary: Summary, path: str, *, unit: tuple[str, str] = ('event', 'events'), has_conditions: bool = False
+) -> str:
+    """How many events are where, how far that is complete, and what was out of the ordinary.
+
+    What cannot be read is written without metadata, or left out where conditions cannot be tested.
+    """
+    unreadable = ('unreadable event', 'unreadable events') if has_conditions else _WITHOUT_METADATA
     complete = '' if summary.complete_through is None else f'; complete through {summary.complete_through}'
     extraordinary = [
-        _plural(number, *words)
+        plural(number, *words)
         for number, words in (
             (summary.gaps, ('gap', 'gaps')),
             (summary.retries, ('retry', 'retries')),
-            (len(summary.unreadable), ('event without metadata', 'events without metadata')),
+            (len(summary.unreadable), unreadable),
+            (summary.late, ('late event', 'late events')),
         )
         if number
     ]
     more = f' {", ".join(extraordinary)}.' if extraordinary else ''
-    return f'{_plural(summary.events, "event", "events")} written to {path}{complete}.{more}'
-
-
-def _plural(number: int, one: str, many: str) -> str:
-    return f'{number:,} {one if number == 1 else many}'
+    return f'{plural(summary.written, *unit)} written to {path}{complete}.{more}'

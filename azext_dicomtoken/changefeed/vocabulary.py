@@ -6,6 +6,7 @@ It imports nothing, because az loads it for -h. Those that the reader has too ar
 ACTIONS = ('Create', 'Update', 'Delete')
 STATES = ('Current', 'Replaced', 'Deleted')
 BUCKETS = ('hour', 'day', 'study')
+LEVELS = ('study', 'series')
 UID_FILTERS = ('study_instance_uid', 'series_instance_uid', 'sop_instance_uid')
 FILTERS = ('action', 'state', *UID_FILTERS, 'partition_name')
 

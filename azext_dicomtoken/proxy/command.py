@@ -176,7 +176,8 @@ def _report_lost_sign_in(error: Exception, access: Access) -> None:
     is_signed_out = "'az login'" in str(error)  # Please run 'az login' to setup account.
     advice = [] if is_signed_out else of_core(to_az_error(error, access=access), tenant=None)
     get_logger(__name__).error(
-        'There is no access token, so tools get status 502. In another terminal, run what helps:\n%s',
+        'There is no access token, so tools get status 502. The proxy tries again as requests come. '
+        'What helps, in another terminal:\n%s',
         '\n'.join(advice or [access.login_command()]),
     )
 

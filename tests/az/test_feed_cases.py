@@ -46,6 +46,41 @@ def sequences(text: str) -> list[int]:
     return [row['sequence'] for row in rows]
 
 
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        (('--query', '[].sequence', '-o', 'tsv'), '1\n2\n'),
+        (('--query', '[].{number: sequence}', '-o', 'table'), 'Number\n--------\n1\n2\n'),
+        (('--query', 'length(@)'), '2\n'),
+        (('--latest', '--query', 'sequence'), '2\n'),
+        (('--latest', '--query', 'nothing'), ''),
+        (('--sequence', '1', '--query', 'sequence'), '1\n'),
+        (('--count-by', 'study', '--query', 'sum([].events)'), '2\n'),
+    ],
+    ids=' '.join,
+)
+def test_query_is_applied_to_the_result_once(read: Read, store: FeedStore, options: tuple[str, ...], text: str) -> None:
+    store.create()
+    store.create()
+    outcome = read(*options)
+    assert (outcome.code, outcome.stdout) == (0, text)
+
+
+@pytest.mark.parametrize(
+    ('query', 'reason'),
+    [
+        ('abs([0].state)', ': abs() does not take a value of type string.'),
+        ('nothing(@)', ': Unknown function: nothing().'),
+        ('length(@, @)', ': Expected 1 argument for function length(), received 2.'),
+    ],
+    ids=['value', 'function', 'arguments'],
+)
+def test_query_that_fails_is_explained_without_the_value(read: Read, store: FeedStore, query: str, reason: str) -> None:
+    store.create()
+    outcome = read('--query', query)
+    assert outcome.code == 1 and outcome.stderr.splitlines()[0] == f'ERROR: --query failed on the result{reason}'
+
+
 FORMS = pytest.mark.parametrize('form', [(), ('--stream',)], ids=['list', 'stream'])
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from azext_dicomtoken._format import FixedTable, changefeed_table, counts_table
+from azext_dicomtoken._format import EVENTS, SERIES, STUDIES, FixedTable, TableForm, changefeed_table, counts_table
 
 
 def rows(*events: int) -> list[dict[str, object]]:
@@ -99,10 +101,61 @@ def test_row_fits_the_terminal_and_keeps_both_ends_of_a_uid(columns: int) -> Non
     assert study[:3] == UID[:3] and instance.endswith('.1.3') and ('…' in study) is (columns < 180)
 
 
+STUDY = {
+    'studyInstanceUid': UID,
+    'partitionName': 'Microsoft.Default',
+    'firstTimestamp': '2026-01-31T08:00:00.0000000Z',
+    'lastTimestamp': '2026-01-31T08:10:00.1234567Z',
+    'firstSequence': 7,
+    'lastSequence': 1300,
+    'events': 1200,
+    'created': 1200,
+    'updated': 0,
+    'deleted': 0,
+    'instances': 1200,
+    'series': 12,
+    'stable': True,
+}
+ONE_SERIES = {**STUDY, 'seriesInstanceUid': UID + '.2'}
+ROWS = pytest.mark.parametrize(
+    ('form', 'row'), [(EVENTS, EVENT), (STUDIES, STUDY), (SERIES, ONE_SERIES)], ids=['event', 'study', 'series']
+)
+
+
+@ROWS
 @pytest.mark.parametrize('columns', [80, 132, 300], ids=str)
-def test_row_of_fixed_widths_fits_the_terminal(columns: int) -> None:
-    table = FixedTable(columns=columns)
-    assert max(len(table.header), len(table.row(EVENT))) <= columns
+def test_row_of_fixed_widths_fits_the_terminal(columns: int, form: TableForm, row: Any) -> None:
+    table = FixedTable(form, columns=columns)
+    assert max(len(table.header), len(table.row(row))) <= columns
+
+
+@ROWS
+@pytest.mark.parametrize('columns', [80, 132, 300], ids=str)
+def test_list_fits_the_terminal(columns: int, form: TableForm, row: Any) -> None:
+    (cells,) = changefeed_table([row], columns=columns)
+    assert sum(max(len(title) + 2, len(text)) + 2 for title, text in cells.items()) - 2 <= columns
+
+
+def test_study_has_its_times_to_the_second_and_no_default_partition() -> None:
+    assert changefeed_table([STUDY]) == [
+        {
+            'Study': UID,
+            'Series': '12',
+            'Instances': '1200',
+            'First': '2026-01-31T08:00:00Z',
+            'Last': '2026-01-31T08:10:00Z',
+        }
+    ]
+
+
+def test_study_of_another_partition_shows_it() -> None:
+    rows = changefeed_table([STUDY, {**STUDY, 'partitionName': 'research\x1b'}])
+    assert [row['Partition'] for row in rows] == ['', 'research\\x1b']
+
+
+def test_first_time_gives_way_where_a_uid_could_not_be_told_any_more() -> None:
+    assert list(changefeed_table([STUDY], columns=80)[0]) == ['Study', 'Series', 'Instances', 'Last']
+    assert list(changefeed_table([STUDY], columns=132)[0]) == ['Study', 'Series', 'Instances', 'First', 'Last']
 
 
 def test_table_of_nothing_and_of_an_odd_event() -> None:

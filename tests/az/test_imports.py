@@ -25,7 +25,8 @@ CLI_LAYER = sorted(
     for path in (ROOT / 'azext_dicomtoken').rglob('*.py')
     if 'vendored_sdks' not in path.parts  # not ours
 )
-READER = sorted((ROOT / 'dicomfeed').rglob('*.py'))
+READER = sorted((ROOT / 'dicomfeed').glob('*.py'))
+SPARK = sorted((ROOT / 'dicomfeed' / 'spark').glob('*.py'))
 
 
 def imported_by(path: Path) -> set[str]:
@@ -45,6 +46,18 @@ def test_reader_imports_the_standard_library_and_requests(path: Path) -> None:
     assert foreign <= {'dicomfeed', 'requests', 'urllib3'}  # urllib3 comes with requests
 
 
+@pytest.mark.parametrize('path', SPARK, ids=lambda path: path.stem)
+def test_spark_source_imports_the_reader_and_what_its_extra_names(path: Path) -> None:
+    foreign = imported_by(path) - set(sys.stdlib_module_names)
+    assert {name for name in foreign if name.startswith('azure')} <= {'azure.identity', 'azure.core.exceptions'}
+    assert tops(foreign) - set(sys.stdlib_module_names) <= {'dicomfeed', 'pyspark', 'pyarrow', 'azure'}
+
+
+@pytest.mark.parametrize('path', [*CLI_LAYER, *READER], ids=lambda path: path.stem)
+def test_nothing_else_loads_the_spark_source(path: Path) -> None:
+    assert not {name for name in imported_by(path) if name.startswith(('dicomfeed.spark', 'pyspark', 'pyarrow'))}
+
+
 def test_only_the_transport_of_the_reader_knows_http() -> None:
     http = {'requests', 'urllib3', 'http', 'socket', 'ssl'}
     knowing = {path.name: tops(imported_by(path)) & http for path in READER}
@@ -54,7 +67,8 @@ def test_only_the_transport_of_the_reader_knows_http() -> None:
 @pytest.mark.parametrize('path', CLI_LAYER, ids=lambda path: path.stem)
 def test_cli_layer_imports_what_az_ships(path: Path) -> None:
     foreign = tops(imported_by(path)) - set(sys.stdlib_module_names)
-    assert foreign <= {'argcomplete', 'azure', 'knack', 'yaml', 'azext_dicomtoken', 'dicomfeed', 'requests', 'urllib3'}
+    of_az = {'argcomplete', 'azure', 'jmespath', 'knack', 'requests', 'urllib3', 'yaml'}
+    assert foreign <= of_az | {'azext_dicomtoken', 'dicomfeed'}
 
 
 def test_only_the_login_touches_the_profile() -> None:
@@ -104,7 +118,7 @@ def test_help_loads_neither_the_login_nor_the_reader(command: tuple[str, ...], i
 
 
 def test_vocabulary_is_that_of_the_reader() -> None:
-    assert vocabulary.FILTERS == Filters._fields
+    assert (*vocabulary.FILTERS, 'conditions') == Filters._fields
     assert vocabulary.BUCKETS == (BY_HOUR, BY_DAY, BY_STUDY)
     assert parse_duration(vocabulary.SETTLE) == SETTLE_SECONDS
     assert vocabulary.CONCURRENCY == CONNECTIONS

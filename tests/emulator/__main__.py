@@ -11,12 +11,14 @@ import os
 import shlex
 import signal
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import HOME_TENANT, READER_APPLICATION, ROLELESS_APPLICATION, ServicePrincipal
+from tests.emulator.orthanc import Orthanc, orthanc
 from tests.emulator.sample import sample_feed
 
 _ENDINGS = {signal.SIGINT, signal.SIGTERM}
@@ -27,8 +29,12 @@ def main() -> None:
     arguments = _parser().parse_args()
     # Blocked before the server's thread begins, which inherits the mask, so that `sigwait` gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
-    with Emulator(port=arguments.port, latency_seconds=arguments.latency / 1000) as emulator:
+    with ExitStack() as stack:
+        emulator = stack.enter_context(Emulator(port=arguments.port, latency_seconds=arguments.latency / 1000))
         emulator.service.store.load(sample_feed(arguments.events, end_ticks=ticks.now(), metadata=arguments.metadata))
+        if arguments.orthanc:
+            emulator.service.dicomweb = images = stack.enter_context(orthanc(emulator.directory / 'orthanc'))
+            print(_images(images))
         exports = _exports({**emulator.environment, 'DICOM_SERVICE_URL': emulator.service_url})
         print(_welcome(emulator, exports), flush=True)
         if arguments.env_file:
@@ -49,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--no-metadata', dest='metadata', action='store_false', help='they have next to none: faster')
     parser.add_argument('--latency', type=float, default=0, metavar='MS', help='added to every answer of the feed')
+    parser.add_argument(
+        '--orthanc', action='store_true', help="images, in an Orthanc that is started too (Debian's orthanc-dicomweb)"
+    )
     parser.add_argument(
         '--env-file', type=Path, metavar='PATH', help='write the export lines there once the emulator is ready'
     )
@@ -82,6 +91,12 @@ az account get-access-token --resource {DICOM_AUDIENCE} --query accessToken --ou
 
 curl --data '{{"count": 3}}' {emulator.base_url}/_emulator/store    # three new instances
 curl {emulator.base_url}/_emulator/journal
+"""
+
+
+def _images(images: Orthanc) -> str:
+    return f"""\
+# Images are in {images.url}. To store one there: curl --data-binary @FILE {images.url}/instances
 """
 
 

@@ -236,7 +236,9 @@ FAULTS: dict[str, Callable[..., trouble.Fault]] = {
 
 
 class Control:
-    """`app` answers: GET and DELETE `journal`; POST `store`, `delete`, `burn`, `latency`; POST and DELETE `trouble`."""
+    """`app` answers: GET and DELETE `journal`; POST `store`, `update`, `delete`, `burn`, `latency`; POST and DELETE
+    `poison` and `trouble`.
+    """
 
     def __init__(self, service: DicomService, journal: Journal) -> None:
         self._service = service
@@ -246,7 +248,10 @@ class Control:
                 Route('/journal', self._show_journal, methods=['GET']),
                 Route('/journal', self._clear_journal, methods=['DELETE']),
                 Route('/store', self._store, methods=['POST']),
+                Route('/update', self._update, methods=['POST']),
                 Route('/delete', self._delete, methods=['POST']),
+                Route('/poison', self._poison, methods=['POST']),
+                Route('/poison', self._fix, methods=['DELETE']),
                 Route('/burn', self._burn, methods=['POST']),
                 Route('/latency', self._set_latency, methods=['POST']),
                 Route('/trouble', self._make_trouble, methods=['POST']),
@@ -256,22 +261,45 @@ class Control:
 
     async def _show_journal(self, _: Request) -> Response:
         """The counters, the hosts asked for, and the CPU seconds of this process."""
-        hosts = sorted(self._journal.hosts)
-        return JSONResponse({**self._journal.counters(), 'hosts': hosts, 'cpu_seconds': time.process_time()})
+        shown = {
+            **self._journal.counters(),
+            'blobs_read': self._service.store.blob_reads,
+            'hosts': sorted(self._journal.hosts),
+            'cpu_seconds': time.process_time(),
+        }
+        return JSONResponse(shown)
 
     async def _clear_journal(self, _: Request) -> Response:
         self._journal.clear()
+        self._service.store.blob_reads = 0
         return Response(status_code=204)
 
     async def _store(self, request: Request) -> Response:
-        """`{"count": 1}`: store so many new instances."""
-        count = (await _fields(request)).get('count', 1)
-        return _sequences([self._service.store.create() for _ in range(count)])
+        """`{"count": 1}`: store so many new instances, with `metadata` (DICOM JSON) if there are any."""
+        fields = await _fields(request)
+        metadata = _metadata_in(fields)
+        return _sequences([self._service.store.create(metadata=metadata) for _ in range(fields.get('count', 1))])
+
+    async def _update(self, request: Request) -> Response:
+        """`{"sequence": 17}`: update the study of that event, with `metadata` if there are any."""
+        fields = await _fields(request)
+        instance = self._service.store.event(fields['sequence']).instance
+        return _sequences(self._service.store.update(instance.study, metadata=_metadata_in(fields)))
 
     async def _delete(self, request: Request) -> Response:
         """`{"sequence": 17}`: delete the instance of that event."""
         instance = self._service.store.event((await _fields(request))['sequence']).instance
         return _sequences(self._service.store.delete(instance.study, instance.series, instance.sop))
+
+    async def _poison(self, request: Request) -> Response:
+        """`{"sequence": 17}`: the metadata that this event shows cannot be read any more."""
+        self._service.store.poison((await _fields(request))['sequence'])
+        return Response(status_code=204)
+
+    async def _fix(self, request: Request) -> Response:
+        """`{"sequence": 17}`: they can."""
+        self._service.store.fix((await _fields(request))['sequence'])
+        return Response(status_code=204)
 
     async def _burn(self, request: Request) -> Response:
         """`{"count": 1}`: take so many sequence numbers that no event will have."""
@@ -303,6 +331,10 @@ class Control:
 async def _fields(request: Request) -> dict[str, Any]:
     body = await request.body()
     return dict(json.loads(body)) if body else {}
+
+
+def _metadata_in(fields: dict[str, Any]) -> str | None:
+    return json.dumps(fields['metadata']) if 'metadata' in fields else None
 
 
 def _sequences(sequences: Any) -> Response:

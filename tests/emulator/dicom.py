@@ -2,7 +2,8 @@
 
 Owned: contract, sections 1 to 5: routes and versions, the order of the checks, what ASP.NET and .NET make of a query
 string, tokens and roles, statuses and headers.
-Not owned: which events there are (`store.py`), faults (`trouble.py`).
+Not owned: which events there are (`store.py`), faults (`trouble.py`), images: for those, `dicomweb` may be somebody
+else's ASGI application, which is asked for nothing that the caller may not.
 
 `respond` is synchronous and touches no socket, so that model tests can read a feed in virtual time. The ASGI face is
 plain ASGI: two routes gain nothing from a framework, and the cut connections and bodies could not be written with one.
@@ -16,7 +17,7 @@ import html
 import json
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -44,6 +45,8 @@ _SUPPORTED = '1.0-prerelease, 1, 2'
 _VERSIONS = {(1, 0, 'prerelease'): 1, (1, 0, ''): 1, (2, 0, ''): 2}
 _VERSION = re.compile(r'(\d+)(?:\.(\d+))?(?:-([a-z][a-z0-9]*))?', re.IGNORECASE | re.ASCII)
 _ROUTE = re.compile(r'/v([^/]+)/changefeed(/latest)?/?', re.IGNORECASE)
+_DICOMWEB = re.compile(r'/v[12](?:/partitions/[^/]+)?/(?:studies|series|instances)(?:/.*)?')
+_READING = ('GET', 'HEAD', 'OPTIONS')
 _SECURITY_HEADERS = {
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'SAMEORIGIN',
@@ -52,6 +55,7 @@ _SECURITY_HEADERS = {
 _REPORTED = {'api-supported-versions': _SUPPORTED}
 _TEXT = {'Content-Type': 'text/plain; charset=utf-8'}
 _JSON = {'Content-Type': 'application/json; charset=utf-8'}
+_FORBIDDEN = Response(403, _TEXT, b'Authorization failed.')
 _INTEGER = re.compile(r'[+-]?\d+', re.ASCII)
 _INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
@@ -60,6 +64,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Verify = Callable[[str], Mapping[str, object]]
 
 
@@ -96,6 +101,7 @@ class DicomService:
     ) -> None:
         self.store = store or FeedStore()
         self.trouble = Trouble()
+        self.dicomweb: Application | None = None
         self.latency_seconds = latency_seconds
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.date_ahead_seconds = 0
@@ -150,6 +156,10 @@ class DicomService:
         """The ASGI face. Only `http` scopes are served."""
         if self.latency_seconds:
             await self.sleep(self.latency_seconds)
+        if self.dicomweb and _DICOMWEB.fullmatch(scope['path']):
+            refusal = self._refusal(_request(scope))
+            await (_send(send, refusal) if refusal else self.dicomweb(scope, receive, send))
+            return
         released = self.trouble.released
         try:
             response = self.answer(_request(scope))
@@ -183,10 +193,8 @@ class DicomService:
             return Response(405, {'Allow': 'GET'})
         try:
             claims = self._claims(request)
-        except Exception as error:  # which class it is, is the business of whoever gave `verify`
-            if not hasattr(error, 'claims_challenge'):
-                raise
-            return self._unauthorized(error)
+        except Exception as error:
+            return self._challenge(error)
         read = self._latest if route[2] else self._list
         return self._read(lambda: read(major, values, claims))
 
@@ -197,7 +205,7 @@ class DicomService:
         except _BadQuery as error:
             return Response(400, _TEXT | _REPORTED, str(error).encode())
         except PermissionError:
-            return Response(403, _TEXT, b'Authorization failed.')
+            return _FORBIDDEN
         except OverflowError:
             return Response(503, _TEXT, DATA_STORE_TEXT.encode())
         except BlobFailure as error:
@@ -215,6 +223,7 @@ class DicomService:
                 self._journal.add_rows_skipped(
                     page.offset if texts else self.store.skipped(page.start, page.end, page.offset)
                 )
+        self._journal.add_rows_read(len(texts))
         return Response(200, _JSON | _REPORTED, f'[{",".join(texts)}]'.encode())
 
     def _latest(self, major: int, values: Mapping[str, str], claims: Mapping[str, object] | None) -> Response:
@@ -234,9 +243,20 @@ class DicomService:
             raise _NoToken()
         return self._verify(token.strip())
 
-    def _authorize(self, claims: Mapping[str, object] | None) -> None:
-        if claims is not None and not self._roles(str(claims.get('oid'))) & {READER, OWNER}:
+    def _authorize(self, claims: Mapping[str, object] | None, *, roles: Collection[str] = (READER, OWNER)) -> None:
+        if claims is not None and not self._roles(str(claims.get('oid'))) & set(roles):
             raise PermissionError
+
+    def _refusal(self, request: Request) -> Response | None:
+        """The answer to who may not do this to images; None for who may."""
+        try:
+            claims = self._claims(request)
+            self._authorize(claims, roles=(READER, OWNER) if request.method in _READING else (OWNER,))
+        except PermissionError:
+            return _FORBIDDEN
+        except Exception as error:
+            return self._challenge(error)
+        return None
 
     def _roles(self, object_id: str) -> set[str]:
         """The roles that are felt now; each call counts as a request for the grants that wait for some."""
@@ -247,6 +267,12 @@ class DicomService:
                     self.role_assignments.setdefault(object_id, set()).add(grant.role)
                 grant.requests_left -= 1
             return self.role_assignments.get(object_id, set())
+
+    def _challenge(self, error: Exception) -> Response:
+        """401 for a token that is refused; which class the error has, is the business of whoever gave `verify`."""
+        if not hasattr(error, 'claims_challenge'):
+            raise error
+        return self._unauthorized(error)
 
     def _unauthorized(self, error: Any) -> Response:
         """401 with an empty body (contract 5.2); a claims challenge is written as Entra's other resources write it."""

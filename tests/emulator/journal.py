@@ -38,6 +38,7 @@ class Journal:
         self._token_requests: list[dict[str, str]] = []
         self._refused_hosts: list[str] = []
         self._rows_skipped = 0
+        self._rows_read = 0
 
     def record(self, request: Request) -> None:
         with self._lock:
@@ -56,6 +57,11 @@ class Journal:
         """Add rows that a service had to read and throw away to reach an offset."""
         with self._lock:
             self._rows_skipped += count
+
+    def add_rows_read(self, count: int) -> None:
+        """Add rows that a service gave in the answer to a list."""
+        with self._lock:
+            self._rows_read += count
 
     @property
     def requests(self) -> list[Request]:
@@ -89,6 +95,7 @@ class Journal:
                 'requests': len(self._requests),
                 'token_requests': len(self._token_requests),
                 'rows_skipped': self._rows_skipped,
+                'rows_read': self._rows_read,
                 'refused_hosts': len(self._refused_hosts),
             }
 
@@ -97,4 +104,4 @@ class Journal:
             self._requests.clear()
             self._token_requests.clear()
             self._refused_hosts.clear()
-            self._rows_skipped = 0
+            self._rows_skipped = self._rows_read = 0

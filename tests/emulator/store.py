@@ -115,6 +115,12 @@ class FeedStore:
                 return event
         raise KeyError(sequence)
 
+    def texts(self) -> list[str]:
+        """All committed events with metadata as they stand now, whatever cannot be read; no read counts."""
+        with self._lock:
+            rows = self._database.execute(f'{_TEXTS_AND_METADATA} ORDER BY f.sequence').fetchall()
+            return [self._text_with_metadata(*row) for row in rows]
+
     @property
     def next_sequence(self) -> int:
         """The number that the next writer will take."""
@@ -253,6 +259,11 @@ class FeedStore:
         self.blob_reads += 1
         if self.blobs_down or version in self._poisoned:
             raise BlobFailure(self._poisoned.get(version, 503))
+        return self._text_with_metadata(text, version, metadata, *uids)
+
+    def _text_with_metadata(self, text: str, version: int | None, metadata: str | None, *uids: str) -> str:
+        if version is None:
+            return text
         return self._tables.shape.text_with_metadata(text, metadata or _plain_metadata(version, *uids))
 
     def _begin(self, action: str, instances: Sequence[Instance], metadata: str | None) -> Writer:

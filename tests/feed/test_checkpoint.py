@@ -19,6 +19,7 @@ import pytest
 from dicomfeed.checkpoint import (
     Checkpoint,
     CheckpointWriter,
+    Match,
     Output,
     Question,
     load_checkpoint,
@@ -26,8 +27,10 @@ from dicomfeed.checkpoint import (
     lock_path,
     save_checkpoint,
 )
+from dicomfeed.conditions import Conditions, parse_conditions
 from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
 from dicomfeed.events import Event, decode_event
+from dicomfeed.stable import OpenRow
 from dicomfeed.times import FIRST_TICK, LAST_TICK
 
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com', {'action': ['create', 'delete']}, True)
@@ -57,6 +60,11 @@ GARBAGE = {
     'no number': b'{"format": NaN}',
     'huge': b' ' * 2**20 + b'{"format": 1}',
 }
+CT = Conditions(tuple(parse_conditions(['Modality=CT', 'PatientName=Secret^Patient'])))
+SAME_CT = Conditions(tuple(parse_conditions(['patientname=SECRET^PATIENT^^', '00080060=ct', 'Modality=CT'])))
+WITH_ATTRIBUTES = replace(
+    QUESTION, include_metadata=False, fields=['00080060', '00400275.00400009'], match=Match.of(CT)
+)
 OTHERS = {
     'service': replace(QUESTION, service_url='https://contoso-research.dicom.azurehealthcareapis.com'),
     'no filters': replace(QUESTION, filters={}),
@@ -64,6 +72,10 @@ OTHERS = {
     'another filter': replace(QUESTION, filters={'state': ['create', 'delete']}),
     'metadata': replace(QUESTION, include_metadata=False),
     'form of line': replace(QUESTION, form='tsv'),
+    'fields': replace(QUESTION, fields=['00080060']),
+    'no fields': replace(QUESTION, fields=[]),
+    'conditions': replace(QUESTION, match=Match.of(CT)),
+    'stable after': replace(QUESTION, stable_after=600, level='study'),
 }
 
 
@@ -92,8 +104,15 @@ def left_as_it_is(path: Path) -> Iterator[None]:
         Checkpoint(QUESTION),
         Checkpoint(Question('https://a.example'), sequence=1, since=FIRST_TICK),
         replace(FULL, output=Output.empty('feed.jsonl')),
+        replace(FULL, question=WITH_ATTRIBUTES),
+        replace(
+            FULL,
+            question=replace(QUESTION, stable_after=1, level='series'),
+            mark=LAST_TICK,
+            open=(OpenRow(0, FIRST_TICK), OpenRow(2**64 - 1, LAST_TICK)),
+        ),
     ],
-    ids=['full', 'new', 'plain', 'empty file'],
+    ids=['full', 'new', 'plain', 'empty file', 'attributes', 'studies'],
 )
 def test_checkpoint_comes_back_as_it_was_saved(checkpoint: Checkpoint, path: Path) -> None:
     save_checkpoint(str(path), checkpoint)
@@ -114,13 +133,43 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
         'service',
         'filters',
         'includeMetadata',
+        'stableAfter',
+        'level',
         'form',
+        'includeField',
+        'match',
         'since',
         'sequence',
         'last',
         'output',
+        'mark',
+        'open',
         'digest',
     }
+
+
+def test_checkpoint_holds_no_value_of_a_condition_and_no_hash_without_salt(path: Path) -> None:
+    texts = []
+    for _ in range(2):
+        save_checkpoint(str(path), Checkpoint(replace(WITH_ATTRIBUTES, match=Match.of(CT))))
+        texts.append(path.read_text())
+    first, second = (json.loads(text)['match'] for text in texts)
+    assert not any('SECRET' in text.upper() for text in texts)
+    assert first['fields'] == second['fields'] == ['00080060', '00100010']
+    assert first['salt'] != second['salt'] and first['digest'] != second['digest']
+
+
+def test_conditions_are_compared_by_what_they_mean(path: Path) -> None:
+    save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES))
+    assert load_checkpoint(str(path), replace(WITH_ATTRIBUTES, match=Match.of(SAME_CT))) is not None
+
+
+@pytest.mark.parametrize('texts', [None, ['Modality=CT'], ['Modality=CT', 'PatientName=Other']], ids=str)
+def test_other_conditions_than_those_of_the_checkpoint_are_refused(texts: list[str] | None, path: Path) -> None:
+    save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES))
+    match = Match.of(Conditions(tuple(parse_conditions(texts)))) if texts else None
+    with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='other conditions'):
+        load_checkpoint(str(path), replace(WITH_ATTRIBUTES, match=match))
 
 
 @pytest.mark.parametrize('checkpoint', [FULL, Checkpoint(QUESTION)], ids=['full', 'new'])
@@ -257,7 +306,7 @@ def test_n20_filters_of_a_whole_command_line_are_loaded_again(path: Path) -> Non
 
 def test_n20_checkpoint_that_no_load_would_take_is_not_made(path: Path) -> None:
     with pytest.raises(CheckpointError, match='too many filter values') as refused:
-        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**24]})))
+        save_checkpoint(str(path), Checkpoint(replace(QUESTION, filters={'action': ['x' * 2**26]})))
     assert refused.value.path == str(path) and not path.exists()
 
 

@@ -627,6 +627,23 @@ def test_l14_local_clock_serves_where_there_is_no_date(world: World) -> None:
     assert client.service_now() == world.clock.now()
 
 
+def test_poll_tells_the_service_time_when_it_asked(world: World) -> None:
+    client = world.client()
+    world.local_clock_ahead_seconds = 86_400.0
+    world.pass_time(100.5)
+    polls = [client.poll()]
+    world.service.date_ahead_seconds = 600  # a machine that slept: the monotonic clock stood still
+    polls.append(client.poll())
+    assert [poll.newest and poll.newest.sequence for poll in polls] == [3, 3]
+    ahead = [poll.service_ticks - after(seconds) for poll, seconds in zip(polls, (100.5, 700.5), strict=True)]
+    assert all(-after(1) + after(0) <= ticks <= 0 for ticks in ahead)
+
+
+def test_poll_takes_the_local_time_where_there_is_no_date(world: World) -> None:
+    client, asked = scripted(world, Answer(200, {}, b'null')), world.clock.now()
+    assert client.poll() == (None, asked)
+
+
 def test_l14_clock_is_not_that_of_an_error(world: World) -> None:
     told: list[float] = []
     gateway = Answer(503, {'date': 'Thu, 01 Jan 2026 00:00:00 GMT'}, b'')

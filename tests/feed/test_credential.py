@@ -69,6 +69,26 @@ def test_source_of_short_tokens_is_not_asked_for_every_page(world: World) -> Non
     assert len(issuer.asked) == 2
 
 
+def test_token_that_lives_for_seconds_is_replaced_when_it_has_expired(world: World) -> None:
+    issuer = Issuer(world, lifetime_seconds=10.0)
+    credential = Credential(issuer, clock=world.clock)
+    tokens = []
+    for _ in range(60):
+        tokens.append(credential.token())
+        world.pass_time(1.0)
+    assert tokens == [f'token {number}' for number in range(1, 7) for _ in range(10)]
+
+
+def test_token_that_comes_expired_is_left_to_the_service(world: World) -> None:
+    """The clock of this machine is an hour ahead."""
+    issuer = Issuer(world, lifetime_seconds=-1.0)
+    credential = Credential(issuer, clock=world.clock)
+    for _ in range(60):
+        credential.token()
+        world.pass_time(1.0)
+    assert len(issuer.asked) == 2
+
+
 def test_renewal_takes_a_new_token_from_no_cache(world: World) -> None:
     issuer = Issuer(world)
     credential = Credential(issuer, clock=world.clock)

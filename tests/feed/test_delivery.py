@@ -17,11 +17,14 @@ from dicomfeed.delivery import Delivery, Summary, open_output
 from dicomfeed.errors import CheckpointLocked, HostUnreachable, OutputChanged, OutputError, OutputExists
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
+from dicomfeed.gaps import settle_margin
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.queries import SequenceRange
 from dicomfeed.sequences import AtGap, SequenceReader
 from dicomfeed.sinks import FileSink
-from tests.feed.world import World
+from dicomfeed.stable import StableStudies
+from dicomfeed.times import TICKS_PER_SECOND
+from tests.feed.world import World, after
 
 QUESTION = Question('https://contoso-imaging.dicom.azurehealthcareapis.com')
 
@@ -288,6 +291,64 @@ def test_summary_has_the_keys_that_users_see() -> None:
         'gaps': 0,
         'retries': 0,
         'unreadable': [7],
+        'deletedNotMatched': 0,
         'seconds': 0.5,
         'eventsPerSecond': 4.0,
     }
+
+
+# Rows in the place of events
+
+
+def deliver_rows(world: World, folder: Path, batches: list[list[Event]], *, asked: float) -> Summary:
+    """One poll of studies that are stable after a minute, to a file with a checkpoint."""
+    path, summary = str(folder / 'checkpoint'), Summary()
+    checkpoint = load_checkpoint(path, QUESTION) or Checkpoint(QUESTION)
+    studies = StableStudies(checkpoint.snapshot, stable_after=60 * TICKS_PER_SECOND, settle_margin=settle_margin(60.0))
+    sink, _ = open_output(str(folder / 'feed.jsonl'), committed=checkpoint.output)
+    with closing(sink):
+        delivery = Delivery(
+            sink,
+            filters=Filters(),
+            summary=summary,
+            clock=world.clock,
+            checkpoint=CheckpointWriter(path, checkpoint),
+            studies=studies,
+        )
+        studies.begin_poll(after(asked))
+        delivery.run(batches)
+    return summary
+
+
+def test_rows_are_written_in_the_place_of_events(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(3)
+    world.pass_time(5_000.0)
+    world.create_now(1)
+    events = world.feed().bare_page(SequenceRange(0)).events
+    summary = deliver_rows(world, tmp_path, [events[:2], events[2:], []], asked=5_000.0)
+    rows = [json.loads(line) for line in (tmp_path / 'feed.jsonl').read_bytes().splitlines()]
+    assert [row['firstSequence'] for row in rows] == [1, 2, 3]
+    assert (summary.rows, summary.written, summary.events) == (3, 3, 4)
+
+
+def test_rule_13_checkpoint_stands_below_an_open_study_and_names_the_last_event(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(3)
+    events = world.feed().bare_page(SequenceRange(0)).events
+    deliver_rows(world, tmp_path, [events, []], asked=400.0)
+    loaded = load_checkpoint(str(tmp_path / 'checkpoint'), QUESTION)
+    assert loaded is not None and (loaded.sequence, loaded.last) == (0, events[-1].identity)
+    assert (loaded.mark, len(loaded.open)) == (after(40.0), 3)
+
+
+def test_checkpoint_of_rows_is_saved_only_when_there_is_news(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(1)
+    events = world.feed().bare_page(SequenceRange(0)).events
+    deliver_rows(world, tmp_path, [events, []], asked=400.0)
+    before = load_checkpoint(str(tmp_path / 'checkpoint'), QUESTION)
+    deliver_rows(world, tmp_path, [[]], asked=410.0)
+    assert load_checkpoint(str(tmp_path / 'checkpoint'), QUESTION) == before
+    deliver_rows(world, tmp_path, [events, []], asked=1_000.0)
+    assert load_checkpoint(str(tmp_path / 'checkpoint'), QUESTION) != before

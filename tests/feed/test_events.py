@@ -246,6 +246,27 @@ def test_mutated_page_is_events_or_a_value_error(position: int, length: int, put
 # What filters and counts ask an event
 
 
+NAMED = ('Microsoft.Default', '1.2.3', '1.2.3.1', '1.2.3.1.7')
+
+
+@pytest.mark.parametrize(
+    ('text', 'names'),
+    [
+        (EVENT, NAMED),
+        (KEPT['64-bit integers'], None),  # a page with metadata is split and not decoded
+        (KEPT['escapes'], NAMED),
+        (KEPT['line separators'], None),
+        (EVENT.replace(b'studyInstanceUid', b'StudyInstanceUid'), None),
+        (EVENT.replace(b'"partitionName":"Microsoft.Default",', b''), None),
+    ],
+    ids=['plain', 'metadata', 'escapes', 'not-ascii', 'letter-case', 'without-partition'],
+)
+def test_names_are_kept_where_they_can_be(text: bytes, names: object) -> None:
+    body = b'[' + text + b']'
+    assert [event.names for event in decode_page(body, keep_names=True)] == [names]
+    assert [event.names for event in decode_page(body)] == [None]
+
+
 @pytest.mark.parametrize('text', KEPT.values(), ids=KEPT)
 def test_properties_are_all_but_the_metadata(text: bytes) -> None:
     (event,) = decode_page(b'[' + text + b']')

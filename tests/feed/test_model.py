@@ -8,33 +8,25 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from azext_dicomtoken._invocation import Invocation
-from azext_dicomtoken._service import Service
-from azext_dicomtoken._signals import Interruption
 from azext_dicomtoken.changefeed.options import Options
-from azext_dicomtoken.changefeed.session import Session
-from azext_dicomtoken.changefeed.stream import stream
-from dicomfeed.delivery import Summary
-from dicomfeed.errors import FeedRestored, RequestError, ServiceTrouble
+from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event
-from dicomfeed.filters import Filters
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.sequences import SequenceReader
 from dicomfeed.starts import sequence_now
 from dicomfeed.windows import WindowReader
 from tests.emulator import trouble
 from tests.emulator.trouble import Fault
-from tests.feed.world import URL, Ended, Killed, World, numbers
+from tests.feed.runs import run_once
+from tests.feed.world import Ended, World, numbers
 
 LAST_STEP = 400.0
 HORIZON = LAST_STEP + 900.0
@@ -292,42 +284,6 @@ def test_window_is_whole_where_it_is_settled(schedule: Schedule, ahead: int, mom
         ]
 
 
-class _Mortal(Interruption):
-    """Lets nothing be written any more once the world's process is dead."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    @contextmanager
-    def held_back(self) -> Iterator[None]:
-        if self._world.is_dead:
-            raise Killed
-        yield
-
-
-def _run_once(world: World, folder: Path, name: str) -> None:
-    """One run of `az dicom changefeed --checkpoint … --output-file …`, which may be killed."""
-    options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
-    cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}), data={})
-    session = Session(
-        Invocation(cli_ctx),
-        options,
-        Service(URL, 'audience'),
-        login=None,
-        feed=world.feed(),
-        pool=InlinePool(5),
-        filters=Filters(),
-        summary=Summary(),
-    )  # type: ignore
-    try:
-        stream(session, _Mortal(world))
-    except Killed:
-        world.is_dead = False
-    except (RequestError, ServiceTrouble):
-        pass  # patience was at an end: the command has exit code 1, and cron calls it again
-
-
 @model
 @given(schedule=schedules, kills=st.lists(st.floats(0.01, 6.0), max_size=6), compress=st.booleans())
 def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
@@ -337,13 +293,14 @@ def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
     name = 'feed.jsonl.gz' if compress else 'feed.jsonl'
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
         runs_left = list(kills)
         while world.elapsed < HORIZON or runs_left:
             world.kill_at = world.elapsed + runs_left.pop() if runs_left else None
-            _run_once(world, folder, name)
+            run_once(world, options)
             world.kill_at = None
             world.pass_time(60.0)
-        _run_once(world, folder, name)
+        run_once(world, options)
         assert _sequences_in(folder / name) == world.committed()
 
 

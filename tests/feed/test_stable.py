@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicomfeed.events import Event
+from dicomfeed.events import Event, decode_page
 from dicomfeed.gaps import SETTLE_SECONDS, settle_margin
 from dicomfeed.stable import BY_SERIES, OpenRow, Row, Snapshot, StableStudies, StillOpen
 from dicomfeed.times import format_timestamp, ticks_from_seconds
@@ -100,6 +100,14 @@ def test_row_takes_what_a_service_may_write() -> None:
     odd = {'StudyInstanceUID': 'unused', 'partitionName': None, 'sopInstanceUid': '\ud800', 'seriesInstanceUid': 5}
     (row,) = poll(stable_studies(), 10_000, [event(1, 0, **odd)])
     assert (row['partitionName'], row['instances'], row['series']) == (None, 1, 1)
+
+
+def test_names_that_a_page_kept_are_the_same_as_those_of_the_line() -> None:
+    events = [event(1, 0), event(2, 1, seriesInstanceUid='1.2.3.2'), event(3, 2, partitionName='research')]
+    page = b'[' + b','.join(one.line for one in events) + b']'
+    assert all(one.names for one in decode_page(page, keep_names=True))
+    kept, read = (poll(stable_studies(), 10_000, decode_page(page, keep_names=keep)) for keep in (True, False))
+    assert kept == read and len(kept) == 2
 
 
 # Where a row ends

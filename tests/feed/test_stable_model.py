@@ -7,7 +7,6 @@ on from what was saved, the rows and the snapshot together. `test_stable.py` has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dicomfeed.events import Event
 from dicomfeed.stable import BY_SERIES, BY_STUDY, Row, Snapshot, StableStudies
-from dicomfeed.times import TICKS_PER_DAY, Ticks, format_timestamp, ticks_from_seconds
+from dicomfeed.times import format_timestamp, ticks_from_seconds
+from tests.feed.studies import Stored, all_at_once
 from tests.feed.world import after
 
 MARGIN = ticks_from_seconds(360)
@@ -26,30 +25,6 @@ LATEST_START = 5_000.0
 END = 40 * 86_400.0  # by then, everything is over and closed
 
 # The feed
-
-
-class Stored(NamedTuple):
-    """An event, and when it can be seen."""
-
-    ticks: Ticks
-    sequence: int
-    study: str
-    series: str
-    instance: str
-    action: str
-    seen_at: float
-
-    def event(self) -> Event:
-        fields = {
-            'sequence': self.sequence,
-            'partitionName': 'Microsoft.Default',
-            'studyInstanceUid': self.study,
-            'seriesInstanceUid': self.series,
-            'sopInstanceUid': self.instance,
-            'action': self.action,
-            'timestamp': format_timestamp(self.ticks),
-        }
-        return Event(self.sequence, format_timestamp(self.ticks), str(fields['action']), json.dumps(fields).encode())
 
 
 class Write(NamedTuple):
@@ -93,41 +68,6 @@ class Feed:
 
     def first_open_gap(self, now: float) -> int:
         return min((sequence for sequence, since, until in self.gaps if since <= now < until), default=2**62)
-
-
-def all_at_once(stored: list[Stored], *, pause: Ticks, level: str) -> list[dict[str, Any]]:
-    """The rows by their definition."""
-    ended: list[tuple[list[Stored], bool]] = []
-    for group in {(one.study, one.series if level == BY_SERIES else None) for one in stored}:
-        row: list[Stored] = []
-        for one in sorted(one for one in stored if group in ((one.study, None), (one.study, one.series))):
-            pauses = bool(row) and one.ticks - row[-1].ticks > pause
-            if pauses or (row and one.ticks - row[0].ticks > max(pause, TICKS_PER_DAY)):
-                ended.append((row, pauses))
-                row = []
-            row.append(one)
-        ended.append((row, True))
-    ended.sort(key=lambda ending: (ending[0][-1].ticks, max(one.sequence for one in ending[0])))
-    return [described(row, is_stable=is_stable, level=level) for row, is_stable in ended]
-
-
-def described(row: list[Stored], *, is_stable: bool, level: str) -> dict[str, Any]:
-    actions = [one.action for one in row]
-    uids = {'seriesInstanceUid': row[0].series} if level == BY_SERIES else {'series': len({one.series for one in row})}
-    return uids | {
-        'studyInstanceUid': row[0].study,
-        'partitionName': 'Microsoft.Default',
-        'firstTimestamp': format_timestamp(row[0].ticks),
-        'lastTimestamp': format_timestamp(row[-1].ticks),
-        'firstSequence': min(one.sequence for one in row),
-        'lastSequence': max(one.sequence for one in row),
-        'events': len(row),
-        'created': actions.count('Create'),
-        'updated': actions.count('Update'),
-        'deleted': actions.count('Delete'),
-        'instances': len({one.instance for one in row}),
-        'stable': is_stable,
-    }
 
 
 # The reader

@@ -19,6 +19,7 @@ from dicomfeed.times import (
     parse_time,
     parse_timestamp,
     ticks_from_epoch,
+    ticks_of_checked,
     utc_text,
 )
 
@@ -311,3 +312,26 @@ def test_parse_http_date_raises_nothing(text: str) -> None:
 def test_epoch_seconds_are_the_reverse_of_ticks() -> None:
     assert epoch_seconds(ticks_from_epoch(1_714_564_800.0)) == 1_714_564_800.0
     assert ticks_from_epoch(1_714_564_800.0) == NOON
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '2026-01-31T12:34:56+00:00',
+        '2026-01-31T12:34:56.1+00:00',
+        '2026-01-31T12:34:56.0000001+00:00',
+        '2026-01-31T12:34:56.1234567+00:00',
+        '2024-02-29t23:59:59.9999999+00:00',
+        '2026-01-31T12:34:56.1234567Z',
+        '2026-01-31T12:34:56.1234567-07:00',
+        '2026-01-31T12:34:56.5-00:00',
+    ],
+)
+def test_ticks_of_a_checked_timestamp_are_those_of_parse_timestamp(text: str) -> None:
+    assert is_timestamp(text) and ticks_of_checked(text) == parse_timestamp(text)
+
+
+@given(st.integers(TICKS_PER_DAY, LAST_TICK - TICKS_PER_DAY), st.integers(0, 7))
+def test_ticks_of_checked_are_exact(ticks: int, digits: int) -> None:
+    text = f'{format_timestamp(ticks)[: 20 + digits].rstrip(".")}+00:00'
+    assert ticks_of_checked(text) == parse_timestamp(text)

@@ -153,3 +153,34 @@ def test_l15_window_that_begins_at_its_end_or_later_is_empty(gap: int, slowly: b
     reader = WindowReader(world.feed(), start=after(9) + gap, end=after(9), pool=InlinePool(4))
     assert numbers(reader.read_slowly(after(9) + gap) if slowly else reader.read()) == []
     assert (world.journal.requests, reader.settled_through) == ([], None)
+
+
+@pytest.mark.parametrize('rows', [100, 1_799, 10**6])
+def test_settled_windows_tile_the_window(busy: World, rows: int) -> None:
+    reader = WindowReader(busy.feed(), start=after(0), end=after(SIZE / 10), pool=InlinePool())
+    windows = list(reader.settled_windows(rows))
+    assert [start for start, _ in windows] == [after(0), *(end for _, end in windows[:-1])]
+    assert windows[-1][1] == after(SIZE / 10) and reader.settled_through is None
+    found = [read(busy, start, end) for start, end in windows]
+    assert sum(found, []) == list(range(1, SIZE + 1))
+    assert max(map(len, found)) <= rows and len(windows) == -(-SIZE // rows)
+
+
+def test_settled_windows_hold_a_group_of_equal_timestamps_together() -> None:
+    world = World()
+    world.create_now(30, ticks=after(0))
+    world.create_now(1, ticks=after(1))
+    world.pass_time(3_600.0)
+    windows = list(WindowReader(world.feed(), start=after(0), end=after(2), pool=InlinePool()).settled_windows(10))
+    assert [len(read(world, start, end)) for start, end in windows] == [30, 1]
+
+
+def test_settled_windows_leave_out_what_is_not_settled() -> None:
+    world = World()
+    world.create_now(10)
+    world.pass_time(3_600.0)
+    world.create_now(10)
+    reader = WindowReader(world.feed(), start=after(0), end=LAST_TICK, pool=InlinePool())
+    windows = list(reader.settled_windows(1_000))
+    assert reader.settled_through == windows[-1][1] < world.clock.now()
+    assert read(world, windows[0][0], windows[-1][1]) == list(range(1, 11))

@@ -13,9 +13,10 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from dicomfeed.attributes import Fields
 from dicomfeed.client import FeedClient, Retry
 from dicomfeed.errors import HostUnreachable, SignInUnavailable
-from dicomfeed.feed import Feed
+from dicomfeed.feed import AtOnce, Feed
 from dicomfeed.filters import Filters
 from dicomfeed.times import Clock, epoch_seconds, parse_timestamp, ticks_from_seconds
 from dicomfeed.transport import READ_TIMEOUT_SECONDS, SLOW_TIMEOUT_SECONDS, Answer
@@ -146,12 +147,19 @@ class World:
         )
 
     def feed(
-        self, *, patience_seconds: float | None = 300.0, include_metadata: bool = False, filters: Filters = Filters()
+        self,
+        *,
+        patience_seconds: float | None = 300.0,
+        include_metadata: bool = False,
+        fields: Fields | None = None,
+        filters: Filters = Filters(),
     ) -> Feed:
         return Feed(
             self.client(patience_seconds=patience_seconds),
             include_metadata=include_metadata,
-            metadata_at_once=self.metadata_at_once,
+            fields=fields,
+            conditions=filters.conditions,
+            metadata_at_once=AtOnce.ALWAYS if self.metadata_at_once else AtOnce.NEVER,
             wanted=filters.passing,
             on_poisoned=self.poisoned.append,
         )

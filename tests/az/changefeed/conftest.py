@@ -65,14 +65,16 @@ def open_session(world: World, cli: FakeCli) -> OpenSession:
     def opened(*, filters: dict[str, tuple[str, ...]] | None = None, **options: Any) -> Session:
         invocation = Invocation(cli)
         typed = {name: list(values) for name, values in (filters or {}).items()}
+        meant = checked({**typed, **options}, invocation)
+        wanted = Filters(**filters or {}, conditions=meant.conditions)
         return Session(
             invocation,
-            checked({**typed, **options}, invocation),
+            meant,
             Service(URL, 'audience'),
             login=None,  # type: ignore[arg-type]
-            feed=world.feed(include_metadata=bool(options.get('include_metadata'))),
+            feed=world.feed(include_metadata=meant.include_metadata, fields=meant.fields, filters=wanted),
             pool=InlinePool(5),
-            filters=Filters(**filters or {}),
+            filters=wanted,
             summary=Summary(),
         )
 

@@ -18,6 +18,7 @@ from tests.az.conftest import Az
 
 SERVICE = ('--service-url', 'https://contoso-imaging.dicom.azurehealthcareapis.com')
 NOT_REFUSED = "ERROR: Please run 'az login' to setup account.\n"
+LISTS = (*FILTERS, 'match', 'include_field')
 TOKEN = 'WzEsMSwxLG51bGxd'  # sequence 1, tick 1, no end
 
 OUT_OF_BOUNDS = [
@@ -34,6 +35,8 @@ OUT_OF_BOUNDS = [
     '--follow --poll-interval 0s',
     '--follow --poll-interval 2d',
     '--settle 61m',
+    '--stable-after 0.5s',
+    '--stable-after 31d',
 ]
 NOT_NUMBERS = [
     '--after-sequence x',
@@ -72,6 +75,10 @@ EMPTY = [
     'checkpoint',
     'poll-interval',
     'settle',
+    'match',
+    'match-file',
+    'include-field',
+    'stable-after',
 ]
 EMPTY_WINDOWS = [
     '--start-time 2026-01-02 --end-time 2026-01-01',
@@ -120,6 +127,19 @@ TOGETHER = [
     '--max-items 3 --output-file feed',
     '--max-items 3 --follow',
     '--stream --output-file feed',
+    '--include-field Modality --include-metadata',
+    '--include-field Modality --count-by day',
+    '--sequence 3 --match Modality=CT',
+    '--sequence 3 --match-file present',
+    '--stable-after 10m --latest',
+    '--stable-after 10m --sequence 3',
+    '--stable-after 10m --tail 3',
+    '--stable-after 10m --tail 3 --follow',
+    f'--stable-after 10m --next-token {TOKEN}',
+    '--stable-after 10m --state Current',
+    '--stable-after 10m --include-metadata',
+    '--stable-after 10m --count-by study',
+    '--stable-after 10m --max-items 3 --stream',
 ]
 ALONE = [
     '--until-latest',
@@ -133,6 +153,9 @@ ALONE = [
     '--summary-file summary --checkpoint check',
     '--checkpoint check',
     '--checkpoint check --max-items 5',
+    '--level series',
+    '--level series --stream',
+    '--stable-after 10m --checkpoint check',
 ]
 ONE_FILE = [
     '--output-file feed --checkpoint feed',
@@ -140,6 +163,9 @@ ONE_FILE = [
     '--output-file feed --summary-file feed',
     '--stream --checkpoint feed --summary-file feed',
     '--output-file feed --checkpoint link',
+    '--output-file present --match-file present',
+    '--stream --checkpoint feed --match-file link',
+    '--stream --summary-file ./feed --match-file feed',
 ]
 NOT_FILES = [
     '--output-file .',
@@ -202,6 +228,18 @@ FITTING = [
     '--concurrency 32',
     '--action create --state CURRENT',
     '--study-instance-uid 1.2.3 1.2.4',
+    '--match Modality=CT --match Modality=MR --max-items 3',
+    '--match Modality=CT --include-metadata --follow',
+    '--match Modality=CT --include-field PatientID 00100010 --stream',
+    '--match Modality=CT --count-by day',
+    '--match Modality=CT --latest',
+    '--match-file conditions --match Modality=CT --tail 3',
+    '--include-field RequestAttributesSequence.ScheduledProcedureStepID --sequence 3',
+    '--stable-after 1s',
+    '--stable-after 30D --level series --max-items 3 -o table',
+    '--stable-after 10m --since 1d --until 1h',
+    '--stable-after 1h30m --follow --level STUDY -o table',
+    '--stable-after 10m --checkpoint check --stream --action Create',
 ]
 
 
@@ -209,6 +247,7 @@ FITTING = [
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / 'present').write_text('not a folder')
     (tmp_path / 'link').symlink_to('feed')
+    (tmp_path / 'conditions').write_text('Modality=CT')
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -243,7 +282,7 @@ def test_text_that_is_no_time_is_refused(option: str, text: str, az: Az) -> None
     assert refusal(az, f'{option}={text}') == f'The value of {option} is not a time.'
 
 
-@pytest.mark.parametrize('option', ['--poll-interval', '--settle'])
+@pytest.mark.parametrize('option', ['--poll-interval', '--settle', '--stable-after'])
 @pytest.mark.parametrize('text', DURATIONS)
 def test_text_that_is_no_duration_is_refused(option: str, text: str, az: Az) -> None:
     assert refusal(az, '--follow', f'{option}={text}') == f'The value of {option} is not a duration.'
@@ -288,7 +327,7 @@ def test_one_file_for_two_things_is_refused(options: str, az: Az) -> None:
 @pytest.mark.parametrize('options', NOT_FILES)
 def test_path_that_can_be_no_file_is_refused(options: str, az: Az, folder: Path) -> None:
     assert refusal(az, *options.split()).endswith((' is a folder.', ' does not exist.'))
-    assert sorted(path.name for path in folder.iterdir()) == ['link', 'present']
+    assert sorted(path.name for path in folder.iterdir()) == ['conditions', 'link', 'present']
 
 
 @pytest.mark.parametrize('ending', ['.csv', '.CSV', '.parquet', '.zst', '.bz2', '.xz', '.zip', '.jsonl.zst'])
@@ -332,9 +371,14 @@ def test_l30_repeated_option_adds_up(words: str) -> None:
     }
 
 
-@pytest.mark.parametrize('name', FILTERS)
+@pytest.mark.parametrize('name', LISTS)
 def test_l30_every_option_that_takes_several_values_adds_up(name: str) -> None:
-    first, second = {'action': ('create', 'Delete'), 'state': ('CURRENT', 'Deleted')}.get(name, ('1.2', '1.3'))
+    first, second = {
+        'action': ('create', 'Delete'),
+        'state': ('CURRENT', 'Deleted'),
+        'match': ('Modality=CT', 'modality=mr'),
+        'include_field': ('Modality', 'patientid'),
+    }.get(name, ('1.2', '1.3'))
     option = '--' + name.replace('_', '-')
     (values,) = parsed(f'{option} {first} {option} {second}').values()
     assert [value.lower() for value in values] == [first.lower(), second.lower()]
@@ -348,7 +392,7 @@ def parsed(words: str) -> dict[str, list[str]]:
     cli, found = get_default_cli(), {}
 
     def keep(_cli: Any, args: Any, **_: Any) -> None:
-        found.update({name: values for name in FILTERS if (values := getattr(args, name, None))})
+        found.update({name: values for name in LISTS if (values := getattr(args, name, None))})
 
     cli.register_event(EVENT_INVOKER_POST_PARSE_ARGS, keep)
     cli.invoke(['dicom', 'changefeed', *SERVICE, *words.split()])

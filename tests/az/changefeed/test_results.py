@@ -51,7 +51,7 @@ def test_l3_query_reads_everything(
 ) -> None:
     world.create_now(250)
     cli.search('length(@)')
-    assert len(result_of(open_session(**start))) == 250
+    assert result_of(open_session(**start)) == 250
     assert '--next-token' not in capsys.readouterr().err
 
 
@@ -63,13 +63,19 @@ def test_l3_query_on_a_typed_number_of_events_reads_no_more(
 ) -> None:
     world.create_now(150)
     cli.search('length(@)')
-    assert len(result_of(open_session(**options))) == events
+    assert result_of(open_session(**options)) == events
 
 
 @pytest.mark.parametrize(
     ('options', 'most'),
-    [({}, 10_000), ({'include_metadata': True}, 1_000), ({'filters': {'action': ('Create',)}}, 10_000)],
-    ids=['plain', 'metadata', 'filter'],
+    [
+        ({}, 10_000),
+        ({'include_metadata': True}, 1_000),
+        ({'include_field': ['Modality']}, 1_000),
+        ({'match': ['SOPInstanceUID=*']}, 1_000),
+        ({'filters': {'action': ('Create',)}}, 10_000),
+    ],
+    ids=['plain', 'metadata', 'field', 'match', 'filter'],
 )
 def test_l3_query_on_more_than_that_is_an_error(
     options: Any, most: int, open_session: OpenSession, world: World, cli: FakeCli
@@ -77,7 +83,7 @@ def test_l3_query_on_more_than_that_is_an_error(
     world.store.load(sample_feed(most, end_ticks=world.clock.now(), metadata=False))
     cli.search('length(@)')
     if 'filters' not in options:
-        assert len(result_of(open_session(**options))) == most
+        assert result_of(open_session(**options)) == most
     world.create_now(most if 'filters' in options else 1)
     with pytest.raises(InvalidArgumentValueError, match=f'more than {most:,}') as caught:
         result_of(open_session(**options))
@@ -141,6 +147,74 @@ def test_l17_numbers_of_a_list_are_as_the_service_wrote_them(open_session: OpenS
 def test_tail_longer_than_a_list_is_whole(open_session: OpenSession, world: World) -> None:
     world.create_now(150)
     assert sequences(result_of(open_session(tail=120))) == list(range(31, 151))
+
+
+def stored(world: World, *modalities: str) -> None:
+    for modality in modalities:
+        name = '"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Secret^Patient"}]}'
+        world.store.create(metadata=f'{{"00080060": {{"vr": "CS", "Value": ["{modality}"]}}, {name}}}')
+
+
+STARTS = pytest.mark.parametrize('start', [{}, {'start_time': '2026-01-31'}], ids=['by sequence', 'by time'])
+
+
+@STARTS
+def test_list_of_events_that_match_continues_without_the_values(
+    start: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, *(['MR', 'CT', 'MR'] * 4))
+    match = ['Modality=CT', 'PatientName=Secret*']
+    assert sequences(result_of(open_session(match=match, max_items=3, **start))) == [2, 5, 8]
+    said = capsys.readouterr().err
+    assert said.startswith('There are more events than the 3 listed. Continue with the same --match:\n')
+    assert '--match SAME_CONDITIONS ' in said and 'Secret' not in said
+    token = said.splitlines()[1].split()[-1]
+    assert sequences(result_of(open_session(match=match, next_token=token))) == [11]
+
+
+@STARTS
+def test_events_of_deleted_instances_before_the_end_of_a_list_are_said(
+    start: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, *(['CT', 'MR'] * 6))
+    for sequence in (3, 7):
+        world.store.delete(world.store.event(sequence).instance.study)
+    assert sequences(result_of(open_session(match=['Modality=CT'], max_items=2, **start))) == [1, 5]
+    assert '1 event was left out because the instance is deleted' in capsys.readouterr().err
+    assert sequences(result_of(open_session(match=['Modality=CT'], tail=1))) == [11]
+    assert '2 events were left out' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('how', [{'latest': True}, {'count_by': 'study'}], ids=str)
+def test_newest_and_counts_are_of_events_that_match(
+    how: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, 'CT', 'MR', 'CT')
+    world.store.delete(world.store.event(3).instance.study)
+    result = result_of(open_session(match=['Modality=CT'], **how))
+    study = world.store.event(1).instance.study
+    assert result['sequence'] == 1 if 'latest' in how else [row['study'] for row in result] == [study]
+    assert '2 events were left out' in capsys.readouterr().err
+
+
+def test_listed_event_has_the_named_attributes_alone(open_session: OpenSession, world: World) -> None:
+    stored(world, 'CT')
+    (event,) = result_of(open_session(include_field=['modality']))
+    assert event['metadata'] == {'00080060': {'vr': 'CS', 'Value': ['CT']}}
+    assert result_of(open_session(include_field=['modality'], sequence=1)) == event
+    assert result_of(open_session(include_field=['modality'], latest=True)) == event
+
+
+@pytest.mark.parametrize('query', ['length([0].state.x)', 'abs([0].metadata."00100010".Value[0].Alphabetic)'])
+def test_query_that_fails_says_which_function_and_no_value(
+    query: str, open_session: OpenSession, world: World, cli: FakeCli
+) -> None:
+    stored(world, 'CT')
+    cli.search(query)
+    with pytest.raises(InvalidArgumentValueError, match='does not take a value of type') as caught:
+        result_of(open_session(include_metadata=True))
+    assert 'Secret' not in str(caught.value) + str(caught.value.recommendations)
+    assert caught.value.__suppress_context__
 
 
 def test_latest_is_the_newest_event_that_passes(open_session: OpenSession, world: World) -> None:

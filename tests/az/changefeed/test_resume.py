@@ -106,6 +106,16 @@ def test_l18_command_has_every_typed_option(open_session: OpenSession, cli: Fake
     ]
 
 
+def test_command_names_neither_conditions_nor_what_is_in_their_file(open_session: OpenSession, capsys: Any) -> None:
+    session = open_session(stream=True, match=['PatientName=Secret^Patient'], include_field=['Modality'])
+    ended(session, BY_SEQUENCE)
+    text = capsys.readouterr().err
+    assert text.startswith('Interrupted. Continue with the same --match:\n')
+    assert shlex.split(text.splitlines()[1])[3:] == [
+        *('--stream', '--include-field', 'Modality', '--match', 'SAME_CONDITIONS', '--after-sequence', '7')
+    ]
+
+
 def test_l19_other_command_is_for_the_typed_service(open_session: OpenSession, cli: FakeCli) -> None:
     cli.data['subscription_id'] = 'production'
     session = open_session(service_url='https://a', resource='api://b', stream=True)

@@ -38,4 +38,11 @@ def test_every_retry_counts_and_few_are_said(caplog: pytest.LogCaptureFixture) -
 def test_event_without_its_metadata_is_said_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     summary = Summary()
     Trouble(summary).poisoned(7)
-    assert summary.unreadable == [7] and 'event 7' in capsys.readouterr().err
+    assert (
+        summary.unreadable == [7] and 'event 7 cannot be read. The event comes without it.' in capsys.readouterr().err
+    )
+
+
+def test_event_that_conditions_cannot_be_tested_on_is_said_to_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Trouble(Summary(), has_conditions=True).poisoned(7)
+    assert 'event 7 cannot be read. The event is left out' in capsys.readouterr().err

@@ -54,6 +54,57 @@ def test_summary_is_written_as_json(open_session: OpenSession, world: World, pat
     assert (summary['events'], summary['lastSequence']) == (5, 5)
 
 
+def stored(world: World, *modalities: str) -> None:
+    for modality in modalities:
+        world.store.create(
+            metadata=f'{{"00080060":{{"vr":"CS","Value":["{modality}"]}},"00100020":{{"vr":"LO","Value":["SECRET-1"]}}}}'
+        )
+
+
+def test_lines_of_events_that_match_have_the_named_attributes_alone(
+    open_session: OpenSession, world: World, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, 'CT', 'MR', 'CT', 'CT')
+    world.store.delete(world.store.event(3).instance.study)
+    files = {'output_file': str(path), 'summary_file': str(tmp_path / 'summary')}
+    stream(
+        open_session(match=['Modality=CT', 'PatientID=SECRET*'], include_field=['Modality'], **files), Interruption()
+    )
+    written = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [line['sequence'] for line in written] == [1, 4]
+    assert all(line['metadata'] == {'00080060': {'vr': 'CS', 'Value': ['CT']}} for line in written)
+    summary = json.loads((tmp_path / 'summary').read_text())
+    assert (summary['events'], summary['eventsRead'], summary['deletedNotMatched']) == (2, 5, 2)
+    assert capsys.readouterr().err.count('2 events were left out because the instance is deleted') == 1
+
+
+def test_event_that_cannot_be_tested_is_left_out_and_reported_without_its_attributes(
+    open_session: OpenSession, world: World, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, 'CT', 'CT', 'CT')
+    world.store.poison(2)
+    files = {'output_file': str(path), 'summary_file': str(tmp_path / 'summary')}
+    session = open_session(match=['PatientID=SECRET-1'], checkpoint=str(tmp_path / 'checkpoint'), **files)
+    stream(session, Interruption())
+    assert (lines(path), world.poisoned) == ([1, 3], [2])
+    left = [file.read_text() for file in tmp_path.iterdir()]
+    assert len(left) == 4 and not any('SECRET' in text for text in (*left, capsys.readouterr().err))
+
+
+def test_checkpoint_goes_on_with_conditions_that_mean_the_same_and_no_others(
+    open_session: OpenSession, world: World, path: Path, tmp_path: Path
+) -> None:
+    options = {'output_file': str(path), 'checkpoint': str(tmp_path / 'checkpoint')}
+    for match in (['Modality=CT', 'PatientID=SECRET-1'], ['00100020=SECRET-1', 'modality=ct']):
+        stored(world, 'CT', 'MR')
+        stream(open_session(match=match, **options), Interruption())
+    assert lines(path) == [1, 3]
+    assert 'SECRET' not in (tmp_path / 'checkpoint').read_text()
+    for other in ({}, {'match': ['Modality=CT']}, {'match': match, 'include_field': ['Modality']}):
+        with pytest.raises(CheckpointMismatch):
+            stream(open_session(**other, **options), Interruption())
+
+
 class _InterruptedAfter(Interruption):
     """A signal comes at the end of a write."""
 
@@ -211,6 +262,11 @@ def test_table_has_its_header_once(open_session: OpenSession, world: World, cli:
 )
 def test_summary_in_words(summary: Summary, words: str) -> None:
     assert in_words(summary, 'feed') == words
+
+
+def test_summary_tells_what_was_left_out_from_what_came_without_metadata() -> None:
+    words = in_words(Summary(events=2, unreadable=[3, 5]), 'feed', has_conditions=True)
+    assert words == '2 events written to feed. 2 unreadable events.'
 
 
 @pytest.mark.parametrize('quiet', [True, False], ids=['only errors', 'ordinary'])

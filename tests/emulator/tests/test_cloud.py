@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from tests.emulator.identities import (
     Principal,
     Tenant,
 )
+from tests.emulator.store import BlobFailure
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -91,6 +93,20 @@ def test_control_plane_writes_events(emulator: Emulator, client: requests.Sessio
     assert control(emulator, client, 'POST', 'burn', {'count': 3}).json() == {'sequences': [3, 4, 5]}
     assert control(emulator, client, 'POST', 'delete', {'sequence': 1}).json() == {'sequences': [6]}
     assert [event.sequence for event in emulator.service.store.events()] == [1, 2, 6]
+
+
+def test_control_plane_writes_metadata_and_breaks_them(emulator: Emulator, client: requests.Session) -> None:
+    modality = {'00080060': {'vr': 'CS', 'Value': ['CT']}}
+    control(emulator, client, 'POST', 'store', {'metadata': modality})
+    control(emulator, client, 'POST', 'store', {'count': 1})
+    assert control(emulator, client, 'POST', 'update', {'sequence': 2, 'metadata': modality}).json()['sequences'] == [3]
+    store = emulator.service.store
+    assert [json.loads(text)['metadata'] for text in store.texts()] == [modality] * 3
+    control(emulator, client, 'POST', 'poison', {'sequence': 1})
+    with pytest.raises(BlobFailure):
+        store.by_sequence(0, 1, metadata=True)
+    control(emulator, client, 'DELETE', 'poison', {'sequence': 1})
+    assert len(store.by_sequence(0, 1, metadata=True)) == 1
 
 
 def test_control_plane_makes_and_ends_trouble(emulator: Emulator, client: requests.Session) -> None:
