@@ -67,7 +67,7 @@ class Given(dict[str, Any]):
             if self[name] is not None and not lowest <= self[name] <= highest:
                 raise InvalidArgumentValueError(
                     f'The value of {self.spelled(name)} is out of bounds.',
-                    recommendation=f'It takes a whole number from {lowest} to {highest}.',
+                    recommendation=f'It takes an integer from {lowest} to {highest}.',
                 )
 
     def refuse_together(self, exclusive: Mapping[str, tuple[str, ...]]) -> None:
@@ -131,7 +131,7 @@ def seconds_of(text: str, option: str, *, bounds: tuple[str, str] | None = None)
     except ValueError:
         raise InvalidArgumentValueError(
             f'The value of {option} is not a duration.',
-            recommendation='Write a number and a unit: 90s, 15m, 2h, 3d or 1w.',
+            recommendation='Write it like 90s, 15m, 2h, 3d or 1w.',
         ) from None
     if bounds and not parse_duration(bounds[0]) <= seconds <= parse_duration(bounds[1]):
         raise InvalidArgumentValueError(

@@ -267,7 +267,7 @@ def _filter_arguments(argument: Any) -> None:
         nargs='+',
         action=_Extend,
         metavar='FIELD=VALUE',
-        help='Keep events whose DICOM attribute matches, such as Modality=CT. In texts, * is any text and ? one '
+        help='Keep events whose DICOM attribute matches, such as Modality=CT. In text values, * is any text and ? one '
         'character. Dates take ranges such as 20240501-20240531. Values of one field are OR, fields are AND. az shows '
         'typed values in --debug and the process list: put those about a patient in a --match-file.',
     )
@@ -276,7 +276,7 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--match-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Conditions as for --match, one per line, in UTF-8. # starts a comment. - is standard input.',
+        help='Conditions as for --match, one per line, in UTF-8. # starts a comment. Use - for standard input.',
     )
 
 

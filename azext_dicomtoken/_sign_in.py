@@ -91,7 +91,7 @@ def _passing_answer(error: CLIError) -> FeedError | None:
     if status:
         return SignInUnavailable(f'The sign-in service answered with status {status[1]}.', is_reached=True)
     if str(refusal.get('error')).lower().replace('_', '') in _LATER:
-        return SignInUnavailable('The sign-in service is not available at the moment.', is_reached=True)
+        return SignInUnavailable('The sign-in service is temporarily unavailable.', is_reached=True)
     return None
 
 

@@ -288,7 +288,7 @@ def translated(error: Exception, url: str, *, proxied: bool) -> RequestError:
     if any(isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema) for cause in causes):
         return ProxySettingWrong('The proxy setting is not the URL of a proxy.', url=url)
     if is_of_proxy and any(getattr(cause, 'reason', None) == 'WRONG_VERSION_NUMBER' for cause in causes):
-        return ProxySettingWrong('The proxy does not speak TLS, but its URL begins with https.', url=url)
+        return ProxySettingWrong('The proxy does not speak TLS, but its URL starts with https.', url=url)
     if any(isinstance(cause, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for cause in causes):
         return TlsFailed('No trusted TLS connection to the host.', url=url, through_proxy=proxied)
     if is_of_proxy:

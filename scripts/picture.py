@@ -106,6 +106,7 @@ def _svg(lines: list[tuple[str, bool]]) -> str:
     return '\n'.join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
+            'xml:space="preserve" '
             'aria-label="A terminal with the commands and their output">',
             f'<style>{_STYLE}</style>',
             f'<rect width="{width:g}" height="{height:g}" rx="8" fill="#161b22" stroke="#8b949e"/>',

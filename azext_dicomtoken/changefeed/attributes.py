@@ -35,7 +35,7 @@ _ADVICE = {
     'TOO_LONG': 'Write a shorter one, with wildcards where they are possible.',
     'NO_EQUALS_SIGN': 'Write FIELD=VALUE, such as Modality=CT.',
     'NO_VALUE': 'Give it a value. FIELD=* keeps the events whose instance has any.',
-    'NOT_A_NUMBER': 'Write a number such as 1.5. Numbers take neither wildcards nor ranges.',
+    'NOT_A_NUMBER': 'Write a decimal such as 1.5, without wildcards and ranges.',
     'NOT_A_DATE': _DATE,
     'NOT_A_TIME': _TIME,
     'NOT_A_DATE_TIME': f'{_DATE} A time may follow the date.',

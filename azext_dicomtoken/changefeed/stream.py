@@ -127,7 +127,8 @@ class _Run:
         for number, events in enumerate(batches):
             if number and not events and not is_told:
                 is_told = True
-                progress.say_instead('Waiting for new events. Press Ctrl-C to end.')
+                awaited = 'new events' if self._studies is None else 'studies to be stable'
+                progress.say_instead(f'Waiting for {awaited}. Press Ctrl-C to end.')
             yield events
             progress.show(self._reading.fraction(self.reached), len(events))
 

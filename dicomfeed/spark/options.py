@@ -118,7 +118,7 @@ def _refuse_contradictions(values: Mapping[str, str]) -> None:
     by_sequence = [name for name in ('afterSequence', 'untilSequence') if name in values]
     by_time = [name for name in ('startTime', 'endTime') if name in values]
     if by_sequence and by_time:
-        raise OptionRefused(f'{by_sequence[0]} and {by_time[0]} exclude each other: read by number or by time.')
+        raise OptionRefused(f'{by_sequence[0]} and {by_time[0]} exclude each other: read by sequence or by time.')
     if ('tokenFile' in values) != (_credential(values) == 'tokenFile'):
         raise OptionRefused("credential 'tokenFile' and the option tokenFile require each other.")
 

@@ -35,9 +35,9 @@ _ADVICE: dict[type[FeedError], str] = {
     Forbidden: 'The identity of the job may not read the feed: give it the role DICOM Data Reader.',
     Unauthorized: 'The service does not accept the token: check the options resource and credential.',
     NotFound: 'The service has no change feed at this address: check the option serviceUrl.',
-    FeedRestored: 'Find out what was restored, then begin with a new checkpoint.',
+    FeedRestored: 'Find out what was restored, then start with a new checkpoint.',
     SignInUnavailable: 'Try again later.',
-    TooManyPoisoned: 'Read without includeMetadata, or report the events to the support of the service.',
+    TooManyPoisoned: 'Read without includeMetadata, or report the events to Azure support.',
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +15,18 @@ from tests.emulator.cloud import Emulator
 CHANGEFEED = 'az dicom changefeed '
 
 
-@pytest.fixture
-def cloud(emulator: Emulator) -> Emulator:
+@pytest.fixture(scope='module')
+def emulator() -> Iterator[Emulator]:
     """Two workspaces, one of which has two services."""
-    if len(emulator.arm.dicom_services) == 1:
-        emulator.add_service('contoso', 'research')
-        emulator.add_service('fabrikam', 'archive')
-    return emulator
+    with Emulator() as running:
+        running.add_service('contoso', 'research')
+        running.add_service('fabrikam', 'archive')
+        yield running
+
+
+@pytest.fixture(scope='module')
+def logins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('logins')
 
 
 def offered(machine: Machine, line: str) -> list[str]:
@@ -40,13 +47,11 @@ def offered(machine: Machine, line: str) -> list[str]:
         ('-g none --workspace-name ', []),
     ],
 )
-@pytest.mark.usefixtures('cloud')
 def test_names_are_those_of_the_subscription(line: str, names: list[str], machine: Machine) -> None:
     assert offered(machine, CHANGEFEED + line) == names
 
 
 @pytest.mark.parametrize('command', ['token issue', 'token show-claims', 'check-access', 'proxy'])
-@pytest.mark.usefixtures('cloud')
 def test_every_command_offers_them(command: str, machine: Machine) -> None:
     line = f'az dicom {command} --workspace-name fabrikam --dicom-service-name '
     assert offered(machine, line) == ['archive']

@@ -52,6 +52,7 @@ def shown(run: Callable[[], object]) -> str:
     [
         {'count_by': 'hour'},
         {'count_by': 'study', 'start_time': '2026-01-31'},
+        {'stable_after': '1m'},
         {'max_items': 1_200},
         {'max_items': 1_200, 'end_time': '2027-01-31'},
         {'tail': 1_200},
@@ -85,6 +86,13 @@ def test_following_says_once_that_it_waits(open_session: OpenSession, world: Wor
     with redirect_stdout(io.StringIO()) as stdout:
         text = shown(lambda: stream(open_session(follow=True, tail=3), Interruption()))
     assert text == _WAITING and len(stdout.getvalue().splitlines()) == 4
+
+
+def test_following_studies_waits_for_them(open_session: OpenSession, world: World) -> None:
+    world.end = 300.0
+    with redirect_stdout(io.StringIO()):
+        text = shown(lambda: stream(open_session(follow=True, stable_after='1m'), Interruption()))
+    assert text == 'Waiting for studies to be stable. Press Ctrl-C to end.\n'
 
 
 def test_following_into_a_file_shows_how_far_it_is_until_it_waits(
