@@ -12,6 +12,7 @@ from azure.cli.core.azclierror import InvalidArgumentValueError
 
 from azext_dicomtoken._given import Given
 from azext_dicomtoken._input import opened_input
+from azext_dicomtoken.changefeed.resume import SAME_CONDITIONS
 
 if TYPE_CHECKING:
     from dicomfeed.attributes import Fields
@@ -33,7 +34,7 @@ _ADVICE = {
     'SEQUENCE': 'Name a field in it: Sequence.Field=VALUE.',
     'TOO_DEEP': 'Name a field further up.',
     'TOO_LONG': 'Write a shorter one, with wildcards where they are possible.',
-    'NO_EQUALS_SIGN': 'Write FIELD=VALUE, such as Modality=CT.',
+    'NO_EQUALS_SIGN': f'Write FIELD=VALUE, such as Modality=CT; also for {SAME_CONDITIONS} in a printed command.',
     'NO_VALUE': 'Give it a value. FIELD=* keeps the events whose instance has any.',
     'NOT_A_NUMBER': 'Write a decimal such as 1.5, without wildcards and ranges.',
     'NOT_A_DATE': _DATE,
