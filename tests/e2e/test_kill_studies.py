@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dicomfeed.stable import BY_STUDY
 from dicomfeed.times import ticks_from_seconds
 from tests.e2e.feed_writers import writing
 from tests.e2e.logins import SignIn
@@ -22,7 +23,7 @@ from tests.e2e.processes import Az, changefeed, wait_until
 from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
-from tests.feed.studies import all_at_once
+from tests.feed.studies import all_at_once, all_stored
 
 KILLS = 20
 KILLED = -9
@@ -90,9 +91,8 @@ def test_rows_are_in_the_file_once_however_often_a_run_was_killed(
         _, said = az.communicate(timeout=TIMEOUT_SECONDS)
     assert az.returncode == 0, said
     assert json.loads((machine.folder / 'summary').read_bytes())['late'] == 0
-    assert _rows_in(file) == all_at_once(
-        _stored(service), pause=ticks_from_seconds(STABLE_AFTER_SECONDS), level='study'
-    )
+    pause = ticks_from_seconds(STABLE_AFTER_SECONDS)
+    assert _rows_in(file) == all_at_once(all_stored(service.store), pause=pause, level=BY_STUDY)
 
 
 def _wait_for_a_while(_az: Az, _file: Path, chance: random.Random) -> None:
