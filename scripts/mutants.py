@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = tuple(
     f'tests/feed/test_{name}.py'
     for name in (
-        'queries metadata windows schedules delivery sinks checkpoint files conditions two_reads two_reads_model model'
+        'queries metadata sequences windows schedules delivery sinks checkpoint files conditions two_reads '
+        'two_reads_model stable stable_runs model'
     ).split()
 )
 OPTIONS = ('tests/az/changefeed/test_options.py',)
@@ -361,6 +362,132 @@ MUTANTS = (
         'any(map(self._is_met_by, values))',
         'all(any(isinstance(item, dict) and wanted.match(item.get(tag)) for item in values)'
         ' for tag, wanted in self.within.items())',
+    ),
+    Mutant(
+        '13',
+        'the cursor moves past an open study',
+        'dicomfeed/stable.py',
+        'sequences = [item.sequence for item in self._waiting] + [row.first_sequence for row in rows]',
+        'sequences = [item.sequence for item in self._waiting]',
+    ),
+    Mutant(
+        '13',
+        'the cursor moves past an event that waits',
+        'dicomfeed/stable.py',
+        'sequences = [item.sequence for item in self._waiting] + [row.first_sequence for row in rows]',
+        'sequences = [row.first_sequence for row in rows]',
+    ),
+    Mutant(
+        '13',
+        'the local clock decides',
+        'dicomfeed/client.py',
+        '_newest_of(answer), _asked_by_server(answer, self.clock.monotonic() - asked_monotonic, asked_ticks)',
+        '_newest_of(answer), self.clock.now()',
+    ),
+    Mutant(
+        '13',
+        'a poll that fails moves the mark',
+        'dicomfeed/stable.py',
+        'self._poll_limit = min(service_ticks - self._settle_margin, self._end)',
+        'self._poll_limit = self.mark = min(service_ticks - self._settle_margin, self._end)',
+    ),
+    Mutant(
+        '13',
+        'a poll that stops at an open gap is complete',
+        'dicomfeed/sequences.py',
+        'if self.open_gap is None:\n                yield []',
+        'yield []',
+    ),
+    Mutant(
+        '13',
+        'a run that ends before an open gap is complete',
+        'azext_dicomtoken/changefeed/readings.py',
+        'if reader.open_gap is None:\n            yield []',
+        'yield []',
+    ),
+    Mutant(
+        '13',
+        'only complete polls move the mark',
+        'dicomfeed/stable.py',
+        'return rows + self._move_mark(min(self._newest - self._settle_margin, self._poll_limit))',
+        'return rows',
+    ),
+    Mutant(
+        '13',
+        'no margin',
+        'dicomfeed/stable.py',
+        'self._settle_margin = settle_margin\n',
+        'self._settle_margin = 0\n',
+    ),
+    Mutant(
+        '13',
+        'a later event ends a row without the margin',
+        'dicomfeed/stable.py',
+        'return rows + self._move_mark(min(self._newest - self._settle_margin, self._poll_limit))',
+        'return rows + self._move_mark(min(self._newest, self._poll_limit))',
+    ),
+    Mutant(
+        '13',
+        'events are grouped in the order of sequence numbers',
+        'dicomfeed/stable.py',
+        'if self._waiting and item < self._waiting[-1]:',
+        'if not self:',
+    ),
+    Mutant(
+        '13',
+        'a save before the events that were read are there again',
+        'dicomfeed/stable.py',
+        'if self._resumed is not None:\n            return self._resumed',
+        'if False:\n            return self._resumed',
+    ),
+    Mutant(
+        '13',
+        'the mark moves before the events that were read are there again',
+        'dicomfeed/stable.py',
+        'if self._resumed is not None:\n            return []',
+        'if False:\n            return []',
+    ),
+    Mutant(
+        '13',
+        'the anchor is the event at the cursor',
+        'dicomfeed/sequences.py',
+        'if self.last is None or event.sequence >= self.last[0]:',
+        'if True:',
+    ),
+    Mutant(
+        '13',
+        'gaps that were closed are watched again',
+        'dicomfeed/sequences.py',
+        'if gap.last > self._closed_through',
+        'if gap.last > 0',
+    ),
+    Mutant(
+        '13',
+        'no cut after a day',
+        'dicomfeed/stable.py',
+        'self._longest = max(TICKS_PER_DAY, stable_after)',
+        'self._longest = LAST_TICK',
+    ),
+    Mutant(
+        '13',
+        'what was reported is reported again',
+        'dicomfeed/stable.py',
+        'return item.ticks <= self.mark and item.ticks < self._firsts.get(_digest_of(item.key), LAST_TICK)',
+        'return False',
+    ),
+    Mutant(
+        '13',
+        'the end of a window closes rows',
+        'dicomfeed/stable.py',
+        'min(service_ticks - self._settle_margin, self._end)',
+        'service_ticks - self._settle_margin',
+    ),
+    Mutant(
+        '13',
+        'the snapshot is not saved with the rows',
+        'dicomfeed/delivery.py',
+        'self._has_moved = self._has_moved or bool(events or rows)',
+        'self._has_moved = self._has_moved or bool(events)',
     ),
 )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dicomfeed.events import Event
 from dicomfeed.stable import BY_SERIES
 from dicomfeed.times import TICKS_PER_DAY, Ticks, format_timestamp
+from tests.emulator.store import FeedStore
 
 
 class Stored(NamedTuple):
@@ -32,6 +33,13 @@ class Stored(NamedTuple):
             'timestamp': format_timestamp(self.ticks),
         }
         return Event(self.sequence, format_timestamp(self.ticks), str(fields['action']), json.dumps(fields).encode())
+
+
+def all_stored(store: FeedStore) -> list[Stored]:
+    """The events of a feed in the emulator; `seen_at` is not known."""
+    return [
+        Stored(event.ticks, event.sequence, *event.instance[1:], event.action, seen_at=0.0) for event in store.events()
+    ]
 
 
 def all_at_once(stored: list[Stored], *, pause: Ticks, level: str) -> list[dict[str, Any]]:

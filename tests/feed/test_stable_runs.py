@@ -28,7 +28,7 @@ from tests.emulator import trouble
 from tests.emulator.event_json import DEFAULT_PARTITION, Instance
 from tests.emulator.writers import Writer
 from tests.feed.runs import run_once, session_in
-from tests.feed.studies import Stored, all_at_once
+from tests.feed.studies import all_at_once, all_stored
 from tests.feed.world import World, after
 
 MARGIN = ticks_from_seconds(360)
@@ -193,11 +193,7 @@ def world_of(schedule: Schedule, clocks: Clocks = Clocks(0.0, 0)) -> World:
 def expected_rows(world: World, options: Options, *, since: Ticks = FIRST_TICK, end: Ticks = 2**62) -> list[Row]:
     """What all events that there ever are give at once."""
     assert options.stable_after is not None
-    stored = [
-        Stored(event.ticks, event.sequence, *event.instance[1:], event.action, 0.0)
-        for event in world.store.events()
-        if since <= event.ticks < end
-    ]
+    stored = [one for one in all_stored(world.store) if since <= one.ticks < end]
     return all_at_once(stored, pause=options.stable_after, level=options.level)
 
 
