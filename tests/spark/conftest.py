@@ -67,6 +67,7 @@ def spark(spark_environment: dict[str, str], tmp_path_factory: pytest.TempPathFa
         .config('spark.ui.showConsoleProgress', 'false')
         .config('spark.sql.shuffle.partitions', '2')
         .config('spark.sql.session.timeZone', 'UTC')
+        .config('spark.sql.python.filterPushdown.enabled', 'true')
         .config('spark.sql.warehouse.dir', str(folder / 'warehouse'))
         .config('spark.local.dir', str(folder / 'local'))
         .config('spark.eventLog.enabled', 'true')
