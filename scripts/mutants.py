@@ -325,7 +325,7 @@ SPARK_MUTANTS = (
         'the initial offset moves',
         'spark/stream.py',
         '    return Offset(options.after_sequence or 0, start_time=options.start_time)',
-        '    _ASKED.append(0)\n    return Offset(len(_ASKED), start_time=options.start_time)\n\n\n_ASKED: list[int] = []',
+        '    _ASKED.append(0)\n    return Offset(len(_ASKED), start_time=options.start_time)\n\n\n_ASKED = []',
     ),
     spark_mutant(
         'a filter narrows the plan',

@@ -15,7 +15,7 @@ from tests.emulator.dicom import DicomService
 from tests.emulator.identities import READER_APPLICATION
 from tests.emulator.sample import sample_feed
 from tests.spark.conftest import UNCLOSED
-from tests.spark.test_batch import Make, Options, committed, failure, load, sequences
+from tests.spark.test_batch import Make, Options, committed, failure, load, requests_of, sequences
 
 pytestmark = [pytest.mark.slow, UNCLOSED]
 
@@ -68,16 +68,7 @@ def test_tokens_of_seconds_last_for_a_job_of_minutes(
         frame = load(spark, options(service, tokenFile=path, rangeSize=2_000, requestsInFlightPerTask=1))
         assert sequences(frame) == committed(service)
     assert time.monotonic() - began > 3 * TOKEN_SECONDS  # else it has shown nothing
-    assert (
-        len(
-            {
-                request.headers.get('authorization')
-                for request in emulator.journal.requests
-                if request.host == service.host
-            }
-        )
-        > 3
-    )
+    assert len({request.headers.get('authorization') for request in requests_of(emulator, service)}) > 3
 
 
 def test_role_that_is_taken_away_ends_the_job_and_is_named(
@@ -95,7 +86,7 @@ def test_role_that_is_taken_away_ends_the_job_and_is_named(
 
 
 def take_role_away(emulator: Any, service: DicomService) -> None:
-    while sum(request.host == service.host for request in emulator.journal.requests) < 20:
+    while len(requests_of(emulator, service)) < 20:
         time.sleep(0.05)
     service.role_assignments.clear()
 
