@@ -106,6 +106,7 @@ bench: $(TESTS_READY)  ## run the benchmarks
 	$(BIN)/python -m benchmarks
 
 mutants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see that a test fails
+	@$(MAKE) --no-print-directory VENV=.venv-spark .venv-spark/spark-ready
 	$(BIN)/python scripts/mutants.py
 
 clean:  ## remove what was built or installed here

@@ -37,6 +37,7 @@ class Mutant:
     found: str
     mutated: str
     tests: tuple[str, ...] = TESTS
+    python: Path = Path(sys.executable)
 
 
 MUTANTS = (
@@ -160,8 +161,8 @@ MUTANTS = (
         '7',
         'a split inside a group of ties',
         'dicomfeed/windows.py',
-        'return max(events[0].ticks, start + 1), SPLIT_ROWS',
-        'return events[0].ticks, SPLIT_ROWS',
+        'return max(events[0].ticks, start + 1), rows',
+        'return events[0].ticks, rows',
     ),
     Mutant(
         '8',
@@ -492,8 +493,77 @@ MUTANTS = (
 )
 
 
+def spark_mutant(what: str, file: str, found: str, mutated: str, *, test: str = 'test_prefix.py') -> Mutant:
+    """One of the source of Spark, whose tests have an environment of their own."""
+    python = ROOT / '.venv-spark' / 'bin' / 'python'
+    return Mutant('spark', what, f'dicomfeed/{file}', found, mutated, (f'tests/spark/{test}',), python)
+
+
+SPARK_MUTANTS = (
+    spark_mutant(
+        'an end passes an open gap',
+        'sequences.py',
+        'yield from self.read(newest.sequence, at_gap=AtGap.STOP)',
+        'yield from self.read(newest.sequence, at_gap=AtGap.PASS)',
+    ),
+    spark_mutant(
+        'the initial offset moves',
+        'spark/stream.py',
+        '    return Offset(options.after_sequence or 0, start_time=options.start_time)',
+        '    _ASKED.append(0)\n    return Offset(len(_ASKED), start_time=options.start_time)\n\n\n_ASKED = []',
+    ),
+    spark_mutant(
+        'a filter narrows the plan',
+        'spark/batch.py',
+        '    def partitions(self) -> list[InputPartition]:',
+        '    def pushFilters(self, filters):\n        for one in filters:\n'
+        '            if type(one).__name__ == "LessThanOrEqual" and one.attribute == ("sequence",):\n'
+        '                object.__setattr__(self._options, "until_sequence", one.value)\n            yield one\n\n'
+        '    def partitions(self) -> list[InputPartition]:',
+        test='test_batch.py',
+    ),
+    spark_mutant(
+        'the beginning at a time is not stored',
+        'spark/prefix.py',
+        'first=self._first if is_first else None',
+        'first=None',
+    ),
+    spark_mutant(
+        'what is not settled is taken for settled',
+        'sequences.py',
+        'bound = self._feed.client.earlier_now() - settle_margin(self._settle_seconds)',
+        'bound = self._feed.client.earlier_now()',
+    ),
+    spark_mutant('a restart does not catch up', 'spark/prefix.py', 'if not is_known:', 'if is_known is None:'),
+    spark_mutant(
+        'tasks do not look for a restore',
+        'spark/ranges.py',
+        '        refuse_other_event(feed, self.anchor)\n        if',
+        '        if',
+    ),
+    spark_mutant(
+        'a replay is not compared',
+        'spark/ranges.py',
+        'if self.expected not in (None, seen.after(self.after)):',
+        'if not seen:',
+    ),
+    spark_mutant(
+        'every call asks the service',
+        'spark/prefix.py',
+        'if self._clock.monotonic() < self._next_poll:',
+        'if not self._interval_seconds:',
+    ),
+    spark_mutant(
+        'a batch has one event too many',
+        'spark/prefix.py',
+        'last = self._event_from(begin + most_events)',
+        'last = self._event_from(begin + most_events + 1)',
+    ),
+)
+
+
 def main(rules: list[str]) -> int:
-    mutants = [mutant for mutant in MUTANTS if not rules or mutant.rule in rules]
+    mutants = [mutant for mutant in (*MUTANTS, *SPARK_MUTANTS) if not rules or mutant.rule in rules]
     caught = [_is_caught(mutant) for mutant in mutants]
     print(f'{sum(caught)} of {len(caught)} mutants were caught.')
     return 0 if all(caught) else 1
@@ -509,16 +579,18 @@ def _is_caught(mutant: Mutant) -> bool:
             print(f'rule {mutant.rule}: {mutant.what}: DOES NOT FIT {mutant.file}')
             return False
         file.write_text(text.replace(mutant.found, mutant.mutated), 'utf-8')
-        failure = _first_failure(tree, mutant.tests)
+        failure = _first_failure(tree, mutant)
     print(f'rule {mutant.rule}: {mutant.what}: {failure or "NOT CAUGHT"}', flush=True)
     return failure is not None
 
 
-def _first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
+def _first_failure(tree: Path, mutant: Mutant) -> str | None:
     """The test that fails first, or None. A run that takes five minutes has failed, too: it reads for ever."""
     try:
-        pytest = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider']
-        run = subprocess.run([*pytest, *tests], cwd=tree, capture_output=True, text=True, timeout=300, check=False)
+        pytest = [mutant.python, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider']
+        run = subprocess.run(
+            [*pytest, *mutant.tests], cwd=tree, capture_output=True, text=True, timeout=300, check=False
+        )
     except subprocess.TimeoutExpired:
         return 'reads for ever'
     found = re.search(r'^(?:FAILED|ERROR) \S+::(\S+)', run.stdout, re.MULTILINE)

@@ -17,7 +17,7 @@ from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, parse_time
 from dicomfeed.trust import Verdict, cloud_named, judge, parse_origin
 
 CREDENTIALS = ('default', 'tokenFile', 'az')
-_NAMES = (
+NAMES = (
     *('serviceUrl', 'resource', 'cloud', 'credential', 'tokenFile'),
     *('startTime', 'endTime', 'afterSequence', 'untilSequence'),
     *('includeMetadata', 'includeFields', 'rangeSize', 'settleSeconds'),
@@ -108,10 +108,10 @@ def absolute_time(text: str) -> Ticks | None:
 
 
 def _name_of(name: str) -> str:
-    for known in _NAMES:
+    for known in NAMES:
         if known.lower() == name.lower():
             return known
-    raise OptionRefused(f'There is no option {name[:40]!r}; there are {", ".join(_NAMES)}.')
+    raise OptionRefused(f'There is no option {name[:40]!r}; there are {", ".join(NAMES)}.')
 
 
 def _refuse_contradictions(values: Mapping[str, str]) -> None:

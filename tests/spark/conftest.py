@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.emulator.cloud import Emulator
 from tests.emulator.dicom import DicomService
-from tests.emulator.identities import READER_APPLICATION
+from tests.emulator.identities import HOME_TENANT, READER_APPLICATION
 
 collect_ignore_glob = [] if find_spec('pyspark') else ['test_*.py']
 ADMITS = bool(find_spec('pyspark')) and find_spec('pyspark.sql.streaming.datasource') is not None
@@ -47,7 +47,12 @@ def token_file(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope='session')
 def spark_environment(emulator: Emulator) -> dict[str, str]:
     """What a driver needs so that its workers find this checkout, this Python and the cloud."""
-    return {**emulator.environment, 'PYSPARK_PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)}
+    signed_in = {
+        'AZURE_TENANT_ID': HOME_TENANT.id,
+        'AZURE_CLIENT_ID': READER_APPLICATION.client_id,
+        'AZURE_CLIENT_SECRET': READER_APPLICATION.secret,
+    }
+    return {**emulator.environment, **signed_in, 'PYSPARK_PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)}
 
 
 @pytest.fixture(scope='module')
@@ -67,6 +72,7 @@ def spark(spark_environment: dict[str, str], tmp_path_factory: pytest.TempPathFa
         .config('spark.ui.showConsoleProgress', 'false')
         .config('spark.sql.shuffle.partitions', '2')
         .config('spark.sql.session.timeZone', 'UTC')
+        .config('spark.sql.python.filterPushdown.enabled', 'true')
         .config('spark.sql.warehouse.dir', str(folder / 'warehouse'))
         .config('spark.local.dir', str(folder / 'local'))
         .config('spark.eventLog.enabled', 'true')

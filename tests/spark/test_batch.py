@@ -194,3 +194,7 @@ def failure(action: Callable[[], object]) -> str:
     with pytest.raises(PySparkException) as raised:
         action()
     return str(raised.value)
+
+
+def requests_of(emulator: Any, service: DicomService) -> list[Any]:
+    return [request for request in emulator.journal.requests if request.host == service.host]

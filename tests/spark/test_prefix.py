@@ -35,23 +35,25 @@ class Query:
         self.ends: list[str] = []
         self.tables: list[list[Event]] = []
         self.prefix: Prefix | None = None
+        self.place: Offset | None = None
 
     def start(self) -> None:
         """A new process: all it has is the offset log; a batch that was open is read first."""
-        self.prefix = None
+        self.prefix = self.place = None
         if len(self.ends) > len(self.tables):
             self.read()
 
     def step(self, *, killed_before_reading: bool = False) -> bool:
         """One trigger; whether there was a batch."""
-        place = self._place(len(self.ends))
+        if self.tells_place:
+            self.place = self._place(len(self.ends))
+        place = self.place or initial_offset(self.options)
         if self.prefix is None:
-            known = self.tells_place or not self.ends
-            start = place if known else initial_offset(self.options)
-            feed = self.world.feed(patience_seconds=30.0)
-            self.prefix = Prefix(self.options, feed, InlinePool(), start=start, is_known=known)
-        end = json.dumps(self.prefix.end_after(place, most_events=self.most_events).as_dict())
-        if end == json.dumps(place.as_dict()):
+            feed, known = self.world.feed(patience_seconds=30.0), self.place is not None
+            self.prefix = Prefix(self.options, feed, InlinePool(), start=place, is_known=known)
+        self.place = self.prefix.end_after(place, most_events=self.most_events)
+        end = json.dumps(self.place.as_dict())
+        if end == json.dumps(self._place(len(self.ends)).as_dict()):
             return False
         self.ends.append(end)
         if not killed_before_reading:
@@ -62,6 +64,7 @@ class Query:
         """The open batch, in any order of its tasks."""
         number = len(self.tables)
         begin, end = self._place(number), self._place(number + 1)
+        self.place = end
         feed = self.world.feed()
         plan = plan_batch(feed, InlinePool(), self.options, begin=begin, end=end)
         lists = [events for part in reversed(plan) for events in part.read(feed, InlinePool())]
@@ -199,11 +202,13 @@ def test_restored_database_ends_the_query(is_open: bool, written_again: int) -> 
         query.step()
 
 
-def test_database_that_is_restored_while_tasks_read_fails_them() -> None:
+@pytest.mark.parametrize('age_seconds', [0.0, 3_600.0], ids=['watched', 'settled'])
+def test_database_that_is_restored_while_tasks_read_fails_them(age_seconds: float) -> None:
     world = World()
     world.create_now(300)
+    world.pass_time(age_seconds)
     query = Query(world)
     query.step(killed_before_reading=True)
-    world.at(world.elapsed + 0.1, lambda: world.store.restore(150))
+    world.at(world.elapsed + 0.1, lambda: world.store.restore(50))
     with pytest.raises(FeedRestored):
         query.start()

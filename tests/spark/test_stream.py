@@ -13,14 +13,12 @@ import pytest
 from tests.emulator.dicom import DicomService
 from tests.emulator.sample import sample_feed
 from tests.spark.conftest import ADMITS, UNCLOSED
-from tests.spark.test_batch import committed, failure
+from tests.spark.test_batch import Make, Options, committed, failure, requests_of
 
 pytestmark = UNCLOSED
 
 FORMAT = 'dicomchangefeed'
 MOST_SECONDS = 120
-Make = Callable[[], DicomService]
-Options = Callable[..., dict[str, str]]
 
 
 class Stream:
@@ -145,8 +143,8 @@ def test_nothing_above_an_open_gap_comes_before_it_closes(emulator: Any, stream:
         filled.take_clock()
         filled.take_sequence()
         service.store.create()
-        asked = requests_of(emulator, service)
-        wait_until(lambda: requests_of(emulator, service) > asked + 10)
+        asked = len(requests_of(emulator, service))
+        wait_until(lambda: len(requests_of(emulator, service)) > asked + 10)
         assert stream.sequences() == before
         filled.commit()
         wait_until(lambda: stream.sequences() == committed(service))
@@ -173,16 +171,12 @@ def test_idle_stream_asks_once_in_each_interval(emulator: Any, stream: Stream) -
     try:
         wait_until(lambda: bool(stream.offsets()) and stream.sequences() == committed(service))
         time.sleep(1)
-        began, before = time.monotonic(), requests_of(emulator, service)
+        began, before = time.monotonic(), len(requests_of(emulator, service))
         time.sleep(5)
-        asked, seconds = requests_of(emulator, service) - before, time.monotonic() - began
+        asked, seconds = len(requests_of(emulator, service)) - before, time.monotonic() - began
     finally:
         query.stop()
     assert 1 <= asked <= seconds + 2
-
-
-def requests_of(emulator: Any, service: DicomService) -> int:
-    return sum(request.host == service.host for request in emulator.journal.requests)
 
 
 def test_replay_reads_the_same_range_again(emulator: Any, stream: Stream) -> None:
