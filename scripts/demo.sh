@@ -26,18 +26,18 @@ walk_through() {
     run "az extension add --yes --source $WHEEL"
     run "az version --query extensions"
 
-    say 'Sign in. This cloud is emulated, so the code that az shows you has already been entered for you.'
+    say 'Sign in. In this emulated cloud, the code has already been entered for you.'
     run 'az login --use-device-code --query "[].{subscription:name, user:user.name}" -o table'
 
-    say 'Who does a token for the DICOM service speak for? A role assignment asks for the object ID.'
+    say 'Who does the token speak for? A role assignment asks for the object ID.'
     run 'az dicom token show-claims -o table'
     run 'az dicom token show-claims --query objectId -o tsv'
 
-    say 'Put a token in a variable. Be careful where you show it: this is only its start.'
+    say 'Put a token in a variable. Never show it whole: this is its start.'
     run 'token=$(az dicom token issue --query accessToken -o tsv)'
     run 'echo "${token:0:12}... (${#token} characters)"'
 
-    say 'Send it with curl, through standard input: everyone on a machine can see command lines.'
+    say 'Send it with curl, on standard input: others can see command lines.'
     run "echo \"Authorization: Bearer \$token\" | \\
       curl -sS -H @- -w '\\nHTTP %{http_code}\\n' \"\$DICOM_SERVICE_URL/v2/changefeed?limit=2&includeMetadata=false\""
 
@@ -45,7 +45,7 @@ walk_through() {
     run "az dicom token issue --format header | \\
       curl -sS -H @- -w '\\nHTTP %{http_code}\\n' \"\$DICOM_SERVICE_URL/v2/changefeed/latest?includeMetadata=false\""
 
-    say 'Or handle no token at all: show the newest events. The service is a default from here on.'
+    say 'No token at all: the newest events. From here on, the service is a default.'
     run 'az config set defaults.dicom_service_url="$DICOM_SERVICE_URL" --only-show-errors'
     run 'az dicom changefeed --tail 5 -o table'
 
@@ -66,7 +66,7 @@ walk_through() {
 }
 
 kill_an_export() {
-    say 'Export every event. The service is slow now, so that there is time to kill the export in the middle.'
+    say 'Export every event from a service that is slow now, and kill the export.'
     slow_down 0.2
     set -m      # the job is a process group, which can be killed whole
     run "az dicom changefeed --checkpoint $FOLDER/checkpoint --output-file $FOLDER/feed.jsonl --concurrency 1 2>/dev/null &"
@@ -142,7 +142,7 @@ begin_afresh() {
 }
 
 start_emulator() {
-    say 'Start an emulated Azure with 3,000 events in its DICOM service, and lead this shell to it.'
+    say 'Start an emulated Azure whose DICOM service has 3,000 events.'
     run "$PYTHON -m tests.emulator --events 3000 --env-file $FOLDER/emulator.env >$FOLDER/emulator.log &"
     EMULATOR=$!
     for _ in {1..3000}; do      # five minutes
