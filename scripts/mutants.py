@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = tuple(
-    f'tests/feed/test_{name}.py'
-    for name in 'queries metadata sequences windows schedules delivery sinks checkpoint files stable stable_runs model'.split()
-)
+_NAMES = 'queries metadata sequences windows schedules delivery sinks checkpoint files stable stable_runs model'
+TESTS = tuple(f'tests/feed/test_{name}.py' for name in _NAMES.split())
 
 
 @dataclass(frozen=True)
