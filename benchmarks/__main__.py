@@ -1,7 +1,7 @@
 """`python -m benchmarks`: measure everything, one thing after the other, and write `RESULTS.md`.
 
     python -m benchmarks [SECTION …]      only those: startup proxy attributes reading cpu counting window following
-                                      memory; to the screen
+                                      stable memory; to the screen
 
 Takes about fifteen minutes on two cores, which it wants for itself. Needs curl and jq.
 """
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import attributes, client_cpu, counting, following, memory, proxy, reading, report, window
+from benchmarks import attributes, client_cpu, counting, following, memory, proxy, reading, report, stable, window
 from benchmarks.bench import Bench
 from benchmarks.server import Server
 
@@ -34,6 +34,7 @@ _ON_THE_FEED: dict[str, tuple[Callable[[Bench], str], ...]] = {
     'window': (window.measure,),
     'following': (following.measure,),
 }
+_ON_STUDIES = {'stable': (stable.measure, stable.measure_memory)}
 _ON_A_LARGE_FEED = {'memory': (memory.measure,)}
 
 
@@ -55,7 +56,11 @@ def _sections(chosen: set[str]) -> Iterator[str]:
         yield proxy.measure()
     if not chosen or 'attributes' in chosen:
         yield attributes.measure()
-    for measurements, events, metadata in ((_ON_THE_FEED, 100_000, True), (_ON_A_LARGE_FEED, 1_000_000, False)):
+    for measurements, events, metadata in (
+        (_ON_THE_FEED, 100_000, True),
+        (_ON_STUDIES, 200_000, False),
+        (_ON_A_LARGE_FEED, 1_000_000, False),
+    ):
         wanted = [measure for name, those in measurements.items() if not chosen or name in chosen for measure in those]
         if wanted:
             with (

@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = tuple(
-    f'tests/feed/test_{name}.py'
-    for name in (
-        'queries metadata sequences windows schedules delivery sinks checkpoint files conditions two_reads '
-        'two_reads_model stable stable_runs model'
-    ).split()
+_NAMES = (
+    'queries metadata sequences windows schedules delivery sinks checkpoint files conditions two_reads two_reads_model '
+    'stable stable_runs model'
 )
+TESTS = tuple(f'tests/feed/test_{name}.py' for name in _NAMES.split())
 OPTIONS = ('tests/az/changefeed/test_options.py',)
 
 

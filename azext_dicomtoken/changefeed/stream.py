@@ -106,6 +106,8 @@ class _Run:
         )
         with self._summed_up():
             self._run(self._shown(batches, progress))
+        if self._studies is not None:
+            say_what_is_open(session.options, self._studies)
 
     def _run(self, batches: Iterator[list[Event]]) -> None:
         """Deliver; where --query fails on an event, what comes before it in its batch as well."""
@@ -166,7 +168,6 @@ class _Run:
                 self._reading.conclude(self.reached)
                 if self._studies is not None:
                     session.summary.open, session.summary.late = self._studies.still_open.number, self._studies.late
-                    say_what_is_open(session.options, self._studies)
                 _report(session)
 
 
