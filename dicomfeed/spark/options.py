@@ -6,6 +6,7 @@ batch or only a stream takes (`source.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -43,7 +44,7 @@ class OptionRefused(ValueError):
 
 @dataclass(frozen=True)
 class Options:  # pylint: disable=too-many-instance-attributes    # as many as there are options
-    """The options of one `load()`, as typed by Spark's processes to each other: no secret, nothing that is open.
+    """The options of one `load()`, as Spark's processes pass them on: no secret, no connection.
 
     :ivar service_url: scheme, host and port.
     :ivar audience: of the tokens.
@@ -133,6 +134,8 @@ def _service(values: Mapping[str, str]) -> tuple[str, str]:
         )
     if audience is None:
         raise OptionRefused('The audience of the DICOM service in this cloud is not known: set resource.')
+    if re.fullmatch('[!-~]+', audience) is None:  # white space would make two scopes of one
+        raise OptionRefused('resource is not an audience: that is a URI or an application ID, without blanks.')
     # Options are typed by whoever writes the job, as the options of a command are.
     verdict = judge(origin, audience, cloud=cloud, is_typed='resource' in values)
     if verdict is not Verdict.TRUSTED:

@@ -68,6 +68,7 @@ class Prefix:
         :param most_events: so many events at most; None for all there are.
         """
         begin = start.sequence if start.start_time is None else self._first
+        del self._watched[: self._watched_through(begin)]
         if begin >= self._reader.cursor:
             self._poll_when_due()
         through, last = self._reader.cursor, self._reader.last
@@ -128,11 +129,14 @@ class Prefix:
         assert event is not None  # the cursor is at one
         return event.identity
 
+    def _watched_through(self, sequence: int) -> int:
+        """How many of the events that were read here have sequence numbers up to that."""
+        return bisect_right(self._watched, sequence, key=lambda one: one[0])
+
     def _offset(self, begin: int, last: Identity, *, is_first: bool) -> Offset:
         sequence, after = last[0], max(self._settled, begin)
-        low, high = (bisect_right(self._watched, bound, key=lambda one: one[0]) for bound in (after, sequence))
         seen = Fingerprint()
-        seen.add(digest for _, digest in self._watched[low:high])
+        seen.add(digest for _, digest in self._watched[: self._watched_through(sequence)])
         return Offset(
             sequence,
             digest_of(last),

@@ -57,7 +57,7 @@ class TokenFile:
 
 
 def _expires_on(token: str) -> float:
-    claims = token.split('.')[1:2][0] if token.count('.') == 2 else ''
+    _, claims, _ = token.split('.')
     return float(json.loads(base64.urlsafe_b64decode(claims + '=' * (-len(claims) % 4)))['exp'])
 
 
