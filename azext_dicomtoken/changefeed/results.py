@@ -62,12 +62,14 @@ def _stable_studies(session: Session) -> list[dict[str, Any]]:
     for events in reading.batches(studies.begin_poll):
         closed = studies.add(events, reading.passing(events)) if events else studies.complete_poll()
         rows += closed[: most + 1 - len(rows)]
+        session.summary.deleted_not_matched += len(reading.deleted(events))
     if len(rows) > most and _is_everything(session):
         raise _too_many_for_query(most, 'row')
     if len(rows) > most:
         rows.pop()
         say_rows_were_cut(options)
     say_what_is_open(options, studies)
+    say_deleted_not_matched(session.summary)
     return rows
 
 
