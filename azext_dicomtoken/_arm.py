@@ -91,7 +91,7 @@ def dicom_resource_id(
     )
 
 
-class _Arm:
+class _Arm:  # pylint: disable=too-few-public-methods    # what several questions share
     """Azure Resource Manager of the active cloud, for the subscription that is meant."""
 
     def __init__(self, invocation: Invocation, *, timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> None:

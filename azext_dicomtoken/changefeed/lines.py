@@ -76,13 +76,13 @@ class Lines:
         table = FixedTable(EVENTS, columns=columns)
         return table.header, lambda event: table.row(event.decode_properties())
 
-    def _error(self, event: Any, error: Exception) -> LineError:
+    def _error(self, item: Any, error: Exception) -> LineError:
         return LineError(
-            f'the event with sequence number {event.sequence}',
+            f'the event with sequence number {item.sequence}',
             error,
             recommendation='Give the function a default, such as length(metadata || `{}`), or leave such events out '
             'with a filter (--action, --state).',
-            event=event,
+            event=item,
         )
 
     # What they share

@@ -24,7 +24,7 @@ _SHORTEST_BAR = 5
 _LONGEST_BAR = 30
 
 
-class Progress:
+class Progress:  # pylint: disable=too-many-instance-attributes    # what is drawn, when, and where
     """One line on standard error, drawn when a run takes longer than two seconds, and gone at its end.
 
     Nothing else lands on that line: as long as it is in use, whatever is written to standard error clears it first.
@@ -102,10 +102,10 @@ def _text(fraction: float, events: int, seconds: float, columns: int) -> str:
     rate = f'{events:,} events read, {events / seconds:,.0f}/s' if events else ''
     left = f'{duration_text(seconds / fraction - seconds)} left' if fraction else ''
     percent, numbers = f'{int(fraction * 100):3d}%', ', '.join(filter(None, (rate, left)))
-    bar = min(_LONGEST_BAR, columns - 1 - len(f'{percent} [] {numbers}'))
-    if bar < _SHORTEST_BAR:
+    length = min(_LONGEST_BAR, columns - 1 - len(f'{percent} [] {numbers}'))
+    if length < _SHORTEST_BAR:
         return f'{percent} {numbers}'[: columns - 1]
-    return f'{percent} [{("#" * int(bar * fraction)).ljust(bar)}] {numbers}'
+    return f'{percent} [{("#" * int(length * fraction)).ljust(length)}] {numbers}'
 
 
 class _Line:

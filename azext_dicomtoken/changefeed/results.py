@@ -64,6 +64,7 @@ def _stable_studies(session: Session) -> list[dict[str, Any]]:
         for events in reading.batches(studies.begin_poll):
             closed = studies.add(events, reading.passing(events)) if events else studies.complete_poll()
             rows += closed[: most + 1 - len(rows)]
+            session.summary.deleted_not_matched += len(reading.deleted(events))
             reached = events[-1] if events else reached
             progress.show(reading.fraction(reached), len(events))
     if len(rows) > most and _is_everything(session):
@@ -72,6 +73,7 @@ def _stable_studies(session: Session) -> list[dict[str, Any]]:
         rows.pop()
         say_rows_were_cut(options)
     say_what_is_open(options, studies)
+    say_deleted_not_matched(session.summary)
     return rows
 
 

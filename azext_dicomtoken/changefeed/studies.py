@@ -72,8 +72,8 @@ class RowLines(Lines):
     def _own_line_of(self) -> LineOf:
         return lambda row: json_lines([row])[0]
 
-    def _content(self, row: Row) -> Any:
-        return row
+    def _content(self, item: Row) -> Any:
+        return item
 
     def _table(self, *, columns: int | None) -> tuple[str, Callable[[Row], str]]:
         from azext_dicomtoken._format import SERIES, STUDIES, FixedTable
@@ -81,9 +81,9 @@ class RowLines(Lines):
         table = FixedTable(SERIES if self._level == BY_SERIES else STUDIES, columns=columns)
         return table.header, table.row
 
-    def _error(self, row: Row, error: Exception) -> LineError:
+    def _error(self, item: Row, error: Exception) -> LineError:
         return LineError(
-            f'the row whose last event has sequence number {row["lastSequence"]}',
+            f'the row whose last event has sequence number {item["lastSequence"]}',
             error,
             recommendation='Give the function a default, such as length(partitionName || `""`).',
         )

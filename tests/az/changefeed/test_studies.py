@@ -102,6 +102,19 @@ def test_only_events_that_pass_the_filters_count(
     assert uids(result_of(open_session(stable_after='10m', filters=filters))) == expected
 
 
+def test_list_says_how_many_events_conditions_cannot_see(
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        world.store.create(metadata='{"00080060":{"vr":"CS","Value":["CT"]}}')
+    gone = world.store.event(1).instance
+    world.store.delete(gone.study, gone.series, gone.sop)
+    world.pass_time(LONG_AGO)
+    (row,) = result_of(open_session(stable_after='10m', match=['Modality=CT']))
+    assert row['events'] == 1
+    assert '2 events were left out because the instance is deleted' in capsys.readouterr().err
+
+
 def test_list_of_series_has_a_row_for_each(open_session: OpenSession, world: World) -> None:
     arrive(world, '1.1', '1.2')
     world.pass_time(LONG_AGO)
