@@ -118,6 +118,7 @@ class StableStudies:
         self._level = level
         self._end = end
         self._newest = FIRST_TICK
+        self._grouped_through = FIRST_TICK  # of what is read again; the mark, from then on
         self._poll_limit = self.mark
         self._waiting: list[_Item] = []
         self._rows: dict[_Key, list[_Row]] = {}  # of one study: apart from each other, in the order of time
@@ -140,10 +141,10 @@ class StableStudies:
         if not read:
             return []
         items = [_item_of(event, self._level) for event in counting]
+        self._newest = max(self._newest, read[-1].ticks)  # of the others, none is newer by much
         if self._resumed is not None:
             items = self._add_again(self._resumed, items, read_through=read[-1].sequence)
         self._read_through, self._last = read[-1].sequence, read[-1].identity
-        self._newest = max(self._newest, read[-1].ticks)  # of the others, none is newer by much
         rows = self._add_new(items)
         return rows + self._move_mark(min(self._newest - self._settle_margin, self._poll_limit))
 
@@ -176,17 +177,27 @@ class StableStudies:
     def _add_again(self, resumed: Snapshot, items: list[_Item], *, read_through: int) -> list[_Item]:
         """Take what was read before the snapshot, unless it was handed out. Return what is new.
 
-        Nothing is put into rows before the last of them is there: they come by sequence number, rows are by time.
+        They go into rows again once they are older than what was read again by the settle margin, as an event in a row
+        takes far less memory than one that waits.
         """
         assert resumed.last is not None
         last = resumed.last[0]
         for item in items:
             if item.sequence <= last and not self._is_handed_out(item):
-                self._wait(item)
+                self._add_once_more(item)
+        self._grouped_through = max(self._grouped_through, min(self._newest - self._settle_margin, self.mark))
         if read_through >= last:
-            self._resumed = None
-            self._group()
+            self._resumed, self._grouped_through = None, self.mark
+        self._group(through=self._grouped_through)
         return [item for item in items if item.sequence > last]
+
+    def _add_once_more(self, item: _Item) -> None:
+        """Let it wait; but where it was late for the mark, and is late again, put it where it was."""
+        row = self._row_begun_by(item) if item.ticks <= self._grouped_through else None
+        if row is None:
+            self._wait(item)
+        else:
+            row.add(item)
 
     def _is_handed_out(self, item: _Item) -> bool:
         """Whether an event that was read before the snapshot is in a row that was handed out."""
@@ -212,7 +223,7 @@ class StableStudies:
         if self._resumed is not None:
             return []
         self.mark = max(self.mark, mark)
-        self._group()
+        self._group(through=self.mark)
         return [row.as_row() for row in self._close()]
 
     def _wait(self, item: _Item) -> None:
@@ -222,9 +233,9 @@ class StableStudies:
         else:
             self._waiting.append(item)
 
-    def _group(self) -> None:
+    def _group(self, *, through: Ticks) -> None:
         """Put the events up to the mark into rows, in (timestamp, sequence number) order."""
-        count = bisect_right(self._waiting, self.mark, key=itemgetter(0))
+        count = bisect_right(self._waiting, through, key=itemgetter(0))
         open_rows, stable_after, longest = self._rows, self._stable_after, self._longest
         for item in self._waiting[:count]:
             ticks, _, key, *_ = item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -431,3 +432,27 @@ def test_digest_of_an_open_row_is_the_same_in_every_run() -> None:
     studies = stable_studies()
     poll(studies, 1_000, [event(1, 500)])
     assert studies.snapshot.open == (OpenRow(5681152763991152198, after(500)),)
+
+
+def test_resumed_run_counts_an_event_once_that_is_late_again() -> None:
+    batches = [[event(1, 0)], [event(2, 10_000)], [event(3, 100)], [event(4, 10_001)]]
+    studies = stable_studies(pause=DAY_SECONDS)
+    assert poll(studies, 10_002, *batches) == [] and studies.late == 1
+    assert numbers(poll(resumed(studies, pause=DAY_SECONDS), 3 * DAY_SECONDS, *batches)) == [(1, 4, 4)]
+
+
+def test_resumed_run_needs_no_more_memory_for_what_it_reads_again() -> None:
+    batches = [[event(50 * i + j, 60 * i) for j in range(1, 51)] for i in range(80)]
+    studies = stable_studies()
+    needed = [peak_memory(studies, batches), peak_memory(resumed(studies), batches)]
+    assert needed[1] < 2 * needed[0]
+
+
+def peak_memory(studies: StableStudies, batches: list[list[Event]]) -> int:
+    """Of a poll in which nothing closes, in bytes."""
+    tracemalloc.start()
+    try:
+        assert poll(studies, 80 * 60, *batches) == []
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
