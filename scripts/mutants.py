@@ -290,15 +290,15 @@ MUTANTS = (
         '12',
         'events that nobody wants are tested',
         'dicomfeed/feed.py',
-        'wanted = self._wanted(events) if self.choice.needs_metadata else []',
-        'wanted = events if self.choice.needs_metadata else []',
+        'wanted = self._wanted(events) if self._choice.needs_metadata else []',
+        'wanted = events if self._choice.needs_metadata else []',
     ),
     Mutant(
         '12',
         'metadata are read before they can be delivered',
         'dicomfeed/feed.py',
         'self._metadata.page(query) if self._reads_at_once() else None',
-        'self._metadata.page(query) if self.choice.needs_metadata else None',
+        'self._metadata.page(query) if self._choice.needs_metadata else None',
     ),
     Mutant(
         '12',

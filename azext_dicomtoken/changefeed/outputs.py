@@ -14,7 +14,7 @@ from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import BySequence
 from azext_dicomtoken.changefeed.session import Session
-from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Match, Question, load_checkpoint, lock_checkpoint
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question, load_checkpoint, lock_checkpoint
 from dicomfeed.delivery import SUMMARY_FORMAT, open_output
 from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.sinks import Sink, StreamSink
@@ -42,7 +42,7 @@ def writer_of(reading: BySequence, checkpoint: Checkpoint | None) -> CheckpointW
         return None
     if checkpoint is None:
         checkpoint = Checkpoint(
-            _question_of(reading.session), sequence=reading.began_after, last=reading.anchor, since=reading.since
+            _question_of(reading.session).kept(), sequence=reading.began_after, last=reading.anchor, since=reading.since
         )
     return CheckpointWriter(path, checkpoint)
 
@@ -111,5 +111,5 @@ def _question_of(session: Session) -> Question:
         options.include_metadata,
         options.form,
         fields=None if options.fields is None else options.fields.canonical(),
-        match=None if options.conditions is None else Match.of(options.conditions),
+        conditions=options.conditions,
     )

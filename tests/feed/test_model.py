@@ -24,6 +24,7 @@ from azext_dicomtoken._signals import Interruption
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.session import Session
 from azext_dicomtoken.changefeed.stream import stream
+from dicomfeed.conditions import Conditions, parse_conditions
 from dicomfeed.delivery import Summary
 from dicomfeed.errors import FeedRestored, RequestError, ServiceTrouble
 from dicomfeed.events import Event
@@ -36,6 +37,7 @@ from tests.emulator import trouble
 from tests.emulator.trouble import Fault
 from tests.feed.world import URL, Ended, Killed, World, numbers
 
+ODD = Conditions(tuple(parse_conditions(f'StudyInstanceUID=*{digit}' for digit in '13579')))
 LAST_STEP = 400.0
 HORIZON = LAST_STEP + 900.0
 
@@ -306,18 +308,19 @@ class _Mortal(Interruption):
         yield
 
 
-def _run_once(world: World, folder: Path, name: str) -> None:
+def _run_once(world: World, folder: Path, name: str, conditions: Conditions | None) -> None:
     """One run of `az dicom changefeed --checkpoint … --output-file …`, which may be killed."""
-    options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
+    options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name), conditions=conditions)
+    filters = Filters(conditions=conditions)
     cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}), data={})
     session = Session(
         Invocation(cli_ctx),
         options,
         Service(URL, 'audience'),
         login=None,
-        feed=world.feed(),
+        feed=world.feed(filters=filters),
         pool=InlinePool(5),
-        filters=Filters(),
+        filters=filters,
         summary=Summary(),
     )  # type: ignore
     try:
@@ -329,9 +332,14 @@ def _run_once(world: World, folder: Path, name: str) -> None:
 
 
 @model
-@given(schedule=schedules, kills=st.lists(st.floats(0.01, 6.0), max_size=6), compress=st.booleans())
+@given(
+    schedule=schedules,
+    kills=st.lists(st.floats(0.01, 6.0), max_size=6),
+    compress=st.booleans(),
+    conditions=st.sampled_from([None, None, None, ODD]),
+)
 def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
-    schedule: Schedule, kills: list[float], compress: bool
+    schedule: Schedule, kills: list[float], compress: bool, conditions: Conditions | None
 ) -> None:
     world = _world_of(schedule)
     name = 'feed.jsonl.gz' if compress else 'feed.jsonl'
@@ -340,11 +348,12 @@ def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
         runs_left = list(kills)
         while world.elapsed < HORIZON or runs_left:
             world.kill_at = world.elapsed + runs_left.pop() if runs_left else None
-            _run_once(world, folder, name)
+            _run_once(world, folder, name, conditions)
             world.kill_at = None
             world.pass_time(60.0)
-        _run_once(world, folder, name)
-        assert _sequences_in(folder / name) == world.committed()
+        _run_once(world, folder, name, conditions)
+        odd = [event.sequence for event in world.store.events() if event.instance.study[-1] in '13579']
+        assert _sequences_in(folder / name) == (world.committed() if conditions is None else odd)
 
 
 def _sequences_in(path: Path) -> list[int]:
