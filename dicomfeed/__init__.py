@@ -14,7 +14,7 @@ The files are in three layers, each of which knows only itself and those above i
 
     protocol    trust  errors  times  events  queries  credential  transport  client
     reading     keywords  tags  slices  spans  wildcards  matching  conditions  attributes
-                filters  gaps  choice  metadata  prefetch  feed  sequences  starts  windows
+                filters  gaps  choice  poison  metadata  prefetch  feed  sequences  starts  windows
     delivery    counts  stable  files  checkpoint  sinks  summary  delivery
 
 The package `dicomfeed.spark` is beside them: the feed as a source of Apache Spark, which nothing here loads.

@@ -60,17 +60,12 @@ class Match:
     fields: list[str]
     salt: str
     digest: str
-    _conditions: Conditions | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, conditions: Conditions, *, salt: str | None = None) -> Match:
-        """With a salt that nobody knows, or that of another one, to compare with that."""
+        """With a new salt, or that of another one, to compare with that. Takes a twentieth of a second."""
         salt = os.urandom(_SALT_BYTES).hex() if salt is None else salt
-        return cls(conditions.paths, salt, conditions.condition_digest(bytes.fromhex(salt)), conditions)
-
-    def means(self, other: Match) -> bool:
-        """Whether the conditions of this run, which it still knows, are those of the other."""
-        return self._conditions is not None and Match.of(self._conditions, salt=other.salt) == other
+        return cls(conditions.paths, salt, conditions.condition_digest(bytes.fromhex(salt)))
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,8 @@ class Question:
     :ivar level: of what the lines are then.
     :ivar form: what tells one form of line from another; empty for the service's own.
     :ivar fields: attributes that are added, tags with points between (`Fields.canonical`); None: none.
-    :ivar match: conditions on attributes; None: none.
+    :ivar conditions: on attributes, as a run asks; None: none.
+    :ivar match: the same, as a checkpoint keeps them.
     """
 
     service_url: str
@@ -94,6 +90,11 @@ class Question:
     form: str = ''
     fields: list[str] | None = None
     match: Match | None = None
+    conditions: Conditions | None = field(default=None, compare=False, repr=False)
+
+    def kept(self) -> Question:
+        """The question as a checkpoint keeps it: without the values of conditions."""
+        return self if self.conditions is None else replace(self, match=Match.of(self.conditions), conditions=None)
 
 
 @dataclass(frozen=True)
@@ -323,7 +324,7 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made for another service.')
     if made_for.filters != asked.filters:
         raise CheckpointMismatch('The checkpoint was made with other filters.')
-    if not _is_same_match(made_for.match, asked.match):
+    if not _is_same_match(made_for.match, asked.conditions):
         raise CheckpointMismatch('The checkpoint was made with other conditions (--match, --match-file).')
     if made_for.fields != asked.fields:
         raise CheckpointMismatch('The checkpoint was made with other values of --include-field.')
@@ -335,8 +336,10 @@ def _refuse_other_question(made_for: Question, asked: Question) -> None:
         raise CheckpointMismatch('The checkpoint was made for another form of line (--query, -o).')
 
 
-def _is_same_match(made_for: Match | None, asked: Match | None) -> bool:
-    return made_for is asked if made_for is None or asked is None else asked.means(made_for)
+def _is_same_match(made_for: Match | None, asked: Conditions | None) -> bool:
+    if made_for is None or asked is None:
+        return made_for is None and asked is None
+    return Match.of(asked, salt=made_for.salt) == made_for
 
 
 def sha256(data: bytes) -> str:

@@ -2,7 +2,7 @@
 
 Owned: what an answer means, and then when to ask again: after trouble that passes, held back by one gate for all
 workers when the service says so, and once with a renewed token after a 401. Not owned: the socket (`transport.py`),
-which pages to ask for (`sequences.py`, `windows.py`), metadata that cannot be read (`metadata.py`).
+which pages to ask for (`sequences.py`, `windows.py`), metadata that cannot be read (`poison.py`).
 """
 
 from __future__ import annotations

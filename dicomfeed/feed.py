@@ -65,11 +65,16 @@ class Feed:
     ) -> None:
         self.client = client
         self.clock = client.clock
-        self.choice = MetadataChoice(include_metadata, fields, conditions)
-        self._metadata_at_once = metadata_at_once if self.choice.needs_metadata else AtOnce.NEVER
+        self._choice = MetadataChoice(include_metadata, fields, conditions)
+        self._metadata_at_once = metadata_at_once if self._choice.needs_metadata else AtOnce.NEVER
         self._recent = _Recent()
         self._wanted = wanted
-        self._metadata = MetadataReader(client, self.choice, on_poisoned=on_poisoned)
+        self._metadata = MetadataReader(client, self._choice, on_poisoned=on_poisoned)
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether the metadata of wanted events are read, for their lines or for conditions."""
+        return self._choice.needs_metadata
 
     def without_metadata(self) -> Feed:
         """The same feed for looking around in it, where the metadata of events would be read in vain."""
@@ -97,7 +102,7 @@ class Feed:
     ) -> Generator[list[Event], None, None]:
         """Batches of events as they are delivered; with metadata several are read at a time."""
         with closing(batches):
-            if not self.choice.needs_metadata:
+            if not self.reads_metadata:
                 yield from batches
                 return
             with closing(in_order(batches, self.attempt, pool=pool)) as attempts:
@@ -106,7 +111,7 @@ class Feed:
 
     def attempt(self, events: list[Event]) -> Attempt:
         """A first try to read the metadata of events, by any thread."""
-        wanted = self._wanted(events) if self.choice.needs_metadata else []
+        wanted = self._wanted(events) if self.reads_metadata else []
         self._recent.note(len(events), len(wanted))
         return self._metadata.attempt(events, wanted=wanted)
 

@@ -88,7 +88,7 @@ class TailReader:
     @property
     def _is_way_back_all(self) -> bool:
         """Whether the events are as they are delivered once they are found: conditions are tested on the way."""
-        return self._filters.conditions is not None or not self._feed.choice.needs_metadata
+        return self._filters.conditions is not None or not self._feed.reads_metadata
 
     def _found(self) -> Generator[list[Event], None, list[Event]]:
         """The events, without metadata where there are no conditions."""

@@ -18,8 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _NAMES = (
-    'queries metadata sequences windows schedules delivery sinks checkpoint files conditions two_reads two_reads_model '
-    'stable stable_runs model'
+    'queries metadata poison sequences windows schedules delivery sinks checkpoint files conditions two_reads '
+    'two_reads_model stable stable_runs model'
 )
 TESTS = tuple(f'tests/feed/test_{name}.py' for name in _NAMES.split())
 OPTIONS = ('tests/az/changefeed/test_options.py',)
@@ -254,35 +254,35 @@ MUTANTS = (
     Mutant(
         '12',
         'an outage is taken for poison',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'if self._neighbour_reads_well(sequence):',
         'if sequence:',
     ),
     Mutant(
         '12',
         'one failure is poison',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'if began - since >= POISON_SECONDS:',
         'if began or since:',
     ),
     Mutant(
         '12',
         'no neighbour is looked for',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'self._neighbours = self._near(self._missing[sequence])',
         'self._neighbours = iter(())',
     ),
     Mutant(
         '12',
         'a time-out ends the run',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'except MAY_PASS as error:\n                self',
         'except MAY_PASS[1:] as error:\n                self',
     ),
     Mutant(
         '12',
         'a sign-in in trouble ends the run',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'except MAY_PASS as error:\n                self',
         'except MAY_PASS[:-1] as error:\n                self',
     ),
@@ -290,34 +290,34 @@ MUTANTS = (
         '12',
         'events that nobody wants are tested',
         'dicomfeed/feed.py',
-        'wanted = self._wanted(events) if self.choice.needs_metadata else []',
-        'wanted = events if self.choice.needs_metadata else []',
+        'wanted = self._wanted(events) if self._choice.needs_metadata else []',
+        'wanted = events if self._choice.needs_metadata else []',
     ),
     Mutant(
         '12',
         'metadata are read before they can be delivered',
         'dicomfeed/feed.py',
         'self._metadata.page(query) if self._reads_at_once() else None',
-        'self._metadata.page(query) if self.choice.needs_metadata else None',
+        'self._metadata.page(query) if self._choice.needs_metadata else None',
     ),
     Mutant(
         '12',
         'the second read may be of another event',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'if any(event.identity != known[event.sequence].identity for event in found):',
         'if not known:',
     ),
     Mutant(
         '12',
         'a neighbour that breaks is an outage',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'if self._reads.neighbour_fails() and not self._another_reads_well():',
         'if self._reads.neighbour_fails():',
     ),
     Mutant(
         'attributes',
         'the first line with later metadata',
-        'dicomfeed/metadata.py',
+        'dicomfeed/poison.py',
         'found = [event for event in page.events if event.sequence in known]',
         'found = [event._replace(line=known[event.sequence].line[:-1] + event.line[event.head or -1 :], head=0)'
         ' for event in page.events if event.sequence in known]',
@@ -328,7 +328,7 @@ MUTANTS = (
         'dicomfeed/metadata.py',
         'attempt.found.update(found)',
         'attempt.found.update(found)\n'
-        '            there = _by_sequence(events)\n'
+        '            there = by_sequence(events)\n'
         '            page = self._reads.read(query)\n'
         '            events += [event for event in page.events if event.sequence not in there] if page else []',
     ),

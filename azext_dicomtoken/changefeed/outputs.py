@@ -14,7 +14,7 @@ from azext_dicomtoken._stdout import Stdout
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import BySequence
 from azext_dicomtoken.changefeed.session import Session
-from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Match, Question, load_checkpoint, lock_checkpoint
+from dicomfeed.checkpoint import Checkpoint, CheckpointWriter, Question, load_checkpoint, lock_checkpoint
 from dicomfeed.delivery import open_output
 from dicomfeed.errors import OutputError, OutputExists
 from dicomfeed.sinks import Sink, StreamSink
@@ -43,7 +43,7 @@ def writer_of(reading: BySequence, checkpoint: Checkpoint | None) -> CheckpointW
         return None
     if checkpoint is None:
         checkpoint = Checkpoint(
-            _question_of(reading.session), sequence=reading.began_after, last=reading.anchor, since=reading.since
+            _question_of(reading.session).kept(), sequence=reading.began_after, last=reading.anchor, since=reading.since
         )
     return CheckpointWriter(path, checkpoint)
 
@@ -111,7 +111,7 @@ def _question_of(session: Session) -> Question:
         session.filters.as_dict(),
         options.include_metadata,
         fields=None if options.fields is None else options.fields.canonical(),
-        match=None if options.conditions is None else Match.of(options.conditions),
+        conditions=options.conditions,
         stable_after=options.stable_after,
         level=options.level if options.stable_after else '',
         form=options.form,

@@ -36,15 +36,16 @@ class _Mortal(Interruption):
 
 def session_in(world: World, options: Options) -> Session:
     """A run with these options."""
+    filters = Filters(**options.filters, conditions=options.conditions)
     cli_ctx = SimpleNamespace(only_show_errors=True, invocation=SimpleNamespace(data={}), data={})
     return Session(
         Invocation(cli_ctx),
         options,
         Service(URL, 'audience'),
         login=None,  # type: ignore[arg-type]
-        feed=world.feed(patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS),
+        feed=world.feed(patience_seconds=None if options.follow else ONE_SHOT_PATIENCE_SECONDS, filters=filters),
         pool=InlinePool(5),
-        filters=Filters(**options.filters),
+        filters=filters,
         summary=Summary(),
     )
 

@@ -63,7 +63,7 @@ GARBAGE = {
 CT = Conditions(tuple(parse_conditions(['Modality=CT', 'PatientName=Secret^Patient'])))
 SAME_CT = Conditions(tuple(parse_conditions(['patientname=SECRET^PATIENT^^', '00080060=ct', 'Modality=CT'])))
 WITH_ATTRIBUTES = replace(
-    QUESTION, include_metadata=False, fields=['00080060', '00400275.00400009'], match=Match.of(CT)
+    QUESTION, include_metadata=False, fields=['00080060', '00400275.00400009'], match=Match.of(CT), conditions=CT
 )
 OTHERS = {
     'service': replace(QUESTION, service_url='https://contoso-research.dicom.azurehealthcareapis.com'),
@@ -74,7 +74,7 @@ OTHERS = {
     'form of line': replace(QUESTION, form='tsv'),
     'fields': replace(QUESTION, fields=['00080060']),
     'no fields': replace(QUESTION, fields=[]),
-    'conditions': replace(QUESTION, match=Match.of(CT)),
+    'conditions': replace(QUESTION, conditions=CT),
     'stable after': replace(QUESTION, stable_after=600, level='study'),
 }
 
@@ -151,7 +151,7 @@ def test_checkpoint_holds_no_more_than_it_needs(path: Path) -> None:
 def test_checkpoint_holds_no_value_of_a_condition_and_no_hash_without_salt(path: Path) -> None:
     texts = []
     for _ in range(2):
-        save_checkpoint(str(path), Checkpoint(replace(WITH_ATTRIBUTES, match=Match.of(CT))))
+        save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES.kept()))
         texts.append(path.read_text())
     first, second = (json.loads(text)['match'] for text in texts)
     assert not any('SECRET' in text.upper() for text in texts)
@@ -161,15 +161,15 @@ def test_checkpoint_holds_no_value_of_a_condition_and_no_hash_without_salt(path:
 
 def test_conditions_are_compared_by_what_they_mean(path: Path) -> None:
     save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES))
-    assert load_checkpoint(str(path), replace(WITH_ATTRIBUTES, match=Match.of(SAME_CT))) is not None
+    assert load_checkpoint(str(path), replace(WITH_ATTRIBUTES, conditions=SAME_CT)) is not None
 
 
 @pytest.mark.parametrize('texts', [None, ['Modality=CT'], ['Modality=CT', 'PatientName=Other']], ids=str)
 def test_other_conditions_than_those_of_the_checkpoint_are_refused(texts: list[str] | None, path: Path) -> None:
     save_checkpoint(str(path), Checkpoint(WITH_ATTRIBUTES))
-    match = Match.of(Conditions(tuple(parse_conditions(texts)))) if texts else None
+    conditions = Conditions(tuple(parse_conditions(texts))) if texts else None
     with left_as_it_is(path), pytest.raises(CheckpointMismatch, match='other conditions'):
-        load_checkpoint(str(path), replace(WITH_ATTRIBUTES, match=match))
+        load_checkpoint(str(path), replace(WITH_ATTRIBUTES, conditions=conditions))
 
 
 @pytest.mark.parametrize('checkpoint', [FULL, Checkpoint(QUESTION)], ids=['full', 'new'])

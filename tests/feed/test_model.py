@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from azext_dicomtoken.changefeed.options import Options
+from dicomfeed.conditions import Conditions, parse_conditions
 from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event
 from dicomfeed.prefetch import InlinePool
@@ -28,6 +29,7 @@ from tests.emulator.trouble import Fault
 from tests.feed.runs import run_once
 from tests.feed.world import Ended, World, numbers
 
+ODD = Conditions(tuple(parse_conditions(f'StudyInstanceUID=*{digit}' for digit in '13579')))
 LAST_STEP = 400.0
 HORIZON = LAST_STEP + 900.0
 
@@ -285,15 +287,20 @@ def test_window_is_whole_where_it_is_settled(schedule: Schedule, ahead: int, mom
 
 
 @model
-@given(schedule=schedules, kills=st.lists(st.floats(0.01, 6.0), max_size=6), compress=st.booleans())
+@given(
+    schedule=schedules,
+    kills=st.lists(st.floats(0.01, 6.0), max_size=6),
+    compress=st.booleans(),
+    conditions=st.sampled_from([None, None, None, ODD]),
+)
 def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
-    schedule: Schedule, kills: list[float], compress: bool
+    schedule: Schedule, kills: list[float], compress: bool, conditions: Conditions | None
 ) -> None:
     world = _world_of(schedule)
     name = 'feed.jsonl.gz' if compress else 'feed.jsonl'
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name))
+        options = Options(checkpoint=str(folder / 'checkpoint'), output_file=str(folder / name), conditions=conditions)
         runs_left = list(kills)
         while world.elapsed < HORIZON or runs_left:
             world.kill_at = world.elapsed + runs_left.pop() if runs_left else None
@@ -301,7 +308,8 @@ def test_cron_with_checkpoint_writes_each_event_once_whatever_is_killed(
             world.kill_at = None
             world.pass_time(60.0)
         run_once(world, options)
-        assert _sequences_in(folder / name) == world.committed()
+        odd = [event.sequence for event in world.store.events() if event.instance.study[-1] in '13579']
+        assert _sequences_in(folder / name) == (world.committed() if conditions is None else odd)
 
 
 def _sequences_in(path: Path) -> list[int]:

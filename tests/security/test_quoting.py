@@ -20,9 +20,7 @@ from tests.security.conftest import TOKEN
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), ROOT / 'azext_dicomtoken' / '_help.py']
 LINES = sorted({line for page in PAGES for line in command_lines(page.read_text('utf-8'))})
 QUERY = re.compile(r"""--query[ =]("[^"]*"|'[^']*'|[^ "']+)""")
-# The name of an attribute is a tag, which JMESPath takes in double quotes only: docs/recipes.md says what to do then.
-TAG = re.compile(r'"[0-9A-F]{8}"')
-QUERIES = sorted({query for line in LINES for query in QUERY.findall(line) if not TAG.search(query)})
+QUERIES = sorted({query for line in LINES for query in QUERY.findall(line)})
 POSIX = [name for name in FORMATS if name not in ('json', 'powershell', 'windows-cmd')]
 
 

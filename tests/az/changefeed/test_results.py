@@ -172,6 +172,23 @@ def test_list_of_events_that_match_continues_without_the_values(
     assert sequences(result_of(open_session(match=match, next_token=token))) == [11]
 
 
+def pages_asked(world: World) -> int:
+    return sum('limit=' in request.query and 'limit=1&' not in request.query for request in world.journal.requests)
+
+
+def test_list_of_events_that_match_reads_ahead_but_where_it_continues(
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create_now(1_000)
+    match = ['SOPInstanceUID=*']
+    assert len(result_of(open_session(match=match, max_items=3))) == 3
+    ahead = pages_asked(world)
+    world.journal.clear()
+    token = capsys.readouterr().err.splitlines()[1].split()[-1]
+    assert len(result_of(open_session(match=match, max_items=3, next_token=token))) == 3
+    assert ahead > 4 > pages_asked(world)
+
+
 @STARTS
 def test_events_of_deleted_instances_before_the_end_of_a_list_are_said(
     start: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
