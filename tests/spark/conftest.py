@@ -5,8 +5,10 @@ Without pyspark, as in the environment of the other tests, there is nothing to c
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,14 +47,25 @@ def token_file(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope='session')
-def spark_environment(emulator: Emulator) -> dict[str, str]:
+def az_folder(token_file: Path) -> Path:
+    """With an `az` that is signed in, as far as azure-identity asks it; the real one is not in this environment."""
+    answer = {'accessToken': token_file.read_text(), 'expires_on': time.time() + 3_600, 'tokenType': 'Bearer'}
+    az = token_file.with_name('az')
+    az.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
+    az.chmod(0o700)
+    return az.parent
+
+
+@pytest.fixture(scope='session')
+def spark_environment(emulator: Emulator, az_folder: Path) -> dict[str, str]:
     """What a driver needs so that its workers find this checkout, this Python and the cloud."""
     signed_in = {
         'AZURE_TENANT_ID': HOME_TENANT.id,
         'AZURE_CLIENT_ID': READER_APPLICATION.client_id,
         'AZURE_CLIENT_SECRET': READER_APPLICATION.secret,
     }
-    return {**emulator.environment, **signed_in, 'PYSPARK_PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)}
+    python = {'PYSPARK_PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)}
+    return {**emulator.environment, **signed_in, **python, 'PATH': f'{az_folder}{os.pathsep}{os.environ["PATH"]}'}
 
 
 @pytest.fixture(scope='module')

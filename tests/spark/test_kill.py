@@ -130,6 +130,16 @@ def test_each_event_is_in_the_table_once_however_often_the_driver_was_killed(
     found = rows(spark, job)
     assert [sequence for sequence, _ in found] == [sequence for sequence, _ in expected]
     assert [ticks.parse(text) for _, text in found] == [moment for _, moment in expected]
+    said = '\n'.join(path.read_text('utf-8', 'replace') for path in (tmp_path / 'log', *worker_logs()))
+    assert Path(given['tokenFile']).read_text() not in said
+    assert not [event for event in service.store.events() if event.instance.study in said]
+
+
+def worker_logs() -> list[Path]:
+    """Where a cluster of processes has them; with a local master they are in the driver's."""
+    import pyspark
+
+    return [path for path in (Path(pyspark.__file__).parent / 'work').rglob('std*') if path.is_file()]
 
 
 def _is_through(job: Job, sequence: int) -> bool:
