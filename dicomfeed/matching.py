@@ -84,6 +84,8 @@ class _Text:
         return None
 
     def canonical(self, wanted: str) -> str:
+        if not _SPECIAL.search(wanted):  # there may be a hundred thousand
+            return self._folded(wanted)
         return Wildcards(wanted, ignore_case=self._ignore_case).canonical
 
     def has_value(self, value: Any) -> bool:

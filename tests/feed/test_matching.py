@@ -8,6 +8,7 @@ import pytest
 
 from dicomfeed.matching import canonical, matcher_of, problem_of
 from dicomfeed.tags import Reason
+from dicomfeed.wildcards import Wildcards
 
 YAMADA = {'Alphabetic': 'Yamada^Tarou', 'Ideographic': '山田^太郎', 'Phonetic': 'やまだ^たろう'}
 JOHN = {'Alphabetic': 'Doe^John^^Dr^'}
@@ -204,6 +205,12 @@ OTHER = {
 @pytest.mark.parametrize(('vr', 'one', 'other'), SAME.values(), ids=SAME)
 def test_values_that_mean_the_same_have_one_form(vr: str, one: str, other: str) -> None:
     assert canonical(one, (vr,)) == canonical(other, (vr,))
+
+
+@pytest.mark.parametrize('text', ['Straße', 'a=b', '\ud800'])
+def test_text_without_wildcards_has_the_form_of_a_pattern(text: str) -> None:
+    assert canonical(text, ('LO',)) == Wildcards(text).canonical
+    assert canonical(text, ('CS',)) == Wildcards(text, ignore_case=True).canonical
 
 
 @pytest.mark.parametrize(('vr', 'one', 'other'), OTHER.values(), ids=OTHER)
