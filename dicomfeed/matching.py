@@ -159,8 +159,8 @@ def _group_matcher(*wanted: str) -> Matcher:
     variants = []
     for text in map(_without_carets, wanted):
         variants.append(text)
-        while text.endswith('^*'):
-            text = _without_carets(text[:-1])
+        while (shorter := text.rstrip('*')) != text and shorter.endswith('^'):
+            text = _without_carets(shorter)
             variants.append(text)
     return _FOLDED.matcher(variants)
 

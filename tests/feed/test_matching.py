@@ -48,6 +48,13 @@ TABLE: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         [JOHN, {'Alphabetic': 'Doe^John'}, {'Alphabetic': 'Doe^John^A'}],
         [{'Alphabetic': 'Doe^Johnny'}],
     ),
+    'PN: any component at the end, twice': (
+        'PN',
+        'DOE^JOHN^**',
+        [JOHN, {'Alphabetic': 'Doe^John'}],
+        [{'Alphabetic': 'Doe^Johnny'}],
+    ),
+    'PN: literal star after a caret': ('PN', r'doe^\*', [{'Alphabetic': 'Doe^*'}], [JOHN, {'Alphabetic': 'Doe'}]),
     'PN: any group': ('PN', '山田*', [YAMADA], [JOHN, {'Alphabetic': '山'}]),
     'PN: literal star': ('PN', r'doe\*', [{'Alphabetic': 'Doe*'}], [JOHN]),
     'PN: full case folding': ('PN', 'STRAUSS^*', [{'Alphabetic': 'Strauß^Anna'}], [{'Alphabetic': 'Straus^Anna'}]),
