@@ -276,7 +276,8 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--match-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Conditions as for --match, one per line, in UTF-8. # starts a comment. - is standard input.',
+        help='Read conditions as for --match from this file, one per line, in UTF-8. Lines that start with # are comments. '
+        'Use - for standard input.',
     )
 
 
