@@ -101,6 +101,12 @@ def test_typed_conditions_and_those_of_the_file_count_together(tmp_path: Path) -
     assert meant is not None and meant.condition_digest(b'') == typed('Modality=CT', f'PatientName={SECRET}')
 
 
+def test_conditions_of_a_second_file_are_not_dropped_in_silence(az: Az, tmp_path: Path) -> None:
+    (tmp_path / 'conditions').write_text(f'PatientName={SECRET}')
+    error, _ = refused(az, '--match-file', str(tmp_path / 'conditions'), '--match-file', '-', stdin='Modality=CT')
+    assert error == 'ERROR: --match-file was given twice.'
+
+
 def typed(*texts: str) -> str:
     meant = options(match=list(texts)).conditions
     assert meant is not None
