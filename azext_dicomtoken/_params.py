@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 from argcomplete.completers import FilesCompleter
+from azure.cli.core.azclierror import InvalidArgumentValueError
 from azure.cli.core.commands.parameters import file_type, get_enum_type, resource_group_name_type
 from knack.arguments import CLIArgumentType
 
@@ -276,7 +277,9 @@ def _filter_arguments(argument: Any) -> None:
         options_list=['--match-file'],
         arg_group=group,
         arg_type=_FILE,
-        help='Conditions as for --match, one per line, in UTF-8. # starts a comment. Use - for standard input.',
+        action=_Once,
+        help='Read conditions as for --match from this file, one per line, in UTF-8. Lines that start with # are '
+        'comments. Use - for standard input.',
     )
 
 
@@ -419,6 +422,17 @@ def _report_arguments(argument: Any) -> None:
         arg_type=get_enum_type(LEVELS),
         help='With --stable-after, report studies or series.  Default: study.',
     )
+
+
+class _Once(argparse.Action):
+    """A value that must not be lost by typing the option again, as argparse has it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            raise InvalidArgumentValueError(
+                f'{option_string} was given twice.', recommendation='Give it once, with everything in one file.'
+            )
+        setattr(namespace, self.dest, values)
 
 
 class _Extend(argparse.Action):

@@ -22,6 +22,9 @@ _NUMBER = re.compile(r'([+-]?)(?=\.?\d)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,18}))?
 _SPECIAL = re.compile(r'[*?\\]')
 _GROUPS = ('Alphabetic', 'Ideographic', 'Phonetic')
 _NOT_A = {'DA': Reason.NOT_A_DATE, 'TM': Reason.NOT_A_TIME, 'DT': Reason.NOT_A_DATE_TIME}
+_UID = re.compile(r'[\d.*?]+', re.ASCII)
+_ONE_VALUE = re.compile(r'(?:[^\\]|\\[*?])+')  # a backslash stands between two values
+_WHOLE_DATE = 8
 _CHARACTERS = {'DA': r'[\d.*?]+', 'TM': r'[\d.:*?]+', 'DT': r'[\d.*?+-]+'}
 
 
@@ -75,15 +78,29 @@ class _Rule(Protocol):
 
 
 class _Text:
-    """The whole value, with wildcards."""
+    """The whole value, with wildcards.
 
-    def __init__(self, *, ignore_case: bool = False) -> None:
+    :param possible: what a wanted value must look like; None: anything.
+    :param otherwise: what is wrong with any other.
+    """
+
+    def __init__(
+        self,
+        *,
+        ignore_case: bool = False,
+        possible: re.Pattern[str] | None = None,
+        otherwise: Reason = Reason.SEVERAL_VALUES,
+    ) -> None:
         self._ignore_case = ignore_case
+        self._possible = possible
+        self._otherwise = otherwise
 
     def problem(self, wanted: str) -> Reason | None:
-        return None
+        return None if self._possible is None or self._possible.fullmatch(wanted) else self._otherwise
 
     def canonical(self, wanted: str) -> str:
+        if not _SPECIAL.search(wanted):  # there may be a hundred thousand
+            return self._folded(wanted)
         return Wildcards(wanted, ignore_case=self._ignore_case).canonical
 
     def has_value(self, value: Any) -> bool:
@@ -157,8 +174,8 @@ def _group_matcher(*wanted: str) -> Matcher:
     variants = []
     for text in map(_without_carets, wanted):
         variants.append(text)
-        while text.endswith('^*'):
-            text = _without_carets(text[:-1])
+        while (shorter := text.rstrip('*')) != text and shorter.endswith('^'):
+            text = _without_carets(shorter)
             variants.append(text)
     return _FOLDED.matcher(variants)
 
@@ -187,7 +204,8 @@ class _Time:
             return None
         is_text = re.fullmatch(_CHARACTERS[self._vr], wanted, re.ASCII)
         needs_span = '-' in wanted and not _has_wildcards(wanted)
-        is_possible = is_text and (not needs_span or parse_span(wanted, self._vr))
+        is_part = self._vr == 'DA' and len(wanted) < _WHOLE_DATE and not _has_wildcards(wanted)
+        is_possible = is_text and not is_part and (not needs_span or parse_span(wanted, self._vr))
         return None if is_possible else _NOT_A[self._vr]
 
     def canonical(self, wanted: str) -> str:
@@ -255,8 +273,10 @@ def _number(text: str) -> str | None:
 
 
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(('AE', 'AS', 'LO', 'SH', 'LT', 'ST', 'UC', 'UR', 'UT', 'UI', 'AT'), _EXACT),
-    'CS': _FOLDED,
+    **dict.fromkeys(('LT', 'ST', 'UR', 'UT', 'AT'), _EXACT),
+    **dict.fromkeys(('AE', 'AS', 'LO', 'SH', 'UC'), _Text(possible=_ONE_VALUE)),
+    'UI': _Text(possible=_UID, otherwise=Reason.NOT_A_UID),
+    'CS': _Text(ignore_case=True, possible=_ONE_VALUE),
     'PN': _Name(),
     **{vr: _Time(vr) for vr in ('DA', 'TM', 'DT')},
     **dict.fromkeys(('IS', 'DS', 'US', 'SS', 'UL', 'SL', 'FL', 'FD', 'SV', 'UV'), _Number()),

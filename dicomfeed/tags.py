@@ -57,6 +57,8 @@ class Reason(Enum):
     NO_EQUALS_SIGN = 'there is no equals sign after the field'
     NO_VALUE = 'the value is empty'
     NOT_A_NUMBER = 'the value is not a decimal number'
+    NOT_A_UID = 'the value is not a UID'
+    SEVERAL_VALUES = 'values are compared one by one, and none has a backslash in it'
     NOT_A_DATE = 'the value is not a date as in 20240501, nor a range of them'
     NOT_A_TIME = 'the value is not a time as in 1030, nor a range of them'
     NOT_A_DATE_TIME = 'the value is not a date and time as in 202405011030, nor a range of them'

@@ -25,19 +25,22 @@ def check_paths(given: Given) -> None:
     """Refuse what can be no output file, summary or checkpoint of one run."""
     _check_form(given['output_file'])
     _refuse_dash(given)
-    paths = {name: path for name in FILES if (path := given[name])}
-    _refuse_conditions_as_output(given, paths)
+    paths = _conditions(given) | {name: path for name in FILES if (path := given[name])}
     locked = _lock_of(given['checkpoint'])
     for name, other in combinations(paths, 2):
         if _is_same_file(paths[name], paths[other]):
-            raise _one_file(given, name, other)
+            raise MutuallyExclusiveArgumentError(
+                f'{given.spelled(name)} and {given.spelled(other)} name one file.',
+                recommendation='Give each a file of its own.',
+            )
     for name, path in paths.items():
         if os.path.realpath(path) == locked:
             raise InvalidArgumentValueError(
                 f"The value of {given.spelled(name)} is the name of the checkpoint's lock.",
                 recommendation='Give it another name.',
             )
-        _check_place(given.spelled(name), os.path.realpath(path))
+        if name in FILES:
+            _check_place(given.spelled(name), os.path.realpath(path))
     if given['checkpoint'] and is_stream(given['checkpoint']):
         raise InvalidArgumentValueError(
             'The value of --checkpoint is a device or a pipe.', recommendation='Name a file, which is replaced.'
@@ -52,19 +55,10 @@ def _lock_of(checkpoint: str | None) -> str | None:
     return os.path.realpath(lock_path(checkpoint))
 
 
-def _refuse_conditions_as_output(given: Given, paths: dict[str, str]) -> None:
-    """The file of conditions is read, and must not be written over."""
-    conditions = given['match_file']
-    for name, path in paths.items():
-        if conditions and conditions != '-' and _is_same_file(conditions, path):
-            raise _one_file(given, 'match_file', name)
-
-
-def _one_file(given: Given, name: str, other: str) -> MutuallyExclusiveArgumentError:
-    return MutuallyExclusiveArgumentError(
-        f'{given.spelled(name)} and {given.spelled(other)} name one file.',
-        recommendation='Give each a file of its own.',
-    )
+def _conditions(given: Given) -> dict[str, str]:
+    """The file of conditions, which is read and must not be written over."""
+    path = given['match_file']
+    return {'match_file': path} if path and path != '-' else {}
 
 
 def _check_form(output_file: str | None) -> None:

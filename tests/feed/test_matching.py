@@ -8,6 +8,7 @@ import pytest
 
 from dicomfeed.matching import canonical, matcher_of, problem_of
 from dicomfeed.tags import Reason
+from dicomfeed.wildcards import Wildcards
 
 YAMADA = {'Alphabetic': 'Yamada^Tarou', 'Ideographic': '山田^太郎', 'Phonetic': 'やまだ^たろう'}
 JOHN = {'Alphabetic': 'Doe^John^^Dr^'}
@@ -30,6 +31,7 @@ TABLE: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     'text: lines': ('UT', 'a*d', ['a\r\nb\nc d'], ['a\r\nb']),
     'text: number that was written as one': ('LO', '007', ['007'], ['7']),
     'AE': ('AE', 'STORE', ['STORE', 'STORE '], ['store']),
+    'text: literal wildcards in one value': ('CS', r'a\*\?', ['A*?'], ['AB', r'A\*\?']),
     'AS': ('AS', '0??Y', ['034Y'], ['034M', '104Y']),
     'ST': ('ST', 'a', ['a'], ['A']),
     'UC': ('UC', 'a*', ['abc'], ['Abc']),
@@ -47,6 +49,13 @@ TABLE: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         [JOHN, {'Alphabetic': 'Doe^John'}, {'Alphabetic': 'Doe^John^A'}],
         [{'Alphabetic': 'Doe^Johnny'}],
     ),
+    'PN: any component at the end, twice': (
+        'PN',
+        'DOE^JOHN^**',
+        [JOHN, {'Alphabetic': 'Doe^John'}],
+        [{'Alphabetic': 'Doe^Johnny'}],
+    ),
+    'PN: literal star after a caret': ('PN', r'doe^\*', [{'Alphabetic': 'Doe^*'}], [JOHN, {'Alphabetic': 'Doe'}]),
     'PN: any group': ('PN', '山田*', [YAMADA], [JOHN, {'Alphabetic': '山'}]),
     'PN: literal star': ('PN', r'doe\*', [{'Alphabetic': 'Doe*'}], [JOHN]),
     'PN: full case folding': ('PN', 'STRAUSS^*', [{'Alphabetic': 'Strauß^Anna'}], [{'Alphabetic': 'Straus^Anna'}]),
@@ -149,6 +158,12 @@ NEVER = {
     'comma': ('DS', '1,5', Reason.NOT_A_NUMBER),
     'NaN': ('FL', 'NaN', Reason.NOT_A_NUMBER),
     'other digits': ('IS', '７', Reason.NOT_A_NUMBER),
+    'name of a UID': ('UI', 'CTImageStorage', Reason.NOT_A_UID),
+    'other digits in a UID': ('UI', '1.２', Reason.NOT_A_UID),
+    'several values': ('CS', r'ORIGINAL\PRIMARY', Reason.SEVERAL_VALUES),
+    'several values with a wildcard': ('LO', r'a\*\*\\b', Reason.SEVERAL_VALUES),
+    'month': ('DA', '202405', Reason.NOT_A_DATE),
+    'year': ('DA', '2024', Reason.NOT_A_DATE),
     'date with hyphens': ('DA', '2024-05-01', Reason.NOT_A_DATE),
     'date with hyphens and wildcards': ('DA', '2024-05-*', Reason.NOT_A_DATE),
     'date with slashes': ('DA', '05/01/2024', Reason.NOT_A_DATE),
@@ -204,6 +219,12 @@ OTHER = {
 @pytest.mark.parametrize(('vr', 'one', 'other'), SAME.values(), ids=SAME)
 def test_values_that_mean_the_same_have_one_form(vr: str, one: str, other: str) -> None:
     assert canonical(one, (vr,)) == canonical(other, (vr,))
+
+
+@pytest.mark.parametrize('text', ['Straße', 'a=b', '\ud800'])
+def test_text_without_wildcards_has_the_form_of_a_pattern(text: str) -> None:
+    assert canonical(text, ('LO',)) == Wildcards(text).canonical
+    assert canonical(text, ('CS',)) == Wildcards(text, ignore_case=True).canonical
 
 
 @pytest.mark.parametrize(('vr', 'one', 'other'), OTHER.values(), ids=OTHER)

@@ -28,6 +28,8 @@ CONDITIONS = {
     'PatientName.Modality=CT': ('is not a sequence', 'Sequence.Field'),
     f'PatientWeight={SECRET}': ('not a decimal number', '1.5'),
     f'StudyDate={SECRET}': ('not a date', '20240501-20240531'),
+    f'SOPClassUID={SECRET}': ('not a UID', '1.2.840.10008'),
+    f'ImageType=ORIGINAL\\{SECRET}': ('none has a backslash', 'ImageType=ORIGINAL'),
     f'StudyTime={SECRET}': ('not a time', '0800-1200'),
     f'AcquisitionDateTime={SECRET}': ('not a date and time', 'A time may follow'),
     f'PatientName=a=b=c={SECRET}': ('three component groups', 'ALPHABETIC'),
@@ -97,6 +99,12 @@ def test_typed_conditions_and_those_of_the_file_count_together(tmp_path: Path) -
     (tmp_path / 'conditions').write_text(f'PatientName={SECRET}')
     meant = options(match=['Modality=CT'], match_file=str(tmp_path / 'conditions')).conditions
     assert meant is not None and meant.condition_digest(b'') == typed('Modality=CT', f'PatientName={SECRET}')
+
+
+def test_conditions_of_a_second_file_are_not_dropped_in_silence(az: Az, tmp_path: Path) -> None:
+    (tmp_path / 'conditions').write_text(f'PatientName={SECRET}')
+    error, _ = refused(az, '--match-file', str(tmp_path / 'conditions'), '--match-file', '-', stdin='Modality=CT')
+    assert error == 'ERROR: --match-file was given twice.'
 
 
 def typed(*texts: str) -> str:

@@ -325,6 +325,11 @@ def test_one_file_for_two_things_is_refused(options: str, az: Az) -> None:
     assert refusal(az, *options.split()).endswith(' name one file.')
 
 
+def test_lock_of_the_checkpoint_is_no_file_of_conditions(az: Az) -> None:
+    said = refusal(az, '--stream', '--checkpoint', 'present', '--match-file', 'present.lock')
+    assert said == "The value of --match-file is the name of the checkpoint's lock."
+
+
 @pytest.mark.parametrize('options', NOT_FILES)
 def test_path_that_can_be_no_file_is_refused(options: str, az: Az, folder: Path) -> None:
     assert refusal(az, *options.split()).endswith((' is a folder.', ' does not exist.'))
