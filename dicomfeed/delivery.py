@@ -32,7 +32,8 @@ class Summary:
 
     :ivar events: delivered, after the filters.
     :ivar events_read: before them.
-    :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
+    :ivar complete_through: everything up to this sequence number was read and is final, and where events are grouped,
+        is in rows; None for a window of time.
     :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
     :ivar gaps: missing ranges of sequence numbers that were passed.
     :ivar unreadable: sequence numbers of events whose metadata could not be read: delivered without, or left out where
@@ -128,6 +129,8 @@ class Delivery:
         self._uninterrupted = uninterrupted
         self._is_sink_intact = True
         self._has_moved = False
+        self.has_lost_rows = False
+        """Whether rows that closed could not be made into lines, and the grouping has gone on without them."""
         self.has_begun = False
         """Whether the service has answered, and files may have changed."""
         self.reached: Event | None = None
@@ -148,9 +151,14 @@ class Delivery:
             with self._uninterrupted():
                 self._begin()
         finally:
-            if self.has_begun and self._is_sink_intact:
+            if self.has_begun and self._is_sink_intact and not self.has_rows_to_repeat:
                 with self._uninterrupted():
                     self._commit()
+
+    @property
+    def has_rows_to_repeat(self) -> bool:
+        """Whether rows come again when another run continues: those that were lost, and all since the last commit."""
+        return self._checkpoint is not None and self.has_lost_rows
 
     def _begin(self) -> None:
         """The checkpoint names a file before it is there: no end of the process leaves one that is then refused."""
@@ -193,15 +201,13 @@ class Delivery:
         self._is_sink_intact = True
 
     def _write_rows(self, studies: StableStudies, events: list[Event], delivered: list[Event]) -> None:
-        """Write the rows that these events close.
-
-        Nothing is committed any more where that fails, because they do not come again.
-        """
-        self._is_sink_intact = False
+        """Write the rows that these events close."""
+        self.has_lost_rows = True
         rows = studies.add(events, delivered) if events else studies.complete_poll()
-        if rows:
-            self._write(self._lines_of(rows))
-        self._is_sink_intact = True
+        lines = self._lines_of(rows) if rows else []
+        self.has_lost_rows = False
+        if lines:
+            self._write(lines)
         self._has_moved = self._has_moved or bool(events or rows)
         self._summary.rows = (self._summary.rows or 0) + len(rows)
 
