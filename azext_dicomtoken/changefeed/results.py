@@ -59,14 +59,20 @@ def _stable_studies(session: Session) -> list[dict[str, Any]]:
     assert studies is not None
     most = MOST_FOR_QUERY if _is_everything(session) else options.max_items
     rows: list[dict[str, Any]] = []
-    for events in reading.batches(studies.begin_poll):
-        closed = studies.add(events, reading.passing(events)) if events else studies.complete_poll()
-        rows += closed[: most + 1 - len(rows)]
+    reached = None
+    with session.progress() as progress:
+        for events in reading.batches(studies.begin_poll):
+            closed = studies.add(events, reading.passing(events)) if events else studies.complete_poll()
+            rows += closed[: most + 1 - len(rows)]
+            session.summary.deleted_not_matched += len(reading.deleted(events))
+            reached = events[-1] if events else reached
+            progress.show(reading.fraction(reached), len(events))
     if len(rows) > most and _is_everything(session):
         raise _too_many_for_query(most, 'row')
     if len(rows) > most:
         rows.pop()
         say_rows_were_cut(options)
+    reading.conclude(reached)
     say_what_is_open(options, studies)
     return rows
 
