@@ -186,7 +186,9 @@ class Delivery:
         if events:
             self.reached = events[-1]
         self._summary.count(events, delivered, deleted_not_matched=len(self._filters.deleted(counting)))
-        if self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
+        self._has_moved = self._has_moved or bool(events)
+        is_over_for_now = not events and self._has_moved  # it may be a day before the next poll
+        if is_over_for_now or self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
             self._commit()
 
     def _write_events(self, events: list[Event], delivered: list[Event]) -> None:
@@ -208,7 +210,7 @@ class Delivery:
         self.has_lost_rows = False
         if lines:
             self._write(lines)
-        self._has_moved = self._has_moved or bool(events or rows)
+        self._has_moved = self._has_moved or bool(rows)
         self._summary.rows = (self._summary.rows or 0) + len(rows)
 
     def _commit(self) -> None:
@@ -218,8 +220,8 @@ class Delivery:
         if self._checkpoint is not None:
             if self._studies is not None and self._has_moved:
                 self._checkpoint.take_snapshot(self._studies.snapshot)
-                self._has_moved = False
             self._checkpoint.save(output)
+        self._has_moved = False
         self._committed_monotonic = self._clock.monotonic()
 
 
