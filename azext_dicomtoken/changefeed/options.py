@@ -65,7 +65,7 @@ _EXCLUSIVE = {
     'max_items': ('tail', *_STREAMS),
     'follow': ('next_token',),
     'stream': ('output_file',),
-    'include_field': ('include_metadata', 'count_by'),
+    'include_field': ('include_metadata', 'count_by', 'stable_after'),
     'count_by': (
         *_STREAMS,
         *('latest', 'sequence', 'tail', 'next_token', 'max_items', 'checkpoint', 'include_metadata'),

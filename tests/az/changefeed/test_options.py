@@ -129,6 +129,7 @@ TOGETHER = [
     '--stream --output-file feed',
     '--include-field Modality --include-metadata',
     '--include-field Modality --count-by day',
+    '--include-field Modality --stable-after 10m',
     '--sequence 3 --match Modality=CT',
     '--sequence 3 --match-file present',
     '--stable-after 10m --latest',
