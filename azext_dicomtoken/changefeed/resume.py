@@ -111,7 +111,8 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
         say(f'{what_happened} Run the same command again to continue.')
         return
     if options.stable_after:
-        say(f'{what_happened} Run the same command again to begin anew. A run with --checkpoint continues.')
+        other = ' with another --output-file' if options.output_file and not options.overwrite else ''
+        say(f'{what_happened} Run the same command again{other} to begin anew. A run with --checkpoint continues.')
         return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())

@@ -151,10 +151,11 @@ class _Run:
         But where a file failed, or rows come again, nobody can say how much of it stands; and before the service has
         answered, there is nothing to say, and the summary of an earlier run stays.
         """
-        session, is_sure = self._session, True
+        session, is_sure, is_cut = self._session, True, not self._session.options.ends_by_signal
         began = session.client.clock.monotonic()
         try:
             yield
+            is_cut = False
         except FileError:
             is_sure = False
             raise
@@ -165,7 +166,8 @@ class _Run:
                 self._reading.conclude(self.reached)
                 if self._studies is not None:
                     sum_up_studies(session.summary, self._studies, has_lost_rows=delivery.has_lost_rows)
-                    say_what_is_open(session.options, self._studies)
+                    if not is_cut:  # else they are not reported for another reason
+                        say_what_is_open(session.options, self._studies)
                 _report(session)
 
 

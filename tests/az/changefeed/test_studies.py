@@ -19,8 +19,9 @@ from azext_dicomtoken._signals import Interruption
 from azext_dicomtoken.changefeed.lines import LineError
 from azext_dicomtoken.changefeed.results import result_of
 from azext_dicomtoken.changefeed.stream import stream
-from dicomfeed.errors import CheckpointMismatch
+from dicomfeed.errors import CheckpointMismatch, RequestError
 from tests.az.changefeed.conftest import FakeCli, OpenSession
+from tests.emulator import trouble
 from tests.emulator.event_json import DEFAULT_PARTITION, Instance
 from tests.emulator.writers import Row
 from tests.feed.world import World, after
@@ -262,6 +263,20 @@ def test_table_is_printed_row_by_row(
     titles, default, other = cli.out_file.getvalue().splitlines()
     assert titles.split() == header.split()
     assert ' '.join(default.split()).startswith(first) and other.endswith('research')
+
+
+def test_run_that_an_error_ends_says_how_to_begin_anew_and_nothing_of_open_studies(
+    open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrive(world, '1.1', instances=20)
+    world.create_now(250)
+    world.service.trouble.when(lambda request: 'offset=200' in request.query, trouble.cut())
+    with pytest.raises(RequestError):
+        run(open_session, output_file=str(path))
+    assert capsys.readouterr().err == (
+        'The run ended early. Run the same command again with another --output-file to begin anew. A run with '
+        '--checkpoint continues.\n'
+    )
 
 
 # Runs that continue
