@@ -70,6 +70,9 @@ def _damaged(_error: errors.FileError) -> Advice:
     return [
         'Restore a copy of the checkpoint. Or continue with a new checkpoint and a new output file, after the '
         'sequence number N in the last whole line of the old output: --after-sequence N --checkpoint NEW_FILE',
+        'With --stable-after, studies that are not reported yet began before N. Start a day (or that duration, if it '
+        'is longer) before lastTimestamp of the last row instead: --since TIME --checkpoint NEW_FILE. Rows after TIME '
+        'come again.',
     ]
 
 

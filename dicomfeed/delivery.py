@@ -62,6 +62,8 @@ class Delivery:
         self._uninterrupted = uninterrupted
         self._is_sink_intact = True
         self._has_moved = False
+        self.has_lost_rows = False
+        """Whether rows that closed could not be made into lines, and the grouping has gone on without them."""
         self.has_begun = False
         """Whether the service has answered, and files may have changed."""
         self.reached: Event | None = None
@@ -82,9 +84,14 @@ class Delivery:
             with self._uninterrupted():
                 self._begin()
         finally:
-            if self.has_begun and self._is_sink_intact:
+            if self.has_begun and self._is_sink_intact and not self.has_rows_to_repeat:
                 with self._uninterrupted():
                     self._commit()
+
+    @property
+    def has_rows_to_repeat(self) -> bool:
+        """Whether rows come again when another run continues: those that were lost, and all since the last commit."""
+        return self._checkpoint is not None and self.has_lost_rows
 
     def _begin(self) -> None:
         """The checkpoint names a file before it is there: no end of the process leaves one that is then refused."""
@@ -112,7 +119,9 @@ class Delivery:
         if events:
             self.reached = events[-1]
         self._summary.count(events, delivered, deleted_not_matched=len(self._filters.deleted(counting)))
-        if self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
+        self._has_moved = self._has_moved or bool(events)
+        is_over_for_now = not events and self._has_moved  # it may be a day before the next poll
+        if is_over_for_now or self._clock.monotonic() - self._committed_monotonic >= COMMIT_SECONDS:
             self._commit()
 
     def _write_events(self, events: list[Event], delivered: list[Event]) -> None:
@@ -127,16 +136,14 @@ class Delivery:
         self._is_sink_intact = True
 
     def _write_rows(self, studies: StableStudies, events: list[Event], delivered: list[Event]) -> None:
-        """Write the rows that these events close.
-
-        Nothing is committed any more where that fails, because they do not come again.
-        """
-        self._is_sink_intact = False
+        """Write the rows that these events close."""
+        self.has_lost_rows = True
         rows = studies.add(events, delivered) if events else studies.complete_poll()
-        if rows:
-            self._write(self._lines_of(rows))
-        self._is_sink_intact = True
-        self._has_moved = self._has_moved or bool(events or rows)
+        lines = self._lines_of(rows) if rows else []
+        self.has_lost_rows = False
+        if lines:
+            self._write(lines)
+        self._has_moved = self._has_moved or bool(rows)
         self._summary.rows = (self._summary.rows or 0) + len(rows)
 
     def _commit(self) -> None:
@@ -146,8 +153,8 @@ class Delivery:
         if self._checkpoint is not None:
             if self._studies is not None and self._has_moved:
                 self._checkpoint.take_snapshot(self._studies.snapshot)
-                self._has_moved = False
             self._checkpoint.save(output)
+        self._has_moved = False
         self._committed_monotonic = self._clock.monotonic()
 
 

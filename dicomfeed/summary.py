@@ -17,7 +17,8 @@ class Summary:
 
     :ivar events: delivered, after the filters.
     :ivar events_read: before them.
-    :ivar complete_through: everything up to this sequence number was read and is final; None for a window of time.
+    :ivar complete_through: everything up to this sequence number was read and is final, and where events are grouped,
+        is in rows; None for a window of time.
     :ivar settled_through: a window's end of what cannot change any more, when that is before the end of the window.
     :ivar gaps: missing ranges of sequence numbers that were passed.
     :ivar unreadable: sequence numbers of events whose metadata could not be read: delivered without, or left out where

@@ -290,8 +290,8 @@ MUTANTS = (
         '12',
         'events that nobody wants are tested',
         'dicomfeed/feed.py',
-        'wanted = self._wanted(events) if self._choice.needs_metadata else []',
-        'wanted = events if self._choice.needs_metadata else []',
+        'wanted = self._wanted(events) if self.reads_metadata else []',
+        'wanted = events if self.reads_metadata else []',
     ),
     Mutant(
         '12',
@@ -485,8 +485,8 @@ MUTANTS = (
         '13',
         'the snapshot is not saved with the rows',
         'dicomfeed/delivery.py',
-        'self._has_moved = self._has_moved or bool(events or rows)',
-        'self._has_moved = self._has_moved or bool(events)',
+        'self._has_moved = self._has_moved or bool(rows)',
+        'self._has_moved = self._has_moved',
     ),
 )
 

@@ -72,6 +72,7 @@ def _stable_studies(session: Session) -> list[dict[str, Any]]:
     if len(rows) > most:
         rows.pop()
         say_rows_were_cut(options)
+    reading.conclude(reached)
     say_what_is_open(options, studies)
     say_deleted_not_matched(session.summary)
     return rows

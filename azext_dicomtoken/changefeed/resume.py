@@ -111,7 +111,8 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
         say(f'{what_happened} Run the same command again to continue.')
         return
     if options.stable_after:
-        say(f'{what_happened} Run the same command to start again. A run with --checkpoint would continue.')
+        other = ' with another --output-file' if options.output_file and not options.overwrite else ''
+        say(f'{what_happened} Run the same command{other} to start again. A run with --checkpoint would continue.')
         return
     start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())

@@ -15,7 +15,7 @@ from azext_dicomtoken.changefeed.progress import Progress
 from azext_dicomtoken.changefeed.readings import BySequence, Reading, reading_of
 from azext_dicomtoken.changefeed.resume import say_start_was_ignored, say_stream_ended
 from azext_dicomtoken.changefeed.session import Session
-from azext_dicomtoken.changefeed.studies import RowLines, say_what_is_open, studies_of, unit_of
+from azext_dicomtoken.changefeed.studies import RowLines, say_what_is_open, studies_of, sum_up_studies, unit_of
 from dicomfeed.checkpoint import CheckpointWriter
 from dicomfeed.delivery import Delivery
 from dicomfeed.errors import FileError, OutputError, RequestError, ServiceError
@@ -106,8 +106,6 @@ class _Run:
         )
         with self._summed_up():
             self._run(self._shown(batches, progress))
-        if self._studies is not None:
-            say_what_is_open(session.options, self._studies)
 
     def _run(self, batches: Iterator[list[Event]]) -> None:
         """Deliver; where --query fails on an event, what comes before it in its batch as well."""
@@ -152,22 +150,26 @@ class _Run:
     def _summed_up(self) -> Iterator[None]:
         """Sum up what happens inside, however it ends.
 
-        But where a file failed, nobody can say how much of it stands; and before the service has answered, there is
-        nothing to say, and the summary of an earlier run stays.
+        But where a file failed, or rows come again, nobody can say how much of it stands; and before the service has
+        answered, there is nothing to say, and the summary of an earlier run stays.
         """
-        session, is_sure = self._session, True
+        session, is_sure, is_cut = self._session, True, not self._session.options.ends_by_signal
         began = session.client.clock.monotonic()
         try:
             yield
+            is_cut = False
         except FileError:
             is_sure = False
             raise
         finally:
-            if is_sure and self._delivery and self._delivery.has_begun:
+            delivery = self._delivery
+            if is_sure and delivery and delivery.has_begun and not delivery.has_rows_to_repeat:
                 session.summary.seconds = session.client.clock.monotonic() - began
                 self._reading.conclude(self.reached)
                 if self._studies is not None:
-                    session.summary.open, session.summary.late = self._studies.still_open.number, self._studies.late
+                    sum_up_studies(session.summary, self._studies, has_lost_rows=delivery.has_lost_rows)
+                    if not is_cut:  # else they are not reported for another reason
+                        say_what_is_open(session.options, self._studies)
                 _report(session)
 
 

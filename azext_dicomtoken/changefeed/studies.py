@@ -17,6 +17,7 @@ from azext_dicomtoken.changefeed.readings import BySequence, ByTime, Reading
 from dicomfeed.checkpoint import Checkpoint
 from dicomfeed.gaps import settle_margin
 from dicomfeed.stable import BY_SERIES, Row, Snapshot, StableStudies, json_lines
+from dicomfeed.summary import Summary
 from dicomfeed.times import LAST_TICK, format_timestamp
 
 
@@ -39,6 +40,13 @@ def unit_of(options: Options) -> tuple[str, str]:
     if options.stable_after is None:
         return 'event', 'events'
     return ('series', 'series') if options.level == BY_SERIES else ('study', 'studies')
+
+
+def sum_up_studies(summary: Summary, studies: StableStudies, *, has_lost_rows: bool) -> None:
+    """Complete the summary. Who reads on after `complete_through` loses no study that is still open."""
+    summary.open, summary.late = studies.still_open.number, studies.late
+    if summary.complete_through is not None:
+        summary.complete_through = None if has_lost_rows else min(summary.complete_through, studies.snapshot.cursor)
 
 
 def say_what_is_open(options: Options, studies: StableStudies) -> None:

@@ -49,11 +49,20 @@ def test_n26_own_file_needs_no_other_owner(tmp_path: Path) -> None:
         (errors.CheckpointError('No.', path='/p', errno=errno.EBUSY), 'Mount its folder'),
         (errors.CheckpointError('No.', path='/p', errno=errno.ENOSPC), 'Free some space'),
         (errors.CheckpointDamaged('No.', path='/p'), '--after-sequence N'),
+        (errors.CheckpointDamaged('No.', path='/p'), 'With --stable-after, studies that are not reported yet began'),
         (errors.OutputChanged('No.', path='/p'), 'rename the file between runs'),
         (errors.OutputExists('No.', path='/p', recorded_path='/recorded'), '/recorded'),
         (errors.OutputLocked('No.', path='/p', process_id=7), 'Wait until the other process'),
     ],
-    ids=['n25 mount', 'n11 full disk', 'n24 damaged', 'l26 changed', 'l28 recorded path', 'l10 locked'],
+    ids=[
+        'n25 mount',
+        'n11 full disk',
+        'n24 damaged',
+        'n24 damaged with studies',
+        'l26 changed',
+        'l28 recorded path',
+        'l10 locked',
+    ],
 )
 def test_advice_names_the_file_and_what_to_do(error: errors.FileError, says: str) -> None:
     advice = advised(error)

@@ -121,6 +121,21 @@ def test_open_output_begins_another_file_without_a_word(tmp_path: Path) -> None:
     assert not is_begun_anew
 
 
+def test_what_a_poll_brings_is_in_the_file_before_the_next_one(tmp_path: Path) -> None:
+    world = World()
+    world.create_now(3)
+    found: list[list[int]] = []
+
+    def polls() -> Iterator[list[Event]]:
+        yield []
+        yield world.feed().page(SequenceRange(0, 3)).events
+        yield []
+        found.append(lines(tmp_path))
+
+    deliver(world, tmp_path, batches=polls())
+    assert found == [world.committed()]
+
+
 def failing(*batches: list[Event]) -> Iterator[list[Event]]:
     yield from batches
     raise HostUnreachable('No connection.', url='')

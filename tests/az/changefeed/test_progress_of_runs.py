@@ -52,7 +52,8 @@ def shown(run: Callable[[], object]) -> str:
     [
         {'count_by': 'hour'},
         {'count_by': 'study', 'start_time': '2026-01-31'},
-        {'stable_after': '1m'},
+        {'stable_after': '10m'},
+        {'stable_after': '10m', 'start_time': '2026-01-31'},
         {'max_items': 1_200},
         {'max_items': 1_200, 'end_time': '2027-01-31'},
         {'tail': 1_200},

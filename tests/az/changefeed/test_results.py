@@ -202,6 +202,17 @@ def test_events_of_deleted_instances_before_the_end_of_a_list_are_said(
     assert '2 events were left out' in capsys.readouterr().err
 
 
+@STARTS
+def test_list_of_studies_says_that_events_of_deleted_instances_do_not_match(
+    start: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, 'CT', 'CT')
+    world.store.delete(world.store.event(1).instance.study)
+    world.pass_time(2_000.0)
+    assert [row['events'] for row in result_of(open_session(match=['Modality=CT'], stable_after='10m', **start))] == [1]
+    assert '2 events were left out because the instance is deleted' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('how', [{'latest': True}, {'count_by': 'study'}], ids=str)
 def test_newest_and_counts_are_of_events_that_match(
     how: Any, open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]

@@ -19,8 +19,9 @@ from azext_dicomtoken._signals import Interruption
 from azext_dicomtoken.changefeed.lines import LineError
 from azext_dicomtoken.changefeed.results import result_of
 from azext_dicomtoken.changefeed.stream import stream
-from dicomfeed.errors import CheckpointMismatch
+from dicomfeed.errors import CheckpointMismatch, RequestError
 from tests.az.changefeed.conftest import FakeCli, OpenSession
+from tests.emulator import trouble
 from tests.emulator.event_json import DEFAULT_PARTITION, Instance
 from tests.emulator.writers import Row
 from tests.feed.world import World, after
@@ -173,7 +174,7 @@ def test_every_row_is_a_line(open_session: OpenSession, world: World, path: Path
         'open': 1,
         'late': 0,
     }
-    assert session.summary.complete_through == 6
+    assert session.summary.complete_through == 4  # below the study that is open
 
 
 def test_summary_of_events_has_no_rows(open_session: OpenSession, world: World, tmp_path: Path) -> None:
@@ -225,8 +226,22 @@ def test_query_that_fails_names_the_row_and_commits_no_more(
     cli.search("studyInstanceUid == '1.2' && length(@.nothing) || events")
     for _ in range(2):  # the checkpoint has not moved over it
         with pytest.raises(LineError, match='row whose last event has sequence number 4: length.. does not take'):
-            run(open_session, **files)
-    assert path.read_text() == ''
+            run(open_session, **files, summary_file=str(tmp_path / 'summary'))
+    assert path.read_text() == '' and not (tmp_path / 'summary').exists()
+
+
+def test_query_that_fails_leaves_in_the_file_what_the_summary_counts(
+    open_session: OpenSession, world: World, cli: FakeCli, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.only_show_errors = False
+    arrive(world, '1.1')
+    world.pass_time(LONG_AGO)
+    arrive(world, *['1.2'] * 50)  # more than a page later, so that the first row is closed by another batch
+    world.pass_time(LONG_AGO)
+    cli.search("studyInstanceUid == '1.2' && length(@.nothing) || events")
+    with pytest.raises(LineError):
+        run(open_session, output_file=str(path))
+    assert path.read_text() == '2\n' and f'1 study written to {path}.\n' in capsys.readouterr().err
 
 
 def test_query_without_any_result_is_explained(
@@ -261,6 +276,20 @@ def test_table_is_printed_row_by_row(
     titles, default, other = cli.out_file.getvalue().splitlines()
     assert titles.split() == header.split()
     assert ' '.join(default.split()).startswith(first) and other.endswith('research')
+
+
+def test_run_that_an_error_ends_says_how_to_begin_anew_and_nothing_of_open_studies(
+    open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrive(world, '1.1', instances=20)
+    world.create_now(250)
+    world.service.trouble.when(lambda request: 'offset=200' in request.query, trouble.cut())
+    with pytest.raises(RequestError):
+        run(open_session, output_file=str(path))
+    assert capsys.readouterr().err == (
+        'The run ended early. Run the same command again with another --output-file to begin anew. A run with '
+        '--checkpoint continues.\n'
+    )
 
 
 # Runs that continue
