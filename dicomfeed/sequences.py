@@ -168,7 +168,7 @@ class SequenceReader:
                     yield after, min(after + size, through)
                 else:
                     return
-            found = self.first_above(after, through, below=below)
+            found = self.first_above(after, through, below=below and self._nearest_found(below, after))
             after = through if found is None else found.sequence - 1
 
     def first_above(self, sequence: int, through: int, *, below: Event | None = None) -> Event | None:
@@ -178,6 +178,17 @@ class SequenceReader:
         """
         with closing(self._scan(sequence, through, below=below)) as stretches:
             return next((stretch.events[0] for stretch in stretches if stretch.events), None)
+
+    def _nearest_found(self, below: Event, sequence: int) -> Event:
+        """An event between that one and a sequence number, mostly not far below the latter; found by halving.
+
+        The time between it and the first event above a wide gap is read page after page.
+        """
+        while sequence - below.sequence > 2 * SEQUENCE_LIMIT:
+            middle = (below.sequence + sequence) // 2
+            events = self._feed.bare_page(SequenceRange(middle, SEQUENCE_LIMIT)).events
+            below, sequence = (events[-1], sequence) if events else (below, middle)
+        return below
 
     def verify(self, newest: Event | None) -> None:
         """Raise FeedRestored unless the event that was read last is still there and the same.

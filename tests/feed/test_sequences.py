@@ -207,3 +207,15 @@ def test_read_range_ends_in_the_middle_of_a_page_and_moves_the_cursor() -> None:
     reading = reader(world, cursor=20)
     assert numbers(reading.read_range(130)) == list(range(21, 131))
     assert reading.cursor == 130
+
+
+def test_wide_gap_between_ranges_costs_few_requests() -> None:
+    world = World()
+    for second in range(9_900):
+        world.create_now(1, ticks=after(second))
+    world.store.burn(200_000)
+    world.create_now(1, ticks=after(10_000))
+    world.pass_time(20_000.0)
+    world.journal.clear()
+    assert list(reader(world).ranges(209_901, size=10_000)) == [(0, 10_000), (209_900, 209_901)]
+    assert len(world.journal.requests) < 30
