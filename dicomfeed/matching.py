@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dicomfeed.spans import Range, Span, is_same_time, parse_range, parse_span
 from dicomfeed.tags import Reason
-from dicomfeed.wildcards import Wildcards, fold
+from dicomfeed.wildcards import Wildcards, fold, folded_forms
 
 Matcher = Callable[[Any], bool]
 """Whether one value of an attribute, as decoded from JSON with numbers as text, is a wanted one."""
@@ -114,8 +114,11 @@ class _Text:
         def matches(value: Any) -> bool:
             if not self.has_value(value):
                 return False
-            text = self._folded(trimmed(value))
-            return text in plain or any(pattern.match(text) for pattern in patterns)
+            text = trimmed(value)
+            if self._folded(text) in plain:
+                return True
+            forms = folded_forms(text) if self._ignore_case else (text,)
+            return any(pattern.match(form) for pattern in patterns for form in forms)
 
         return matches
 

@@ -60,6 +60,13 @@ TABLE: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     'PN: any group': ('PN', '山田*', [YAMADA], [JOHN, {'Alphabetic': '山'}]),
     'PN: literal star': ('PN', r'doe\*', [{'Alphabetic': 'Doe*'}], [JOHN]),
     'PN: full case folding': ('PN', 'STRAUSS^*', [{'Alphabetic': 'Strauß^Anna'}], [{'Alphabetic': 'Straus^Anna'}]),
+    'PN: one character that folds to two': (
+        'PN',
+        'STRAU?^*',
+        [{'Alphabetic': 'Strauß^Anna'}, {'Alphabetic': 'Straus^Anna'}],
+        [{'Alphabetic': 'Strau^Anna'}],
+    ),
+    'CS: one character that folds to two': ('CS', '?A', ['İa', 'ia'], ['a']),
     'PN: group by group': ('PN', 'YAMADA*=山田^太郎', [YAMADA], [{'Ideographic': '山田^太郎'}, JOHN]),
     'PN: empty group is any': ('PN', '==やまだ*', [YAMADA, {'Phonetic': 'やまだ'}], [JOHN]),
     'PN: first group alone': ('PN', '山田*=', [{'Alphabetic': '山田'}], [YAMADA]),
