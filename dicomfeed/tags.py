@@ -28,6 +28,7 @@ _NOT_STORED_GROUPS = frozenset({'0000', '0002', 'FFFE'})
 _COMPUTED = frozenset(
     {
         '00080061',  # ModalitiesInStudy
+        '00080062',  # SOPClassesInStudy
         '00081190',  # RetrieveURL
         '00201200',  # NumberOfPatientRelatedStudies, …Series, …Instances
         '00201202',
