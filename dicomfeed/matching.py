@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dicomfeed.spans import Range, Span, is_same_time, parse_range, parse_span
 from dicomfeed.tags import Reason
-from dicomfeed.wildcards import Wildcards, fold
+from dicomfeed.wildcards import Wildcards, fold, folded_forms
 
 Matcher = Callable[[Any], bool]
 """Whether one value of an attribute, as decoded from JSON with numbers as text, is a wanted one."""
@@ -24,6 +24,7 @@ _GROUPS = ('Alphabetic', 'Ideographic', 'Phonetic')
 _NOT_A = {'DA': Reason.NOT_A_DATE, 'TM': Reason.NOT_A_TIME, 'DT': Reason.NOT_A_DATE_TIME}
 _UID = re.compile(r'[\d.*?]+', re.ASCII)
 _ONE_VALUE = re.compile(r'(?:[^\\]|\\[*?])+')  # a backslash stands between two values
+_ONE_CODE = re.compile(r'(?:[^\\,]|\\[*?])+')  # which has no comma; other tools put one between two values
 _WHOLE_DATE = 8
 _CHARACTERS = {'DA': r'[\d.*?]+', 'TM': r'[\d.:*?]+', 'DT': r'[\d.*?+-]+'}
 
@@ -113,8 +114,11 @@ class _Text:
         def matches(value: Any) -> bool:
             if not self.has_value(value):
                 return False
-            text = self._folded(trimmed(value))
-            return text in plain or any(pattern.match(text) for pattern in patterns)
+            text = trimmed(value)
+            if self._folded(text) in plain:
+                return True
+            forms = folded_forms(text) if self._ignore_case else (text,)
+            return any(pattern.match(form) for pattern in patterns for form in forms)
 
         return matches
 
@@ -276,7 +280,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(('LT', 'ST', 'UR', 'UT', 'AT'), _EXACT),
     **dict.fromkeys(('AE', 'AS', 'LO', 'SH', 'UC'), _Text(possible=_ONE_VALUE)),
     'UI': _Text(possible=_UID, otherwise=Reason.NOT_A_UID),
-    'CS': _Text(ignore_case=True, possible=_ONE_VALUE),
+    'CS': _Text(ignore_case=True, possible=_ONE_CODE),
     'PN': _Name(),
     **{vr: _Time(vr) for vr in ('DA', 'TM', 'DT')},
     **dict.fromkeys(('IS', 'DS', 'US', 'SS', 'UL', 'SL', 'FL', 'FD', 'SV', 'UV'), _Number()),

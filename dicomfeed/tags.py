@@ -28,6 +28,7 @@ _NOT_STORED_GROUPS = frozenset({'0000', '0002', 'FFFE'})
 _COMPUTED = frozenset(
     {
         '00080061',  # ModalitiesInStudy
+        '00080062',  # SOPClassesInStudy
         '00081190',  # RetrieveURL
         '00201200',  # NumberOfPatientRelatedStudies, …Series, …Instances
         '00201202',
@@ -58,7 +59,7 @@ class Reason(Enum):
     NO_VALUE = 'the value is empty'
     NOT_A_NUMBER = 'the value is not a decimal number'
     NOT_A_UID = 'the value is not a UID'
-    SEVERAL_VALUES = 'values are compared one by one, and none has a backslash in it'
+    SEVERAL_VALUES = 'it is several values, which are compared one by one'
     NOT_A_DATE = 'the value is not a date as in 20240501, nor a range of them'
     NOT_A_TIME = 'the value is not a time as in 1030, nor a range of them'
     NOT_A_DATE_TIME = 'the value is not a date and time as in 202405011030, nor a range of them'

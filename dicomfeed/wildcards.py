@@ -18,8 +18,17 @@ def fold(text: str) -> str:
     return text.casefold()
 
 
+def folded_forms(text: str) -> tuple[str, ...]:
+    """The texts to match to ignore case: the folded one, and where a character folds to several (`ß`, `İ`), that with
+    such characters as they are, for a `?` to stand for."""
+    folded = fold(text)
+    if len(folded) == len(text):
+        return (folded,)
+    return folded, ''.join(fold(character) if len(fold(character)) == 1 else character for character in text)
+
+
 class Wildcards:
-    """A pattern for a whole text. To ignore case, match folded texts; `?` is then one character of the folded text."""
+    """A pattern for a whole text. To ignore case, match each of the text's `folded_forms`."""
 
     def __init__(self, pattern: str, *, ignore_case: bool = False) -> None:
         tokens = _TOKEN.findall(pattern)

@@ -38,7 +38,7 @@ _ADVICE = {
     'NO_VALUE': 'Give it a value. FIELD=* keeps the events whose instance has any.',
     'NOT_A_NUMBER': 'Write a decimal such as 1.5, without wildcards and ranges.',
     'NOT_A_UID': 'Write digits and dots, and * or ? for some of them: 1.2.840.10008.5.1.4.1.1.2 is CT Image Storage.',
-    'SEVERAL_VALUES': 'Give a condition for one of the values: ImageType=ORIGINAL.',
+    'SEVERAL_VALUES': 'Write a condition for each of them, such as Modality=CT Modality=MR.',
     'NOT_A_DATE': _DATE,
     'NOT_A_TIME': _TIME,
     'NOT_A_DATE_TIME': f'{_DATE} A time may follow the date.',

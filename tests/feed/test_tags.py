@@ -64,6 +64,7 @@ REFUSED = {
     'overlay': ('60003000', Reason.BULK),
     'binary in a sequence': ('IconImageSequence.PixelData', Reason.BULK),
     'modalities in a study': ('ModalitiesInStudy', Reason.COMPUTED),
+    'SOP classes in a study': ('SOPClassesInStudy', Reason.COMPUTED),
     'number of instances': ('NumberOfStudyRelatedInstances', Reason.COMPUTED),
     'URL': ('0008,1190', Reason.COMPUTED),
     'in what is no sequence': ('Modality.PatientID', Reason.NOT_A_SEQUENCE),

@@ -29,7 +29,7 @@ CONDITIONS = {
     f'PatientWeight={SECRET}': ('not a decimal number', '1.5'),
     f'StudyDate={SECRET}': ('not a date', '20240501-20240531'),
     f'SOPClassUID={SECRET}': ('not a UID', '1.2.840.10008'),
-    f'ImageType=ORIGINAL\\{SECRET}': ('none has a backslash', 'ImageType=ORIGINAL'),
+    f'ImageType=ORIGINAL\\{SECRET}': ('it is several values', 'a condition for each'),
     f'StudyTime={SECRET}': ('not a time', '0800-1200'),
     f'AcquisitionDateTime={SECRET}': ('not a date and time', 'A time may follow'),
     f'PatientName=a=b=c={SECRET}': ('three component groups', 'ALPHABETIC'),
