@@ -192,12 +192,16 @@ class StableStudies:
         return [item for item in items if item.sequence > last]
 
     def _add_once_more(self, item: _Item) -> None:
-        """Let it wait; but where it was late for the mark, and is late again, put it where it was."""
-        row = self._row_begun_by(item) if item.ticks <= self._grouped_through else None
-        if row is None:
+        """Let it wait; but where it comes too late for that, put it into the row that takes it, or else the first.
+
+        So the rows of a study stay in the order of time, and one that closes first has no event that is later than the
+        beginning of another one.
+        """
+        rows = self._rows.get(item.key)
+        if item.ticks > self._grouped_through or not rows:
             self._wait(item)
         else:
-            row.add(item)
+            (self._row_begun_by(item) or rows[0]).add(item)
 
     def _is_handed_out(self, item: _Item) -> bool:
         """Whether an event that was read before the snapshot is in a row that was handed out."""

@@ -154,7 +154,7 @@ class BySequence(Reading):
         if on_poll is not None:
             on_poll(self._polled_ticks)
         yield from reader.read(self._through, at_gap=AtGap.STOP if options.checkpoint else AtGap.PASS)
-        if reader.open_gap is None:
+        if reader.has_reached(self._newest):
             yield []
 
     def fraction(self, reached: Event | None) -> float:

@@ -7,6 +7,7 @@ import pytest
 from dicomfeed.errors import FeedRestored
 from dicomfeed.prefetch import InlinePool
 from dicomfeed.sequences import AtGap, SequenceReader
+from tests.emulator.trouble import Response
 from tests.feed.world import Ended, World, after, numbers
 
 EITHER = pytest.mark.parametrize('at_gap', AtGap)
@@ -109,6 +110,19 @@ def test_follow_does_not_say_that_nothing_is_left_at_an_open_gap() -> None:
         for events in reader(world).follow(poll_interval_seconds=10.0):
             heard.append(numbers([events]))
     assert heard == [[1], [2, 3], []]
+
+
+def test_follow_does_not_say_that_nothing_is_left_where_a_page_lacks_the_newest_event() -> None:
+    world = World(latency_seconds=0.0)
+    world.create_now(2)
+    world.end = 15.0
+    stale = Response(200, {'Content-Type': 'application/json'}, b'[]')
+    world.service.trouble.when(lambda request: request.path == '/v1/changefeed', lambda answer: stale, times=1)
+    heard: list[list[int]] = []
+    with pytest.raises(Ended):
+        for events in reader(world).follow(poll_interval_seconds=10.0):
+            heard.append(numbers([events]))
+    assert heard == [[1, 2], []]
 
 
 def test_verify_takes_the_event_that_was_read_last() -> None:

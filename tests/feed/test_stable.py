@@ -441,6 +441,19 @@ def test_resumed_run_counts_an_event_once_that_is_late_again() -> None:
     assert numbers(poll(resumed(studies, pause=DAY_SECONDS), 3 * DAY_SECONDS, *batches)) == [(1, 4, 4)]
 
 
+def test_rows_that_are_made_again_stay_in_the_order_of_time() -> None:
+    """One row before; but what is read again makes two of it, and only then comes the event before both."""
+    seconds = [1_000, 1_400, 2_000, 2_500, 900, 1_500]
+    batches = [[event(i, at, study='1.9' if at in (1_400, 2_500) else '1.2.3')] for i, at in enumerate(seconds, 1)]
+    studies = stable_studies()
+    studies.begin_poll(after(1_000))
+    rows = [row for batch in batches for row in studies.add(batch, batch)] + poll(studies, 2_460)
+    for now in (2_700, 9_000):
+        studies = resumed(studies)
+        rows += poll(studies, now, *batches)
+    assert sorted(numbers(rows)) == [(1, 6, 3), (2, 2, 1), (3, 3, 1), (4, 4, 1)]
+
+
 def test_resumed_run_needs_no_more_memory_for_what_it_reads_again() -> None:
     batches = [[event(50 * i + j, 60 * i) for j in range(1, 51)] for i in range(80)]
     studies = stable_studies()
