@@ -21,7 +21,7 @@ from dicomfeed.times import Ticks, is_timestamp, ticks_of_checked, utc_text
 
 Fields = dict[str, Any]
 Identity = tuple[int, str, tuple[str, ...]]
-Names = tuple[Any, Any, Any, Any]
+Names = tuple[str, str, str, str]
 UID_NAMES = ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
 LAST_SEQUENCE = 2**63 - 1
 NAMES = ('partitionName', *UID_NAMES)
@@ -127,7 +127,7 @@ def decode_page(body: bytes, *, limit: int = MOST_EVENTS, keep_names: bool = Fal
     decoded.
 
     :param keep_names: for who wants them of every event: nothing is decoded twice then. Not of a page in which a text
-        is not ASCII, or a name missing or in another letter case.
+        is not ASCII, or a name missing, in another letter case, or no text.
     """
     body = _checked(body)
     return _split_page(body, limit) or _scan_page(body, limit, keep_names and body.isascii())
@@ -212,9 +212,11 @@ def _event_of(fields: Any, line: bytes, head: int = 0, *, keep_names: bool = Fal
 
 
 def _names_of(fields: Fields) -> Names | None:
+    names: Names
     try:
-        names: Names = _names(fields)
-    except KeyError:
+        names = _names(fields)
+        ''.join(names)  # fails where one is no text
+    except (KeyError, TypeError):
         return None
     return names
 

@@ -20,7 +20,7 @@ from heapq import heappop, heappush, heapreplace
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from dicomfeed.events import LAST_SEQUENCE, NAMES, Event, Identity
+from dicomfeed.events import LAST_SEQUENCE, UID_NAMES, Event, Identity
 from dicomfeed.events import field as property_of
 from dicomfeed.times import FIRST_TICK, LAST_TICK, TICKS_PER_DAY, Ticks, format_timestamp
 
@@ -279,7 +279,7 @@ class StableStudies:
         return (row for rows in self._rows.values() for row in rows)
 
 
-_Key = tuple[Any, Any, Any]
+_Key = tuple[str | None, str, str | None]
 """What the events of a row have in common: partition, study, and series, which is None for rows of studies."""
 
 
@@ -367,19 +367,21 @@ def _item_of(event: Event, level: str) -> _Item:
     )
 
 
-def _decoded_names_of(event: Event) -> Iterator[Any]:
+def _decoded_names_of(event: Event) -> tuple[str | None, str, str, str]:
     fields = event.decode_properties()
-    return (property_of(fields, name) for name in NAMES)
+    partition = property_of(fields, 'partitionName')
+    study, series, instance = (str(property_of(fields, name) or '') for name in UID_NAMES)
+    return None if partition is None else str(partition), study, series, instance
 
 
-def _digest_of(names: Iterable[Any]) -> int:
+def _digest_of(names: Iterable[str | None]) -> int:
     """64 bits that are the same for the same names in every run; JSON may have lone surrogates in a text."""
-    text = '\0'.join(str(name or '') for name in names)
+    text = '\0'.join(name or '' for name in names)
     digest = hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).digest()
     return int.from_bytes(digest, 'big')
 
 
-_fingerprint: Callable[[tuple[Any, ...]], int] = (
+_fingerprint: Callable[[tuple[str, ...]], int] = (
     hash if sys.hash_info.width >= 64 else lambda names: _digest_of(names) - 2**63
 )
 """64 bits that are the same for the same names in one run; a digest costs five times as much."""

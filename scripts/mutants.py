@@ -394,14 +394,14 @@ MUTANTS = (
         '13',
         'a poll that stops at an open gap is complete',
         'dicomfeed/sequences.py',
-        'if self.open_gap is None:\n                yield []',
+        'if self.has_reached(newest):\n                yield []',
         'yield []',
     ),
     Mutant(
         '13',
         'a run that ends before an open gap is complete',
         'azext_dicomtoken/changefeed/readings.py',
-        'if reader.open_gap is None:\n            yield []',
+        'if reader.has_reached(self._newest):\n            yield []',
         'yield []',
     ),
     Mutant(

@@ -258,8 +258,9 @@ NAMED = ('Microsoft.Default', '1.2.3', '1.2.3.1', '1.2.3.1.7')
         (KEPT['line separators'], None),
         (EVENT.replace(b'studyInstanceUid', b'StudyInstanceUid'), None),
         (EVENT.replace(b'"partitionName":"Microsoft.Default",', b''), None),
+        (EVENT.replace(b'"1.2.3"', b'["1.2.3"]'), None),
     ],
-    ids=['plain', 'metadata', 'escapes', 'not-ascii', 'letter-case', 'without-partition'],
+    ids=['plain', 'metadata', 'escapes', 'not-ascii', 'letter-case', 'without-partition', 'no-text'],
 )
 def test_names_are_kept_where_they_can_be(text: bytes, names: object) -> None:
     body = b'[' + text + b']'

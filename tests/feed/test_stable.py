@@ -98,8 +98,9 @@ def test_rows_of_one_study_in_two_partitions_are_two() -> None:
 
 
 def test_row_takes_what_a_service_may_write() -> None:
-    odd = {'StudyInstanceUID': 'unused', 'partitionName': None, 'sopInstanceUid': '\ud800', 'seriesInstanceUid': 5}
-    (row,) = poll(stable_studies(), 10_000, [event(1, 0, **odd)])
+    odd = {'StudyInstanceUID': 'unused', 'partitionName': None, 'sopInstanceUid': '\ud800', 'seriesInstanceUid': [5]}
+    page = b'[' + event(1, 0, **odd).line + b']'
+    (row,) = poll(stable_studies(), 10_000, decode_page(page, keep_names=True))
     assert (row['partitionName'], row['instances'], row['series']) == (None, 1, 1)
 
 

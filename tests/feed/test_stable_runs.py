@@ -172,6 +172,7 @@ wishes = st.builds(
     Options,
     stable_after=st.sampled_from([20, 60, 600]).map(ticks_from_seconds),
     level=st.sampled_from([BY_STUDY, BY_SERIES]),
+    filters=st.sampled_from([{}, {}, {'action': ('Create',)}]),
 )
 
 # Without shrinking, a failure shows in a minute; add Phase.shrink when one has to be understood.
@@ -193,7 +194,8 @@ def world_of(schedule: Schedule, clocks: Clocks = Clocks(0.0, 0)) -> World:
 def expected_rows(world: World, options: Options, *, since: Ticks = FIRST_TICK, end: Ticks = 2**62) -> list[Row]:
     """What all events that there ever are give at once."""
     assert options.stable_after is not None
-    stored = [one for one in all_stored(world.store) if since <= one.ticks < end]
+    actions = options.filters.get('action', ('Create', 'Delete'))
+    stored = [one for one in all_stored(world.store) if since <= one.ticks < end and one.action in actions]
     return all_at_once(stored, pause=options.stable_after, level=options.level)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
-from azext_dicomtoken._signals import Interruption
+from azext_dicomtoken._signals import Interrupted, Interruption
 from azext_dicomtoken.changefeed.lines import LineError
 from azext_dicomtoken.changefeed.results import result_of
 from azext_dicomtoken.changefeed.stream import stream
@@ -278,7 +278,7 @@ def test_table_is_printed_row_by_row(
     assert ' '.join(default.split()).startswith(first) and other.endswith('research')
 
 
-def test_run_that_an_error_ends_says_how_to_begin_anew_and_nothing_of_open_studies(
+def test_run_that_an_error_ends_says_how_to_start_again_and_nothing_of_open_studies(
     open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arrive(world, '1.1', instances=20)
@@ -287,9 +287,45 @@ def test_run_that_an_error_ends_says_how_to_begin_anew_and_nothing_of_open_studi
     with pytest.raises(RequestError):
         run(open_session, output_file=str(path))
     assert capsys.readouterr().err == (
-        'The run ended early. Run the same command again with another --output-file to begin anew. A run with '
-        '--checkpoint continues.\n'
+        'The run ended early. Run the same command with another --output-file to start again. A run with '
+        '--checkpoint would continue.\n'
     )
+
+
+class _EndedAfter(Interruption):
+    """Ends a run at one of its writes."""
+
+    def __init__(self, writes: int, end: BaseException) -> None:
+        super().__init__()
+        self._writes, self._end = writes, end
+
+    def held_back(self) -> Any:
+        self._writes -= 1
+        if self._writes < 0:
+            self._writes = 1_000
+            raise self._end
+        return super().held_back()
+
+
+def test_run_that_is_interrupted_says_how_to_continue(
+    open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrive(world, '1.1', '1.2')
+    with pytest.raises(Interrupted):
+        stream(open_session(stable_after='10m', output_file=str(path)), _EndedAfter(2, Interrupted(2)))
+    assert capsys.readouterr().err == (
+        'Interrupted. Run the same command with another --output-file to start again. A run with --checkpoint would '
+        'continue.\n'
+    )
+
+
+def test_reader_of_the_pipe_that_has_read_enough_is_told_nothing(
+    open_session: OpenSession, world: World, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrive(world, '1.1', '1.2')
+    with pytest.raises(BrokenPipeError):
+        stream(open_session(stable_after='10m', output_file=str(path)), _EndedAfter(2, BrokenPipeError()))
+    assert capsys.readouterr().err == ''
 
 
 # Runs that continue
