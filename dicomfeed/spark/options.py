@@ -50,7 +50,8 @@ class Options:  # pylint: disable=too-many-instance-attributes    # as many as t
     :ivar audience: of the tokens.
     :ivar token_file: a path that exists on every node; None for another credential.
     :ivar start_time: as the user wrote it, because an age counts back from the service's clock; as is `end_time`.
-    :ivar fields: the attributes to keep of the metadata; None keeps all.
+    :ivar include_metadata: whether lines carry all metadata.
+    :ivar fields: the attributes that they carry instead; None: not these alone.
     :ivar range_size: most sequence numbers, or events of a window, for one task.
     :ivar max_events: most events in a batch of a stream; None for all there are.
     """
@@ -91,7 +92,7 @@ def parse_options(given: Mapping[str, str]) -> Options:
         end_time=_read(values, 'endTime', _checked_time),
         after_sequence=_read(values, 'afterSequence', _between(0, LAST_SEQUENCE)),
         until_sequence=_read(values, 'untilSequence', _between(0, LAST_SEQUENCE)),
-        include_metadata=bool(_read(values, 'includeMetadata', _boolean)) or 'includeFields' in values,
+        include_metadata=bool(_read(values, 'includeMetadata', _boolean)) and 'includeFields' not in values,
         fields=_read(values, 'includeFields', lambda text: parse_fields(text.split(','))),
         range_size=_read(values, 'rangeSize', _between(100, 1_000_000)) or Options.range_size,
         settle_seconds=_or_default(_read(values, 'settleSeconds', _between(0, 3_600)), Options.settle_seconds),

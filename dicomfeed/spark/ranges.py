@@ -71,8 +71,8 @@ def read_partition(options: Options, partition: InputPartition) -> Iterator[Any]
     """The rows of one task, as Arrow batches; none for the partition that Spark makes up where there is nothing."""
     if not isinstance(partition, SequencePartition | WindowPartition):
         return
-    with open_feed(options, include_metadata=options.include_metadata, since=partition.since) as (feed, pool):
-        yield from batches(partition.read(feed, pool), fields=options.fields)
+    with open_feed(options, metadata_too=True, since=partition.since) as (feed, pool):
+        yield from batches(partition.read(feed, pool))
 
 
 def divide(feed: Feed, pool: Pool, whole: SequencePartition, *, size: int) -> list[SequencePartition]:

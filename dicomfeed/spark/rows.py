@@ -1,6 +1,6 @@
 """Events as rows: the schema, and Arrow batches of it.
 
-Owned: which property is which column, and how metadata are reduced. Not owned: which events.
+Owned: which property is which column. Not owned: which events, with which attributes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 
-from dicomfeed.attributes import Fields, select
 from dicomfeed.events import Event, field
 from dicomfeed.slices import members
 from dicomfeed.times import ticks_from_epoch
@@ -47,32 +46,27 @@ _ARROW_SCHEMA = pyarrow.schema(
 )
 
 
-def batches(lists: Iterable[list[Event]], *, fields: Fields | None) -> Iterator[Any]:
-    """Arrow batches of the events in the lists, in their order.
-
-    :param fields: what of the metadata is kept, in the column and in the line; None keeps the service's own bytes.
-    """
+def batches(lists: Iterable[list[Event]]) -> Iterator[Any]:
+    """Arrow batches of the events in the lists, in their order."""
     events = chain.from_iterable(lists)
     while some := list(islice(events, _ROWS_AT_ONCE)):
-        columns = zip(*_rows(some, fields), strict=True)
+        columns = zip(*map(_row, some), strict=True)
         yield pyarrow.RecordBatch.from_arrays(
             [pyarrow.array(values, kind.type) for values, kind in zip(columns, _ARROW_SCHEMA, strict=True)],
             schema=_ARROW_SCHEMA,
         )
 
 
-def _rows(events: list[Event], fields: Fields | None) -> Iterator[tuple[Any, ...]]:
-    texts = map(_whole, events) if fields is None else _reduced(events, fields)
-    for event, (metadata, line) in zip(events, texts, strict=True):
-        properties = event.decode_properties()
-        microseconds = (event.ticks - _EPOCH) // _TICKS_PER_MICROSECOND
-        others = (_text(field(properties, name)) for name in _PROPERTIES)
-        yield event.sequence, microseconds, event.timestamp, event.action, *others, metadata, line
-
-
-def _whole(event: Event) -> tuple[str | None, str]:
+def _row(event: Event) -> tuple[Any, ...]:
+    properties = event.decode_properties()
+    microseconds = (event.ticks - _EPOCH) // _TICKS_PER_MICROSECOND
+    others = (_text(field(properties, name)) for name in _PROPERTIES)
     metadata = _metadata(event)
-    return None if metadata is None else metadata.decode(), event.line.decode()
+    return (
+        *(event.sequence, microseconds, event.timestamp, event.action),
+        *others,
+        *(None if metadata is None else metadata.decode(), event.line.decode()),
+    )
 
 
 def _metadata(event: Event) -> bytes | None:
@@ -83,12 +77,6 @@ def _metadata(event: Event) -> bytes | None:
         return None
     found = [text for name, text in members(event.line).items() if name.lower() == 'metadata']
     return found[0] if found and found[0] != b'null' else None
-
-
-def _reduced(events: list[Event], fields: Fields) -> Iterator[tuple[str | None, str]]:
-    for selection in select((event.line for event in events), fields.tags):
-        metadata = None if selection.attributes is None else fields.reduce(selection.attributes)
-        yield None if metadata is None else metadata.decode(), selection.line(metadata).decode()
 
 
 def _text(value: Any) -> str | None:

@@ -49,7 +49,7 @@ class JobFailed(RuntimeError):
 def open_feed(
     options: Options,
     *,
-    include_metadata: bool,
+    metadata_too: bool,
     since: Ticks | None = None,
     patience_seconds: float = ONE_SHOT_PATIENCE_SECONDS,
 ) -> Iterator[tuple[Feed, ThreadPool]]:
@@ -57,6 +57,7 @@ def open_feed(
 
     Raises JobFailed in the place of what the reader raises inside the context.
 
+    :param metadata_too: with the metadata, or the attributes, that the options ask for; a plan needs none.
     :param since: events before it are not wanted.
     :param patience_seconds: how long one page is asked for again.
     """
@@ -76,7 +77,13 @@ def open_feed(
                 patience_seconds=patience_seconds,
                 on_retry=_retrying,
             )
-            feed = Feed(client, include_metadata=include_metadata, metadata_at_once=AtOnce.ALWAYS, on_poisoned=report)
+            feed = Feed(
+                client,
+                include_metadata=metadata_too and options.include_metadata,
+                fields=options.fields if metadata_too else None,
+                metadata_at_once=AtOnce.ALWAYS,
+                on_poisoned=report,
+            )
             yield (feed if since is None else feed.only(lambda event: is_since(event, since))), pool
         if poisoned:
             logger.warning('Events of this task without their metadata: %d.', len(poisoned))

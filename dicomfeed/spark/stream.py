@@ -104,9 +104,9 @@ class _Driver:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._closing = ExitStack()
-        self._feed, self._pool = self._closing.enter_context(open_feed(options, include_metadata=False))
+        self._feed, self._pool = self._closing.enter_context(open_feed(options, metadata_too=False))
         self._polls = self._closing.enter_context(
-            open_feed(options, include_metadata=False, patience_seconds=_POLL_PATIENCE_SECONDS)
+            open_feed(options, metadata_too=False, patience_seconds=_POLL_PATIENCE_SECONDS)
         )
         self._prefix: Prefix | None = None
         self._newest: Callable[[], Event | None] | None = None
