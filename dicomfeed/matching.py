@@ -117,7 +117,7 @@ class _Text:
             text = trimmed(value)
             if self._folded(text) in plain:
                 return True
-            forms = folded_forms(text) if self._ignore_case else (text,)
+            forms = folded_forms(text) if self._ignore_case and patterns else (text,)
             return any(pattern.match(form) for pattern in patterns for form in forms)
 
         return matches

@@ -98,7 +98,7 @@ def _newest_event(session: Session) -> dict[str, Any] | None:
         found = session.feed.newest()
         newest = session.feed.with_metadata([found])[0] if found else None
     else:
-        taken = _first(reading_of(session), 1)
+        taken = _first(reading_of(session), 2)  # one more than there are: what comes above the newest one counts too
         newest = next(iter(taken.events), None)
         session.summary.deleted_not_matched = taken.deleted
         say_deleted_not_matched(session.summary)

@@ -121,7 +121,11 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
 
 
 def _same_match(options: Options) -> str:
-    return ' the same --match' if 'match' in options.typed else ''
+    """What the printed command needs again and does not hold."""
+    needed = ['--match'] if 'match' in options.typed else []
+    if options.typed.get('match_file') == '-':
+        needed.append('standard input')
+    return f' the same {" and ".join(needed)}' if needed else ''
 
 
 def command_line(

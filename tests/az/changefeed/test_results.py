@@ -225,6 +225,16 @@ def test_newest_and_counts_are_of_events_that_match(
     assert '2 events were left out' in capsys.readouterr().err
 
 
+def test_all_events_of_deleted_instances_above_the_newest_one_are_said(
+    open_session: OpenSession, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(world, *['CT'] * 121)
+    for sequence in range(2, 122):
+        world.store.delete(world.store.event(sequence).instance.study)
+    assert result_of(open_session(match=['Modality=CT'], latest=True))['sequence'] == 1
+    assert '240 events were left out' in capsys.readouterr().err
+
+
 def test_listed_event_has_the_named_attributes_alone(open_session: OpenSession, world: World) -> None:
     stored(world, 'CT')
     (event,) = result_of(open_session(include_field=['modality']))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,21 @@ def test_command_names_neither_conditions_nor_what_is_in_their_file(open_session
     assert shlex.split(text.splitlines()[1])[3:] == [
         *('--stream', '--include-field', 'Modality', '--match', 'SAME_CONDITIONS', '--after-sequence', '7')
     ]
+
+
+@pytest.mark.parametrize(
+    ('typed', 'needed'),
+    [
+        ({'match_file': '-'}, ' the same standard input'),
+        ({'match': ['SAME_CONDITIONS'], 'match_file': '-'}, ' the same --match and standard input'),
+        ({'match_file': 'conditions'}, ''),
+    ],
+    ids=str,
+)
+def test_command_says_what_it_needs_again(typed: Any, needed: str, open_session: OpenSession, capsys: Any) -> None:
+    session = open_session(stream=True)
+    say_list_was_cut(session.invocation, replace(session.options, typed=typed), BY_TIME)
+    assert capsys.readouterr().err.startswith(f'There are more events than the 100 listed. Continue with{needed}:\n')
 
 
 def test_l19_other_command_is_for_the_typed_service(open_session: OpenSession, cli: FakeCli) -> None:
