@@ -213,13 +213,7 @@ _step = st.tuples(
 )
 _close = st.floats(195, 215).map(lambda seconds: round(seconds, 1))
 _between = st.tuples(st.sampled_from(['update', 'delete', 'again']), _close, st.integers(0, 9), st.just('MR'))
-schedules = st.lists(
-    st.one_of(
-        _step, st.tuples(st.sampled_from(['update', 'delete', 'again']), _close, st.integers(0, 9), st.just('MR'))
-    ),
-    min_size=5,
-    max_size=30,
-)
+schedules = st.lists(st.one_of(_step, _between), min_size=5, max_size=30)
 filters = st.builds(
     Filters,
     action=st.sampled_from([(), ('Create', 'Update')]),
