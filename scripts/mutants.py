@@ -462,6 +462,20 @@ MUTANTS = (
     ),
     Mutant(
         '13',
+        'a poll without the newest event is complete',
+        'dicomfeed/sequences.py',
+        'return self.open_gap is None and (newest is None or self.cursor >= newest.sequence)',
+        'return self.open_gap is None',
+    ),
+    Mutant(
+        '13',
+        'rows that are made again get out of the order of time',
+        'dicomfeed/stable.py',
+        '(self._row_begun_by(item) or rows[0]).add(item)',
+        '(self._row_begun_by(item) or rows[-1]).add(item)',
+    ),
+    Mutant(
+        '13',
         'no cut after a day',
         'dicomfeed/stable.py',
         'self._longest = max(TICKS_PER_DAY, stable_after)',

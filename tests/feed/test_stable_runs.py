@@ -276,6 +276,19 @@ def test_probe_is_cut_after_a_day_across_runs_and_kills() -> None:
     assert [row['stable'] for row in rows] == [False, True]
 
 
+def test_run_that_ends_before_an_open_gap_closes_nothing_that_goes_on_after_it(tmp_path: Path) -> None:
+    """A local clock that is an hour behind takes the gap for open although the service's clock is far beyond it."""
+    world = World()
+    for at, rolled_back in ((0.0, False), (1.0, True), (2.0, False)):
+        _write(world, at, study=1, number=int(at), delays=(0.0, 0.0), rolled_back=rolled_back)
+    world.pass_time(3_000.0)
+    wish = Options(stable_after=ticks_from_seconds(600.0))
+    options = replace(wish, checkpoint=str(tmp_path / 'checkpoint'), output_file=str(tmp_path / 'studies'))
+    for world.local_clock_ahead_seconds, expected in ((-3_600.0, []), (0.0, [2])):
+        run_once(world, options)
+        assert [row['events'] for row in rows_in(tmp_path / 'studies')] == expected
+
+
 # Runs that stand alone
 
 
