@@ -62,7 +62,7 @@ def _ranges(options: Options, feed: Feed, pool: Pool, newest: Event) -> list[Inp
         )
     through = reader.cursor if options.until_sequence is None else min(reader.cursor, options.until_sequence)
     whole = SequencePartition(first, through, _anchor(newest))
-    return list(divide(feed, pool, whole, size=options.range_size))
+    return list(divide(options, feed, pool, whole))
 
 
 def _windows(options: Options, feed: Feed, pool: Pool, newest: Event) -> list[InputPartition]:

@@ -124,7 +124,7 @@ class Prefix:
 
     def _event_from(self, sequence: int) -> Identity:
         """The first event from that sequence number on: an end is always an event, and the last of its batch."""
-        reader = SequenceReader(self._feed, cursor=sequence, pool=InlinePool())
+        reader = SequenceReader(self._feed, cursor=sequence, pool=InlinePool(), settle_seconds=self._settle_seconds)
         event = reader.first_above(sequence - 1, self._reader.cursor)
         assert event is not None  # the cursor is at one
         return event.identity

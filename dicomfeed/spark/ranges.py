@@ -40,10 +40,11 @@ class SequencePartition(InputPartition):
     since: Ticks | None = None
     expected: Watched | None = None
 
-    def read(self, feed: Feed, pool: Pool) -> Iterator[list[Event]]:
+    def read(self, options: Options, feed: Feed, pool: Pool) -> Iterator[list[Event]]:
         """Raises FeedRestored at the end, and then nothing of it counts: Spark takes a task whole or not at all."""
         seen = Fingerprint()
-        for events in SequenceReader(feed, cursor=self.after, pool=pool).read_range(self.through):
+        reader = SequenceReader(feed, cursor=self.after, pool=pool, settle_seconds=options.settle_seconds)
+        for events in reader.read_range(self.through):
             if self.expected is not None:
                 seen.add(digest_of(event.identity) for event in events)
             yield [event for event in events if is_since(event, self.since)]
@@ -61,9 +62,10 @@ class WindowPartition(InputPartition):
     anchor: Offset
     since: None = None
 
-    def read(self, feed: Feed, pool: Pool) -> Iterator[list[Event]]:
+    def read(self, options: Options, feed: Feed, pool: Pool) -> Iterator[list[Event]]:
         """Raises FeedRestored at the end."""
-        yield from WindowReader(feed, start=self.start, end=self.end, pool=pool).read()
+        settle = options.settle_seconds
+        yield from WindowReader(feed, start=self.start, end=self.end, pool=pool, settle_seconds=settle).read()
         refuse_other_event(feed, self.anchor)
 
 
@@ -72,10 +74,11 @@ def read_partition(options: Options, partition: InputPartition) -> Iterator[Any]
     if not isinstance(partition, SequencePartition | WindowPartition):
         return
     with open_feed(options, metadata_too=True, since=partition.since) as (feed, pool):
-        yield from batches(partition.read(feed, pool))
+        yield from batches(partition.read(options, feed, pool))
 
 
-def divide(feed: Feed, pool: Pool, whole: SequencePartition, *, size: int) -> list[SequencePartition]:
-    """The partition in parts of at most `size` sequence numbers, wide gaps left out."""
-    reader = SequenceReader(feed, cursor=whole.after, pool=pool)
-    return [replace(whole, after=after, through=through) for after, through in reader.ranges(whole.through, size=size)]
+def divide(options: Options, feed: Feed, pool: Pool, whole: SequencePartition) -> list[SequencePartition]:
+    """The partition in parts of at most as many sequence numbers as the options say, wide gaps left out."""
+    reader = SequenceReader(feed, cursor=whole.after, pool=pool, settle_seconds=options.settle_seconds)
+    ranges = reader.ranges(whole.through, size=options.range_size)
+    return [replace(whole, after=after, through=through) for after, through in ranges]

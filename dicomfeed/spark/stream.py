@@ -128,14 +128,14 @@ class _Driver:
 
     def plan(self, begin: Offset, end: Offset) -> list[InputPartition]:
         """The ranges between two offsets."""
-        return list(plan_batch(self._feed, self._pool, self._options, begin=begin, end=end))
+        return list(plan_batch(self._options, self._feed, self._pool, begin=begin, end=end))
 
     def close(self) -> None:
         """Let threads and connections go."""
         self._closing.close()
 
 
-def plan_batch(feed: Feed, pool: Pool, options: Options, *, begin: Offset, end: Offset) -> list[SequencePartition]:
+def plan_batch(options: Options, feed: Feed, pool: Pool, *, begin: Offset, end: Offset) -> list[SequencePartition]:
     """The ranges between two offsets, of this run or logged by one before. Raises FeedRestored.
 
     What the driver itself has read is a range by itself, and compared with what it has read.
@@ -148,8 +148,8 @@ def plan_batch(feed: Feed, pool: Pool, options: Options, *, begin: Offset, end: 
     whole = SequencePartition(first, end.sequence, end, since=_since(options))
     watched = end.watched
     if watched is None or watched.after < first:
-        return divide(feed, pool, whole, size=options.range_size)
-    settled = divide(feed, pool, replace(whole, through=watched.after), size=options.range_size)
+        return divide(options, feed, pool, whole)
+    settled = divide(options, feed, pool, replace(whole, through=watched.after))
     return [*settled, replace(whole, after=watched.after, expected=watched)]
 
 

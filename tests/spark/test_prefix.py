@@ -66,8 +66,8 @@ class Query:
         begin, end = self._place(number), self._place(number + 1)
         self.place = end
         feed = self.world.feed()
-        plan = plan_batch(feed, InlinePool(), self.options, begin=begin, end=end)
-        lists = [events for part in reversed(plan) for events in part.read(feed, InlinePool())]
+        plan = plan_batch(self.options, feed, InlinePool(), begin=begin, end=end)
+        lists = [events for part in reversed(plan) for events in part.read(self.options, feed, InlinePool())]
         self.tables.append([event for events in lists for event in events])
 
     def sequences(self) -> list[int]:
