@@ -157,8 +157,8 @@ MUTANTS = (
         '7',
         'a split inside a group of ties',
         'dicomfeed/windows.py',
-        'return max(events[0].ticks, start + 1), SPLIT_ROWS',
-        'return events[0].ticks, SPLIT_ROWS',
+        'return max(events[0].ticks, start + 1), rows',
+        'return events[0].ticks, rows',
     ),
     Mutant(
         '8',
