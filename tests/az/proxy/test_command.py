@@ -155,7 +155,7 @@ def test_signed_out_is_said_before_anything_listens(az: Az, service: ScriptedSer
 
 
 REFUSED = {
-    'no service': ((), 'Which DICOM service'),
+    'no service': ((), 'No DICOM service'),
     'port': (('--port', '65536'), '--port is out of bounds'),
     'negative port': (('--port', '-1'), '--port is out of bounds'),
     'secret without a port': (('--secret-file', 'x'), '--secret-file requires --port'),
