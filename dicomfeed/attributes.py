@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from dicomfeed.events import BEFORE_METADATA
@@ -38,6 +39,9 @@ _KNOWN_PROPERTIES = frozenset(
 """What the service writes of an event besides metadata, in lower case: other servers spell names in another case."""
 
 _METADATA = 'metadata'
+# A question for each event lets go of the interpreter's lock and takes it back: with many threads at it, most of the
+# processor's time goes into changing over.
+_ONE_AT_A_TIME = Lock()
 _MOST_TAGS = 500  # SQLite takes at least 999 parameters
 # Later releases of SQLite read JSON5, too, but for `json_valid`: for anything else than JSON this is an error.
 _QUESTION = (
@@ -127,7 +131,7 @@ def select(lines: Iterable[bytes], tags: Collection[str], *, are_split: bool = F
     Raises ValueError where a line or its metadata are not objects, a selected attribute is none, or a name occurs twice
     where it matters: among properties (`Selection.line`) or selected attributes.
     """
-    with _database() as database:
+    with _ONE_AT_A_TIME, _database() as database:
         question = _QUESTION_ABOUT_JSON if are_split else _QUESTION
         return [_by_sqlite(line, tags, question, database) or _by_the_book(line, tags) for line in lines]
 
