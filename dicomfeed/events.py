@@ -24,11 +24,10 @@ Identity = tuple[int, str, tuple[str, ...]]
 Names = tuple[str, str, str, str]
 UID_NAMES = ('studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid')
 LAST_SEQUENCE = 2**63 - 1
-NAMES = ('partitionName', *UID_NAMES)
 MOST_EVENTS = 200
 """No page of the service has more."""
 
-_names = itemgetter(*NAMES)
+_names = itemgetter('partitionName', *UID_NAMES)
 _ACTIONS = {action: action for action in ('Create', 'Update', 'Delete')}  # one text for all events
 _BLANKS = ' \t\r\n'
 _OPENING = b'{"sequence":'

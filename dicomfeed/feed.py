@@ -111,7 +111,9 @@ class Feed:
 
     def attempt(self, events: list[Event]) -> Attempt:
         """A first try to read the metadata of events, by any thread."""
-        wanted = self._wanted(events) if self.reads_metadata else []
+        if not self.reads_metadata:
+            return self._metadata.attempt(events, wanted=[])
+        wanted = self._wanted(events)
         self._recent.note(len(events), len(wanted))
         return self._metadata.attempt(events, wanted=wanted)
 
