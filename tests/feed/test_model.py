@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,25 +26,13 @@ from dicomfeed.starts import sequence_now
 from dicomfeed.windows import WindowReader
 from tests.emulator import trouble
 from tests.emulator.trouble import Fault
+from tests.feed.agenda import Schedule, Step, burn, set_clock, step
 from tests.feed.runs import run_once
 from tests.feed.world import Ended, World, numbers
 
 ODD = Conditions(tuple(parse_conditions(f'StudyInstanceUID=*{digit}' for digit in '13579')))
 LAST_STEP = 400.0
 HORIZON = LAST_STEP + 900.0
-
-Step = Callable[[World], None]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What happens in a world; printed when a test fails."""
-
-    steps: tuple[tuple[str, tuple[float, ...]], ...]
-
-    def put_on_agenda(self, world: World) -> None:
-        for kind, values in self.steps:
-            _STEPS[kind](world, *values)
 
 
 def _create(world: World, at: float, sequence_after: float, commit_share: float, rolled_back: float) -> None:
@@ -62,17 +50,6 @@ def _burst(world: World, at: float, number: float) -> None:
 
 def _tie(world: World, at: float, number: float) -> None:
     world.at(at, lambda: world.create_now(int(number), ticks=world.store.clock()))
-
-
-def _burn(world: World, at: float, number: float) -> None:
-    world.at(at, lambda: world.store.burn(int(number)))
-
-
-def _clock(world: World, at: float, ahead_seconds: float) -> None:
-    def step() -> None:
-        world.database_clock_ahead_seconds = ahead_seconds
-
-    world.at(at, step)
 
 
 def _fault(world: World, at: float, kind: float, times: float) -> None:
@@ -130,17 +107,13 @@ _STEPS: dict[str, Callable[..., None]] = {
     'create': _create,
     'burst': _burst,
     'tie': _tie,
-    'burn': _burn,
-    'clock': _clock,
+    'burn': burn,
+    'clock': set_clock,
     'fault': _fault,
 }
 
 
-def _step(kind: str, *values: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[str, tuple[float, ...]]]:
-    moment = st.floats(0, LAST_STEP, allow_nan=False).map(lambda seconds: round(seconds, 1))
-    return st.tuples(st.just(kind), st.tuples(moment, *values))
-
-
+_step = partial(step, last=LAST_STEP)
 _share = st.sampled_from([0.0, 0.3, 0.6, 1.0])
 _creates = _step('create', st.sampled_from([0.0, 1.0, 10.0, 25.0]), _share, _share)
 _ordinary = (
@@ -160,7 +133,7 @@ _trouble = (
 )
 
 
-def _schedules(*steps: st.SearchStrategy[tuple[str, tuple[float, ...]]]) -> st.SearchStrategy[Schedule]:
+def _schedules(*steps: st.SearchStrategy[Step]) -> st.SearchStrategy[Schedule]:
     return st.lists(st.one_of(*steps), min_size=3, max_size=25).map(lambda found: Schedule(tuple(found)))
 
 
@@ -179,7 +152,7 @@ model = settings(
 def _world_of(schedule: Schedule, *, local_clock_ahead_seconds: float = 0.0) -> World:
     world = World()
     world.local_clock_ahead_seconds = local_clock_ahead_seconds
-    schedule.put_on_agenda(world)
+    schedule.put_on_agenda(world, _STEPS)
     return world
 
 

@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from dicomfeed.times import FIRST_TICK, Ticks, parse_timestamp, ticks_from_secon
 from tests.emulator import trouble
 from tests.emulator.event_json import DEFAULT_PARTITION, Instance
 from tests.emulator.writers import Writer
+from tests.feed.agenda import Schedule, burn, set_clock, step
 from tests.feed.runs import run_once, session_in
 from tests.feed.studies import all_at_once, all_stored
 from tests.feed.world import World, after
@@ -39,17 +41,6 @@ DAY_SECONDS = 86_400
 Row = dict[str, Any]
 
 # Schedules
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What happens in a world; printed when a test fails."""
-
-    steps: tuple[tuple[str, tuple[Any, ...]], ...]
-
-    def put_on_agenda(self, world: World) -> None:
-        for kind, values in self.steps:
-            _STEPS[kind](world, *values)
 
 
 def _write(
@@ -97,17 +88,6 @@ def _deletion(world: World, at: float, study: int, delays: tuple[float, float]) 
     world.at(at, begin)
 
 
-def _burn(world: World, at: float, number: int) -> None:
-    world.at(at, lambda: world.store.burn(number))
-
-
-def _clock(world: World, at: float, ahead_seconds: float) -> None:
-    def step() -> None:
-        world.database_clock_ahead_seconds = ahead_seconds
-
-    world.at(at, step)
-
-
 def _outage(world: World, at: float, seconds: float) -> None:
     """Every request fails for a while."""
     service = world.service
@@ -124,18 +104,14 @@ _STEPS: dict[str, Callable[..., None]] = {
     'single': _single,
     'arrival': _arrival,
     'deletion': _deletion,
-    'burn': _burn,
-    'clock': _clock,
+    'burn': burn,
+    'clock': set_clock,
     'outage': _outage,
     'fault': _fault,
 }
 
 
-def _step(kind: str, *values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, tuple[Any, ...]]]:
-    moment = st.floats(0, LAST_STEP, allow_nan=False).map(lambda seconds: round(seconds, 1))
-    return st.tuples(st.just(kind), st.tuples(moment, *values))
-
-
+_step = partial(step, last=LAST_STEP)
 _study = st.integers(1, 3)
 _delays = st.sampled_from([(0.0, 0.0), (1.0, 27.0), (27.0, 1.0), (14.0, 14.0)])
 _singles = _step('single', _study, st.integers(0, 5), _delays, st.booleans())
@@ -187,7 +163,7 @@ def world_of(schedule: Schedule, clocks: Clocks = Clocks(0.0, 0)) -> World:
     world = World()
     world.local_clock_ahead_seconds = clocks.local
     world.service.date_ahead_seconds = clocks.date
-    schedule.put_on_agenda(world)
+    schedule.put_on_agenda(world, _STEPS)
     return world
 
 
