@@ -15,6 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / '.github' / 'workflows').glob('*.yml'))
 TESTS = ROOT / '.github' / 'workflows' / 'test.yml'
+WEEKLY = TESTS.with_name('weekly.yml')
 TARGETS = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text('utf-8'), re.MULTILINE))
 
 each_workflow = pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -59,10 +60,16 @@ def test_expressions_stay_out_of_scripts(path: Path) -> None:
     assert [script for script in scripts(path) if '${{' in script] == []
 
 
+def listed(path: Path) -> set[str]:
+    """The targets of make that a job of the workflow runs one by one."""
+    every = [job.get('strategy', {}).get('matrix', {}) for job in jobs(path)]
+    return {target for matrix in every for target in matrix.get('target', [])}
+
+
 @each_workflow
 def test_commands_are_there(path: Path) -> None:
     lines = '\n'.join(scripts(path))
-    assert set(re.findall(r'^make ([a-z-]+)', lines, re.MULTILINE)) <= TARGETS
+    assert set(re.findall(r'^make ([a-z-]+)', lines, re.MULTILINE)) | listed(path) <= TARGETS
     files = re.findall(r'^(\.\S+)', lines, re.MULTILINE)
     assert all(os.access(ROOT / file, os.X_OK) for file in files)
 
@@ -72,6 +79,14 @@ def test_ci_runs_every_stage() -> None:
     assert [step['run'] for step in steps if 'run' in step] == ['.ci/run']
     (stages,) = re.findall(r'^for stage in (.*); do$', (ROOT / '.ci' / 'run').read_text('utf-8'), re.MULTILINE)
     assert set(stages.split()) == {target for target in TARGETS if re.fullmatch('test(-.*)?|spark', target)}
+
+
+def test_what_is_no_stage_runs_once_a_week_and_is_named_to_contributors() -> None:
+    (job,) = jobs(WEEKLY)
+    assert job['steps'][-1] == {'run': 'make "$TARGET"', 'env': {'TARGET': '${{ matrix.target }}'}}
+    text = (ROOT / 'CONTRIBUTING.md').read_text('utf-8')
+    named = re.search(r'workflow `weekly` runs what is not a stage: (.*?)\.', text, re.DOTALL)
+    assert named and set(re.findall(r'`make ([a-z-]+)`', named[1])) == listed(WEEKLY) != set()
 
 
 def test_other_systems_fail_nothing_until_they_have_passed() -> None:
