@@ -102,8 +102,10 @@ build: $(BUILD_READY)  ## build the wheel into dist/
 release: $(BUILD_READY)  ## build the wheel, its SHA-256 and an extension index; URL=... is where the wheel will be
 	$(BIN)/python -m scripts.release dist $(URL)
 
-bench: $(TESTS_READY)  ## run the benchmarks
+bench: $(TESTS_READY)  ## run the benchmarks, those of Spark too; they want the machine for themselves
+	@$(MAKE) --no-print-directory VENV=.venv-spark .venv-spark/spark-ready
 	$(BIN)/python -m benchmarks
+	.venv-spark/bin/python -m benchmarks.spark
 
 mutants: $(TESTS_READY)  ## take each rule of the reader out in turn, and see that a test fails
 	@$(MAKE) --no-print-directory VENV=.venv-spark .venv-spark/spark-ready
