@@ -223,6 +223,19 @@ def test_restored_database_ends_the_query(emulator: Any, stream: Stream) -> None
     assert 'Find out what was restored' in failure(stream.run)
 
 
+def test_role_that_is_taken_away_ends_the_query_which_goes_on_with_it(emulator: Any, stream: Stream) -> None:
+    service = service_of(emulator, stream)
+    service.store.load(sample_feed(50))
+    query, roles = stream.start(), dict(service.role_assignments)
+    wait_until(lambda: bool(stream.offsets()) and stream.sequences() == committed(service))
+    service.role_assignments.clear()
+    assert 'give it the role DICOM Data Reader' in failure(lambda: query.awaitTermination(MOST_SECONDS))
+    service.role_assignments.update(roles)
+    service.store.create()
+    stream.run()
+    assert stream.sequences() == committed(service)
+
+
 def test_checkpoint_and_logs_have_no_token_and_no_uid(
     emulator: Any, stream: Stream, token_file: Path, spark: Any
 ) -> None:

@@ -16,6 +16,7 @@ from tests.emulator.identities import READER_APPLICATION
 from tests.emulator.sample import AN_END, sample_feed
 from tests.spark.conftest import UNCLOSED
 from tests.spark.test_batch import Make, Options, committed, failure, load, requests_of, sequences
+from tests.spark.test_stream import Stream, wait_until
 
 pytestmark = [pytest.mark.slow, UNCLOSED]
 
@@ -69,6 +70,23 @@ def test_tokens_of_seconds_last_for_a_job_of_minutes(
         frame = load(spark, options(service, tokenFile=path, rangeSize=2_000, requestsInFlightPerTask=1))
         assert sequences(frame) == committed(service)
     assert time.monotonic() - began > 3 * TOKEN_SECONDS  # else it has shown nothing
+    assert len({request.headers.get('authorization') for request in requests_of(emulator, service)}) > 3
+
+
+def test_tokens_of_seconds_last_for_a_stream(
+    spark: Any, emulator: Any, new_service: Make, options: Options, tmp_path: Path
+) -> None:
+    service = new_service()
+    path = tmp_path / 'token'
+    with short_lived_tokens(emulator, path):
+        stream = Stream(spark, tmp_path, options(service, tokenFile=path, settleSeconds=2))
+        query = stream.start()
+        end = time.monotonic() + 4 * TOKEN_SECONDS
+        while time.monotonic() < end:
+            service.store.create()
+            time.sleep(1)
+        wait_until(lambda: stream.sequences() == committed(service))
+        query.stop()
     assert len({request.headers.get('authorization') for request in requests_of(emulator, service)}) > 3
 
 
