@@ -64,21 +64,21 @@ def _section(server: Server, options: dict[str, str]) -> str:
         reader[total] = _reader_seconds(server, options, total)
     bare_reader = _reader_seconds(server, options, 4, latency_seconds=0.0)
     rows = [
-        (f'{slots}', f'{each}', f'{seconds:.1f} s', f'{reader[slots * each]:.1f} s')
+        (f'{slots}', f'{each}', f'{seconds:.1f} s', f'{alone:.1f} s', f'{alone / seconds:.2f}')
         for (slots, each), seconds in spark.items()
+        for alone in (reader[slots * each],)
     ]
     figures = [
         report.Figure('four slots to one, one request each', spark[1, 1] / spark[4, 1], 3.2, at_most=False),
         report.Figure('four slots to one, four requests each', spark[1, 4] / spark[4, 4], 2.8, at_most=False),
     ]
-    for (slots, each), seconds in spark.items():
-        name = f'the reader beside {slots} x {each} of Spark'
-        figures.append(report.Figure(name, reader[slots * each] / seconds, 0.9, at_most=False))
     return report.section(
         'Spark',
         f'{server.events:,} events, {1000 * _LATENCY_SECONDS:.0f} ms for each answer.',
         [
-            report.table(('slots', 'requests in flight for each', 'Spark', 'the reader with as many in flight'), rows),
+            report.table(
+                ('slots', 'requests in flight for each', 'Spark', 'the reader with as many', 'its share'), rows
+            ),
             report.figures(figures),
             f'Start of Spark: {starts[0]:.0f} s; of a later session {min(starts[1:]):.1f} s. Without latency, four '
             f'requests in flight: Spark {bare:.1f} s, the reader {bare_reader:.1f} s.',
