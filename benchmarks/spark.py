@@ -76,9 +76,7 @@ def _section(server: Server, options: dict[str, str]) -> str:
         'Spark',
         f'{server.events:,} events, {1000 * _LATENCY_SECONDS:.0f} ms for each answer.',
         [
-            report.table(
-                ('slots', 'requests in flight for each', 'Spark', 'the reader with as many', 'its share'), rows
-            ),
+            report.table(('slots', 'requests in flight for each', 'Spark', 'the reader with as many', 'ratio'), rows),
             report.figures(figures),
             f'Start of Spark: {starts[0]:.0f} s; of a later session {min(starts[1:]):.1f} s. Without latency, four '
             f'requests in flight: Spark {bare:.1f} s, the reader {bare_reader:.1f} s.',
