@@ -137,7 +137,7 @@ $(EMULATOR_READY): tests/emulator/requirements.txt | $(VENV)/created
 	@$(PIP_INSTALL) -r tests/emulator/requirements.txt
 	@touch $@
 
-$(VENV)/spark-ready: tests/spark/requirements.txt tests/emulator/requirements.txt scripts/requirements.txt | $(VENV)/created
+$(VENV)/spark-ready: tests/spark/requirements.txt tests/emulator/requirements.txt scripts/requirements.txt | $(VENDORED)
 	@echo 'Installing Spark $(SPARK); this takes a minute ...'
 	@$(PIP_INSTALL) -r tests/spark/requirements.txt pyspark==$(SPARK)
 	@touch $@
