@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect
 from typing import Any, NamedTuple
 
+from azext_dicomtoken._command_line import service_command
 from azext_dicomtoken._json import loads
 from azext_dicomtoken.changefeed.lines import queried
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.readings import Reading, reading_of, say_deleted_not_matched
-from azext_dicomtoken.changefeed.resume import say_list_was_cut, service_command
+from azext_dicomtoken.changefeed.resume import say_list_was_cut
 from azext_dicomtoken.changefeed.session import Session
 from azext_dicomtoken.changefeed.vocabulary import MOST_FOR_QUERY, MOST_FOR_QUERY_WITH_METADATA
 from dicomfeed.counts import Counts
@@ -84,7 +85,7 @@ def _numbered_event(session: Session, sequence: int) -> dict[str, Any]:
         return _decoded(events[0])
     from azure.cli.core.azclierror import ResourceNotFoundError
 
-    latest = service_command(session.invocation, session.options, 'changefeed', '--latest')
+    latest = service_command(session.invocation, session.options.typed, 'changefeed', '--latest')
     raise ResourceNotFoundError(
         'No event has that sequence number.',
         recommendation='A sequence number can be missing forever, or appear up to a minute late. The newest event: '

@@ -6,14 +6,12 @@ window, because `--until` may be an age.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
-from azext_dicomtoken._account import quoted
-from azext_dicomtoken._given import SERVICE_OPTIONS, option_name
+from azext_dicomtoken._command_line import command_line, typed_options
+from azext_dicomtoken._given import option_name
 from azext_dicomtoken._output import say
 
 if TYPE_CHECKING:
@@ -96,12 +94,6 @@ def say_start_was_ignored(invocation: Invocation, options: Options, sequence: in
         )
 
 
-def service_command(invocation: Invocation, options: Options, *words: str) -> str:
-    """Another command of ours for the service and the identity that were typed."""
-    typed = _typed(invocation, options, only=SERVICE_OPTIONS)
-    return command_line([*typed, ('--subscription', invocation.typed_subscription)], words=words)
-
-
 def say_stream_ended(what_happened: str, invocation: Invocation, options: Options, position: NextToken | None) -> None:
     """Say how a stream that ended early is continued.
 
@@ -114,7 +106,7 @@ def say_stream_ended(what_happened: str, invocation: Invocation, options: Option
         other = ' with another --output-file' if options.output_file and not options.overwrite else ''
         say(f'{what_happened} Run the same command{other} to start again. A run with --checkpoint would continue.')
         return
-    start = _typed(invocation, options, only=_STARTS) if position is None else [_start_after(position)]
+    start = typed_options(invocation, options.typed, only=_STARTS) if position is None else [_start_after(position)]
     where_to, without = ([('--output-file', 'ANOTHER_FILE')], _FILES) if options.output_file else ([], ())
     command = _command_line(invocation, options, [*start, *where_to], without=(*_STARTS, *without))
     say(f'{what_happened} Continue with{_same_match(options)}:', command)
@@ -128,28 +120,6 @@ def _same_match(options: Options) -> str:
     return f' the same {" and ".join(needed)}' if needed else ''
 
 
-def command_line(
-    options: Iterable[tuple[str, Any]], *, words: Iterable[str] = ('changefeed',), windows: bool = os.name == 'nt'
-) -> str:
-    """The command with these options, quoted for the platform's shell; False and None are left out."""
-    command = ['az', 'dicom', *words]
-    for option, value in options:
-        if value is True:
-            command.append(option)
-        elif isinstance(value, (list, tuple)):
-            command += _with_values(option, [str(item) for item in value])
-        elif value is not None and value is not False:
-            command += _with_values(option, [str(value)])
-    return ' '.join(quoted(word, windows=windows) for word in command)
-
-
-def _with_values(option: str, values: list[str]) -> list[str]:
-    """The option with its values, so that none of them passes for an option."""
-    if any(value.startswith('-') and value != '-' for value in values):
-        return [f'{option}={value}' for value in values]
-    return [option, *values] if values else []
-
-
 def _start_after(position: NextToken) -> tuple[str, Any]:
     if position.end is None:
         return ('--after-sequence', position.sequence)
@@ -160,7 +130,7 @@ def _command_line(
     invocation: Invocation, options: Options, more: list[tuple[str, Any]], *, without: tuple[str, ...]
 ) -> str:
     """The command as it was typed, az's own options included, with other options in the place of some."""
-    kept = _typed(invocation, options, only=[name for name in options.typed if name not in without])
+    kept = typed_options(invocation, options.typed, only=[name for name in options.typed if name not in without])
     az = [
         ('--subscription', invocation.typed_subscription),
         ('--query', invocation.typed_query),
@@ -168,7 +138,3 @@ def _command_line(
         *((flag, True) for flag in invocation.typed_flags),
     ]
     return command_line([*kept, *more, *az])
-
-
-def _typed(invocation: Invocation, options: Options, *, only: Iterable[str]) -> list[tuple[str, Any]]:
-    return [(option_name(name, invocation), options.typed[name]) for name in only if name in options.typed]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from knack.log import get_logger
 
 from azext_dicomtoken._advice import Access, access_of
+from azext_dicomtoken._command_line import service_command
 from azext_dicomtoken._invocation import Invocation
 from azext_dicomtoken._login import Login
 from azext_dicomtoken._output import duration_text, say
 from azext_dicomtoken._service import Service, resolve_service
 from azext_dicomtoken.changefeed.options import Options
 from azext_dicomtoken.changefeed.progress import Progress
-from azext_dicomtoken.changefeed.resume import service_command
 from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
 from dicomfeed.errors import ConnectionFailed, ServiceError
 from dicomfeed.feed import AtOnce, Feed
@@ -53,7 +53,7 @@ class Session:  # pylint: disable=too-many-instance-attributes    # what one run
 
     def access(self) -> Access:
         """Who asks which service, for what is said when that fails."""
-        check = service_command(self.invocation, self.options, 'check-access')
+        check = service_command(self.invocation, self.options.typed, 'check-access')
         return replace(access_of(self.invocation, self.service, self.login), check_command=check)
 
 

@@ -10,9 +10,9 @@ import re
 
 import pytest
 
+from azext_dicomtoken._command_line import command_line
 from azext_dicomtoken._formats import FORMATS
 from azext_dicomtoken._stdout import write_stdout
-from azext_dicomtoken.changefeed.resume import command_line
 from tests.az.test_imports import ROOT
 from tests.docs.commands import command_lines
 from tests.security.conftest import TOKEN

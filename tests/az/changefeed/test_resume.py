@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from knack.validators import DefaultStr
 
+from azext_dicomtoken._command_line import service_command
 from azext_dicomtoken.changefeed.resume import (
     NextToken,
-    command_line,
     say_list_was_cut,
     say_stream_ended,
-    service_command,
 )
 from azext_dicomtoken.changefeed.session import Session
 from tests.az.changefeed.conftest import FakeCli, OpenSession
@@ -135,23 +134,13 @@ def test_command_says_what_it_needs_again(typed: Any, needed: str, open_session:
 def test_l19_other_command_is_for_the_typed_service(open_session: OpenSession, cli: FakeCli) -> None:
     cli.data['subscription_id'] = 'production'
     session = open_session(service_url='https://a', resource='api://b', stream=True)
-    assert service_command(session.invocation, session.options, 'check-access') == (
+    assert service_command(session.invocation, session.options.typed, 'check-access') == (
         'az dicom check-access --service-url https://a --resource api://b --subscription production'
     )
     configured = open_session(service_url=DefaultStr('https://a'), stream=True)
-    assert '--service-url' not in service_command(configured.invocation, configured.options, 'check-access')
+    assert '--service-url' not in service_command(configured.invocation, configured.options.typed, 'check-access')
 
 
 def test_l22_standard_output_continues_there(open_session: OpenSession, capsys: Any) -> None:
     ended(open_session(output_file='-'), BY_SEQUENCE)
     assert said(capsys) == ['--output-file', '-', '--after-sequence', '7']
-
-
-def test_value_that_looks_like_an_option_is_one_word() -> None:
-    assert command_line([('--a', ['-x', 'y'])], windows=False) == 'az dicom changefeed --a=-x --a=y'
-
-
-def test_command_is_quoted_for_the_shell_of_the_platform() -> None:
-    options = [('--partition-name', ['a b', "c'd"]), ('--stream', True), ('--follow', False), ('--tail', None)]
-    assert shlex.split(command_line(options, windows=False))[3:] == ['--partition-name', 'a b', "c'd", '--stream']
-    assert command_line(options, windows=True).endswith('--partition-name "a b" c\'d --stream')
