@@ -97,21 +97,27 @@ class Given(dict[str, Any]):
     def refuse_query(self, option: str) -> None:
         if self._invocation.has_query:
             raise MutuallyExclusiveArgumentError(
-                f'--query has no effect with {option}.',
-                recommendation=f'Leave out either --query or {option}.',
+                f'--query has no effect with {option}.', recommendation=_without('--query', option)
             )
 
     def refuse_output_format(self, option: str, *, but: tuple[str, ...] = ()) -> None:
         """Refuse a typed `-o` with another format than those; a configured one is for what az prints itself."""
         if self._invocation.typed_output not in (None, *but):
+            typed, others = f'-o {self._invocation.typed_output}', [f'-o {name}' for name in but if name != 'json']
             raise MutuallyExclusiveArgumentError(
-                f'-o has no effect with {option}.', recommendation=f'Leave out either -o or {option}.'
+                f'{typed} has no effect with {option}.',
+                recommendation=f'Use {" or ".join(others)}.' if others else _without(typed, option),
             )
 
     def _has(self, name: str) -> bool:
         """Whether the option was given; a number may be 0."""
         value = self.get(name)
         return value is not None and value is not False and value != []
+
+
+def _without(typed: str, other: str) -> str:
+    """What to do where an option has no effect with another one, or with a command."""
+    return f'Leave out either {typed} or {other}.' if other.startswith('-') else f'Leave out {typed}.'
 
 
 def option_name(name: str, invocation: Invocation) -> str:

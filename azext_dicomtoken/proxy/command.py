@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from azext_dicomtoken.proxy.conversation import Exchange
     from azext_dicomtoken.proxy.rules import Policy
     from azext_dicomtoken.proxy.server import Server
-    from azext_dicomtoken.proxy.upstream import Upstream
+    from azext_dicomtoken.proxy.upstream import Trouble, Upstream
 
 IDLE_TIMEOUT_SECONDS = 8 * 3600.0
 
@@ -50,6 +50,7 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
     from azure.cli.core.azclierror import AzureConnectionError
 
     from azext_dicomtoken._advice import access_of
+    from azext_dicomtoken._command_line import service_command
     from azext_dicomtoken._login import Login
     from azext_dicomtoken._service import resolve_service
     from azext_dicomtoken.proxy.upstream import Tokens, Upstream
@@ -59,8 +60,11 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
     login = Login(invocation, audience=service.audience, tenant=tenant)
     login.get_token()
     access = access_of(invocation, service, login)  # as long as it is known
+    tokens = Tokens(login, on_lost=lambda error: _report_lost_sign_in(error, access))
+    typed = {name: value for name, value in {**named, 'tenant': tenant}.items() if value is not None}
+    check = service_command(invocation, typed, 'check-access')
     try:
-        return Upstream(service.url, Tokens(login, on_lost=lambda error: _report_lost_sign_in(error, access)))
+        return Upstream(service.url, tokens, on_trouble=lambda trouble: _report_trouble(trouble, check))
     except requests.RequestException:
         raise AzureConnectionError(
             'The proxy setting of the environment is not a URL.',
@@ -180,6 +184,12 @@ def _report_lost_sign_in(error: Exception, access: Access) -> None:
         'What helps, in another terminal:\n%s',
         '\n'.join(advice or [access.login_command()]),
     )
+
+
+def _report_trouble(trouble: Trouble, check_command: str) -> None:
+    from knack.log import get_logger
+
+    get_logger(__name__).error('%s To find out why, in another terminal:\n%s', trouble.value, check_command)
 
 
 def _report_fault(name: str) -> None:

@@ -83,6 +83,7 @@ class Relay:  # pylint: disable=too-many-instance-attributes,too-few-public-meth
         :raises ClientLeft: the client left; the request to the service has ended too.
         """
         service, response, body = self._ask()
+        self._upstream.note_answer(response.status)
         try:
             return self._deliver(service, response, body)
         except PeerLeft:

@@ -133,10 +133,11 @@ def _answer_here(request: Request, policy: Policy, *, path: bytes) -> Answer | N
     """What a caller who may ask gets from the proxy itself: for a method, a path or an expectation, and for OPTIONS."""
     methods = _methods_of(path, policy)
     allow = (b'Allow', ', '.join(methods).encode())
-    if request.method.decode('ascii') not in methods:
-        return Answer(405, 'This method is not allowed here.', (allow,))
+    method = request.method.decode('ascii')
+    if method not in methods:
+        return Answer(405, _why_not_allowed(method, path), (allow,))
     if not _PATH.fullmatch(path):
-        return Answer(404, 'This is not a path of the DICOM service.')
+        return Answer(404, 'This is not a path of the DICOM service: they begin with /v1 or /v2.')
     if any(value.lower() != b'100-continue' for value in values_of(request.fields, b'expect')):
         return Answer(417, 'The only expectation is 100-continue.')
     return Answer(204, '', (allow,)) if request.method == b'OPTIONS' else None
@@ -191,16 +192,21 @@ def _is_from_allowed_page(request: Request, origin: bytes | None) -> bool:
 
 def _methods_of(path: bytes, policy: Policy) -> list[str]:
     """Reading, and what the allowed groups add on this path."""
+    added = {method for name in _groups_of(path) if name in policy.groups for method in GROUPS[name].methods}
+    return [*_READING, *sorted(added)]
+
+
+def _why_not_allowed(method: str, path: bytes) -> str:
+    name = next((name for name in _groups_of(path) if method in GROUPS[name].methods), None)
+    return f'To allow this, start the proxy with --allow {name}.' if name else 'This method is not allowed here.'
+
+
+def _groups_of(path: bytes) -> list[str]:
+    """The groups that have writes on this path."""
     route = re.fullmatch(r'/v[12](?:/partitions/[^/]+)?(/.*)', unquote(path.decode('ascii')))
     if route is None or not _PATH.fullmatch(path):
-        return list(_READING)
-    added = {
-        method
-        for name, group in GROUPS.items()
-        if name in policy.groups and group.paths.fullmatch(route[1])
-        for method in group.methods
-    }
-    return [*_READING, *sorted(added)]
+        return []
+    return [name for name, group in GROUPS.items() if group.paths.fullmatch(route[1])]
 
 
 # ---- Headers ---------------------------------------------------------------------------------------------------------

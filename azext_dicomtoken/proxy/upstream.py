@@ -1,8 +1,8 @@
 """The side that faces the service: its connections, kept alive, and the tokens that it wants.
 
 Owned: connecting (through the proxy and with the CA file of the environment), which kept connection is good for what,
-and when a token is renewed by force. Not owned: when a token expires (`dicomfeed.credential`, the one renewer), and
-what goes over a connection (`relay.py`).
+when a token is renewed by force, and which trouble its user is told of. Not owned: when a token expires
+(`dicomfeed.credential`, the one renewer), and what goes over a connection (`relay.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,11 +34,23 @@ NOT_REACHED = Answer(502, 'The DICOM service could not be reached.')
 SIGN_IN_LOST = Answer(502, 'There is no access token: see where the proxy was started.')
 
 
+class Trouble(Enum):
+    """What keeps tools from the service; the value is what happened."""
+
+    UNREACHED = 'The DICOM service is not reached, so tools get status 502.'
+    UNAUTHORIZED = 'The service does not accept the token, so tools get status 401.'
+    FORBIDDEN = 'The service refused a request of a tool with status 403. Writing needs the role DICOM Data Owner.'
+
+
+_REFUSALS = {401: Trouble.UNAUTHORIZED, 403: Trouble.FORBIDDEN}
+
+
 class Upstream:  # pylint: disable=too-many-instance-attributes    # what connections share
     """Connections to one service; for any number of threads.
 
     :param url: scheme, host and port of the service, nothing after them.
     :param connect: makes a connected socket, TLS included.
+    :param on_trouble: told of each kind once. Of a service that is not reached, again when it was reached meanwhile.
     """
 
     def __init__(
@@ -47,6 +60,7 @@ class Upstream:  # pylint: disable=too-many-instance-attributes    # what connec
         *,
         connect: Connect | None = None,
         limits: Limits = LIMITS,
+        on_trouble: Callable[[Trouble], None] = lambda trouble: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.origin = url
@@ -54,8 +68,10 @@ class Upstream:  # pylint: disable=too-many-instance-attributes    # what connec
         self.tokens = tokens
         self._connect = connect or connector(url, timeout_seconds=limits.connect_seconds)
         self._limits = limits
+        self._on_trouble = on_trouble
         self._monotonic = monotonic
         self._lock = threading.Lock()
+        self._told: set[Trouble] = set()
         self._kept: list[tuple[float, Wire]] = []
         self._is_closed = False
 
@@ -72,7 +88,19 @@ class Upstream:  # pylint: disable=too-many-instance-attributes    # what connec
 
     def open(self) -> Wire:
         """A new connection. Raises Failure where there is none."""
-        return Wire(self._connect(), left=ServiceLeft, monotonic=self._monotonic)
+        try:
+            connected = self._connect()
+        except Failure:
+            self._tell(Trouble.UNREACHED)
+            raise
+        with self._lock:
+            self._told.discard(Trouble.UNREACHED)
+        return Wire(connected, left=ServiceLeft, monotonic=self._monotonic)
+
+    def note_answer(self, status: int) -> None:
+        """Take the status of a final answer of the service."""
+        if status in _REFUSALS:
+            self._tell(_REFUSALS[status])
 
     def keep(self, wire: Wire) -> None:
         """Keep a connection on which a whole answer was read and nothing more."""
@@ -88,6 +116,13 @@ class Upstream:  # pylint: disable=too-many-instance-attributes    # what connec
             kept, self._kept = self._kept, []
         for _, wire in kept:
             wire.close()
+
+    def _tell(self, trouble: Trouble) -> None:
+        with self._lock:
+            is_news = trouble not in self._told
+            self._told.add(trouble)
+        if is_news:
+            self._on_trouble(trouble)
 
 
 class Tokens:  # pylint: disable=too-many-instance-attributes    # two clocks beside what it is given

@@ -16,7 +16,7 @@ import trustme
 from azext_dicomtoken.proxy.conversation import Exchange
 from azext_dicomtoken.proxy.rules import GROUPS, Policy
 from azext_dicomtoken.proxy.server import Server, listen
-from azext_dicomtoken.proxy.upstream import Tokens, Upstream
+from azext_dicomtoken.proxy.upstream import Tokens, Trouble, Upstream
 from azext_dicomtoken.proxy.wire import LIMITS, Limits
 from tests.az.proxy.service import ScriptedService, serving
 
@@ -58,6 +58,7 @@ class Proxy:
     exchanges: list[Exchange]
     faults: list[str]
     lost: list[Exception]
+    troubles: list[Trouble]
 
     @property
     def base(self) -> str:
@@ -163,7 +164,9 @@ def _running(
     exchanges: list[Exchange] = []
     faults: list[str] = []
     lost: list[Exception] = []
-    upstream = Upstream(service.url, Tokens(source, limits=limits, on_lost=lost.append), limits=limits)
+    troubles: list[Trouble] = []
+    tokens = Tokens(source, limits=limits, on_lost=lost.append)
+    upstream = Upstream(service.url, tokens, limits=limits, on_trouble=troubles.append)
     allowed = replace(Policy(port, SECRET), **policy)  # type: ignore[arg-type]
     server = Server(
         listener,
@@ -177,7 +180,7 @@ def _running(
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:
-        yield Proxy(port, server, upstream, source, allowed, exchanges, faults, lost)
+        yield Proxy(port, server, upstream, source, allowed, exchanges, faults, lost, troubles)
     finally:
         server.close()
         thread.join(SECONDS)

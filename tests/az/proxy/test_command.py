@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,8 +169,8 @@ REFUSED = {
     'short idle timeout': (('--idle-timeout', '59s'), '--idle-timeout is out of bounds'),
     'long idle timeout': (('--idle-timeout', '31d'), '--idle-timeout is out of bounds'),
     'no duration': (('--idle-timeout', 'soon'), '--idle-timeout is not a duration'),
-    'query': (('--query', 'url'), '--query'),
-    'table': (('-o', 'table'), '-o has no effect'),
+    'query': (('--query', 'url'), '--query has no effect with az dicom proxy.\nLeave out --query.'),
+    'table': (('-o', 'table'), '-o table has no effect with az dicom proxy.\nLeave out -o table.'),
     'query with a file': (('--query', 'url', '--url-file', 'x'), '--query'),
 }
 
@@ -182,6 +183,18 @@ def test_value_is_refused_before_anything_is_sent(az: Az, options: tuple[str, ..
 
 def test_group_is_one_of_those_that_there_are(az: Az) -> None:
     assert az('dicom', 'proxy', '--allow', 'everything').code == 2
+
+
+def test_trouble_is_said_once_with_the_command_that_finds_it(starter: Starter, service: ScriptedService) -> None:
+    service.script = lambda talk: talk.reply(b'', '403 Forbidden')
+    with starter.running() as run:
+        base = run.base()
+        for _ in range(2):
+            with pytest.raises(urllib.error.HTTPError):
+                get(f'{base}/v2/studies')
+        _, said = run.end()
+    assert said.count('ERROR') == 1 and 'status 403' in said
+    assert said.splitlines()[-1] == f'az dicom check-access --service-url {service.url} --resource api://private-dicom'
 
 
 def test_repeated_groups_add_up(starter: Starter) -> None:

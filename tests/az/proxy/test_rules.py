@@ -166,6 +166,20 @@ def test_reading_is_always_allowed(method: str) -> None:
     assert status(request(method)) is None
 
 
+@pytest.mark.parametrize(
+    ('method', 'path', 'text'),
+    [
+        ('DELETE', '/v2/studies/1.2', 'To allow this, start the proxy with --allow delete.'),
+        ('POST', '/v1/partitions/a/studies/$bulkUpdate', 'To allow this, start the proxy with --allow update.'),
+        ('PATCH', '/v2/studies', 'This method is not allowed here.'),
+        ('DELETE', '/studies/1.2', 'This method is not allowed here.'),
+    ],
+)
+def test_refused_write_names_the_group_that_has_it(method: str, path: str, text: str) -> None:
+    verdict = rules.judge(request(method, f'/{SECRET}{path}'), POLICY)
+    assert isinstance(verdict, Answer) and (verdict.status, verdict.text) == (405, text)
+
+
 @pytest.mark.parametrize('method', ['POST', 'PUT', 'PATCH', 'DELETE', 'CONNECT', 'TRACE', 'get', 'PROPFIND'])
 def test_other_method_is_not_allowed_and_the_answer_names_those_that_are(method: str) -> None:
     verdict = rules.judge(request(method), POLICY)

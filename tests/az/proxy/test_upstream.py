@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 from urllib3.connection import HTTPSConnection
 
-from azext_dicomtoken.proxy.upstream import SIGN_IN_LOST, Tokens, connector
+from azext_dicomtoken.proxy.upstream import NOT_REACHED, SIGN_IN_LOST, Tokens, Trouble, Upstream, connector
 from azext_dicomtoken.proxy.wire import Failure, Limits
 from dicomfeed.errors import HostUnreachable, SignInUnavailable
 from dicomfeed.times import Clock, ticks_from_epoch
@@ -107,6 +108,38 @@ def test_lost_sign_in_is_said_once_and_ends_without_a_restart(start: Start, serv
     assert b'AADSTS' not in answers[0] and service.talks == []
     proxy.source.error = None
     assert status_of(proxy.ask()) == 200
+
+
+@pytest.mark.parametrize(
+    ('status', 'trouble'),
+    [('401 Unauthorized', Trouble.UNAUTHORIZED), ('403 Forbidden', Trouble.FORBIDDEN)],
+    ids=['401', '403'],
+)
+def test_refusal_is_told_once(status: str, trouble: Trouble, proxy: Proxy, service: ScriptedService) -> None:
+    service.script = lambda talk: talk.reply(b'', status)
+    answers = [proxy.ask() for _ in range(3)]
+    assert {status_of(answer) for answer in answers} == {int(status[:3])} and proxy.troubles == [trouble]
+    service.script = lambda talk: talk.reply(b'', '404 Not Found')
+    proxy.ask()
+    assert proxy.troubles == [trouble]
+
+
+def test_service_that_is_not_reached_is_told_once_until_it_is() -> None:
+    told: list[Trouble] = []
+    outcomes = iter([False, False, True, False])
+    ours, theirs = socket.socketpair()
+
+    def connect() -> socket.socket:
+        if next(outcomes):
+            return ours
+        raise Failure(NOT_REACHED)
+
+    upstream = Upstream('https://dicom.example', Tokens(Source()), connect=connect, on_trouble=told.append)
+    with theirs:
+        for _ in range(4):
+            with suppress(Failure):
+                upstream.open().close()
+    assert told == [Trouble.UNREACHED] * 2
 
 
 def test_refusal_without_a_sign_in_ends_the_request_to_the_service(proxy: Proxy, service: ScriptedService) -> None:
