@@ -89,6 +89,13 @@ _ROWS: dict[type, tuple[type[AzCLIError], _AdviceFor]] = {
         azclierror.AzureResponseError,
         ('Find out what was restored, then start with a new checkpoint.',),
     ),
+    errors.StartAboveEnd: (
+        azclierror.InvalidArgumentValueError,
+        (
+            'Check the sequence number: --latest shows the newest event. If it was right before, the database was '
+            'restored: find out what was restored.',
+        ),
+    ),
     errors.TooManyPoisoned: (
         azclierror.AzureResponseError,
         ('Read without --include-metadata, --include-field and --match, or report the events to Azure support.',),

@@ -82,7 +82,7 @@ def _exists(error: errors.OutputExists) -> Advice:
             f'The checkpoint names: {escape_controls(error.recorded_path)}',
             'Name that file, or one that does not exist yet.',
         ]
-    return ['Choose another name, or add --overwrite if it is the output file.']
+    return ['Choose another name. Without --checkpoint, --overwrite replaces an output file.']
 
 
 def _changed(_error: errors.FileError) -> Advice:
@@ -109,6 +109,7 @@ _BY_KIND: dict[type, Callable[[Any], list[str]]] = {
     errors.FileError: _says('Check the file, its folder and their permissions.'),
     errors.CheckpointError: _says('Choose another file for --checkpoint, in a folder where you can create files.'),
     errors.CheckpointDamaged: _damaged,
+    errors.NotACheckpoint: _says('Choose another file for --checkpoint, or restore a copy of the checkpoint there.'),
     errors.CheckpointMismatch: _says(
         'Give the options that the checkpoint was made with, or another file for --checkpoint.'
     ),

@@ -58,9 +58,8 @@ examples:
     text: az dicom token issue --query accessToken -o tsv
   - name: Send a request with curl, without a token on any command line.
     text: |-
-        url=https://contoso-imaging.dicom.azurehealthcareapis.com
         az dicom token issue --format header |
-        curl -H @- "$url/v2/changefeed?limit=1&includeMetadata=false"
+        curl -H @- "https://contoso-imaging.dicom.azurehealthcareapis.com/v2/changefeed?limit=1"
   - name: Set an environment variable in sh, bash or zsh.
     text: eval "$(az dicom token issue --format env)"
   - name: Set an environment variable in PowerShell.

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         HostUnreachable,
         HtmlResponse,
         MalformedResponse,
+        NotACheckpoint,
         NotFound,
         OutputChanged,
         OutputError,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         ServiceError,
         ServiceTrouble,
         SignInUnavailable,
+        StartAboveEnd,
         TlsFailed,
         TooManyPoisoned,
         Unauthorized,
@@ -122,6 +124,7 @@ __all__ = [
     'InlinePool',
     'MalformedResponse',
     'Match',
+    'NotACheckpoint',
     'NotFound',
     'Output',
     'OutputChanged',
@@ -142,6 +145,7 @@ __all__ = [
     'SignInUnavailable',
     'Snapshot',
     'StableStudies',
+    'StartAboveEnd',
     'StreamSink',
     'Summary',
     'TailReader',
@@ -180,9 +184,9 @@ _MODULES = {
     'delivery': 'Delivery open_output',
     'errors': (
         'BadRequest CheckpointDamaged CheckpointError CheckpointLocked CheckpointMismatch ConnectionFailed FeedError '
-        'FeedRestored FileError Forbidden HostUnreachable HtmlResponse MalformedResponse NotFound OutputChanged '
-        'OutputError OutputExists OutputLocked ProxySettingWrong Redirected RequestError ServiceError ServiceTrouble '
-        'SignInUnavailable TlsFailed TooManyPoisoned Unauthorized'
+        'FeedRestored FileError Forbidden HostUnreachable HtmlResponse MalformedResponse NotACheckpoint NotFound '
+        'OutputChanged OutputError OutputExists OutputLocked ProxySettingWrong Redirected RequestError ServiceError '
+        'ServiceTrouble SignInUnavailable StartAboveEnd TlsFailed TooManyPoisoned Unauthorized'
     ),
     'events': 'Event Verdict',
     'feed': 'AtOnce Feed',

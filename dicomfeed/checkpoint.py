@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomfeed import files
-from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
+from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch, NotACheckpoint
 from dicomfeed.events import LAST_SEQUENCE, Event, Identity
 from dicomfeed.times import FIRST_TICK, Ticks, format_timestamp, parse_time
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dicomfeed.stable import OpenRow, Snapshot
 
 FORMAT = 1
+_BEGINNING = b'{\n  "format": '
 _LARGEST_BYTES = 2**26
 """More than the filters of a command line, which has two million bytes on most systems, and a million open studies."""
 _SALT_BYTES = 16
@@ -268,6 +269,8 @@ def _decoded(data: bytes) -> Checkpoint:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get('format'), int):
+        if data[: len(_BEGINNING)] != _BEGINNING[: len(data)]:
+            raise NotACheckpoint('The file is not a checkpoint.')
         raise CheckpointDamaged('The checkpoint is incomplete.')
     if content['format'] > FORMAT:
         raise CheckpointMismatch('The checkpoint was made by a newer version.')

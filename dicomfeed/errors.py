@@ -17,10 +17,12 @@
     │   └── ServiceTrouble          408, 424, 429, 5xx and the 400 that is really transient
     ├── SignInUnavailable           no token for now: the sign-in service is not reached, or in trouble
     ├── FeedRestored                the database went back in time: sequence numbers name other events now
+    │   └── StartAboveEnd           the number to start after is above the newest event: perhaps mistyped
     ├── TooManyPoisoned             more events than bearable have metadata that cannot be read
     └── FileError                   a file cannot be used
         ├── CheckpointError         the checkpoint
-        │   ├── CheckpointDamaged   it is not a checkpoint, or not whole
+        │   ├── CheckpointDamaged   it is not whole, or was changed
+        │   │   └── NotACheckpoint  it is another kind of file
         │   ├── CheckpointMismatch  it belongs to another service, other filters or another format
         │   └── CheckpointLocked    another process works with it
         └── OutputError             the file for the events
@@ -162,6 +164,10 @@ class FeedRestored(FeedError):
     """The event that was read last is gone or is another one now, as after a point-in-time restore."""
 
 
+class StartAboveEnd(FeedRestored):
+    """The newest event is below where reading begins, and no event is known that was there: perhaps a wrong number."""
+
+
 class TooManyPoisoned(FeedError):
     """More events than bearable have metadata that cannot be read.
 
@@ -191,7 +197,11 @@ class CheckpointError(FileError):
 
 
 class CheckpointDamaged(CheckpointError):
-    """Not a checkpoint, or not whole; it was left as it is."""
+    """Not whole, or changed by another program; it was left as it is."""
+
+
+class NotACheckpoint(CheckpointDamaged):
+    """The file does not begin as a checkpoint does."""
 
 
 class CheckpointMismatch(CheckpointError):

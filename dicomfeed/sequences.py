@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from enum import Enum
 
-from dicomfeed.errors import FeedRestored
+from dicomfeed.errors import FeedRestored, StartAboveEnd
 from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
 from dicomfeed.gaps import SETTLE_SECONDS, Gap, Stretch, Watch, contents, rest_after_events, settle_margin
@@ -22,6 +22,7 @@ from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks
 WIDE_PAGES = 10
 """So many empty pages in a row are a wide gap, which is crossed by asking for times instead."""
 
+START_ABOVE_END = 'The newest event has a lower sequence number than the one to start after.'
 FEED_SHORTER = 'The newest event has a lower sequence number than one that was there before.'
 EVENT_REPLACED = 'The event that was read last is gone, or another one has its sequence number.'
 
@@ -208,7 +209,7 @@ class SequenceReader:
 
     def _refuse_end_below(self, sequence: int, newest: Event | None) -> None:
         if (newest.sequence if newest else 0) < sequence:
-            raise FeedRestored(FEED_SHORTER)
+            raise FeedRestored(FEED_SHORTER) if self.last else StartAboveEnd(START_ABOVE_END)
 
     def _verify_last(self, newest: Event | None = None) -> None:
         if self.last is None:

@@ -137,7 +137,7 @@ def _answer_here(request: Request, policy: Policy, *, path: bytes) -> Answer | N
     if method not in methods:
         return Answer(405, _why_not_allowed(method, path), (allow,))
     if not _PATH.fullmatch(path):
-        return Answer(404, 'This is not a path of the DICOM service: they begin with /v1 or /v2.')
+        return Answer(404, 'This is not a path of the DICOM service: those are below /v1 and /v2.')
     if any(value.lower() != b'100-continue' for value in values_of(request.fields, b'expect')):
         return Answer(417, 'The only expectation is 100-continue.')
     return Answer(204, '', (allow,)) if request.method == b'OPTIONS' else None

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from tests.emulator import ticks
 from tests.emulator.cloud import Emulator
-from tests.emulator.entra import DICOM_AUDIENCE
 from tests.emulator.identities import HOME_TENANT, READER_APPLICATION, ROLELESS_APPLICATION, ServicePrincipal
 from tests.emulator.orthanc import Orthanc, orthanc
 from tests.emulator.sample import sample_feed
@@ -77,17 +76,19 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _welcome(emulator: Emulator, exports: str) -> str:
     return f"""\
-# An emulated Azure listens on {emulator.base_url}. Paste this into a shell:
+# An emulated Azure listens on {emulator.base_url}. Paste this into a shell in the project's folder:
 
-{exports}export AZURE_CONFIG_DIR="$(mktemp -d)"
+{exports}export AZURE_CONFIG_DIR="$(mktemp -d)" PATH="$PWD/.venv/bin:$PATH"
 
+az extension add --yes --source dist/*.whl    # after: make build
+az config set defaults.dicom_service_url="$DICOM_SERVICE_URL" --only-show-errors
 {_login(READER_APPLICATION)}
 # A service principal without any role:
 # {_login(ROLELESS_APPLICATION)}
 # A user with the reader role: az login --use-device-code
 
-az account get-access-token --resource {DICOM_AUDIENCE} --query accessToken --output tsv |
-  sed 's/^/Authorization: Bearer /' | curl --header @- "$DICOM_SERVICE_URL/v2/changefeed?limit=2"
+az dicom changefeed --tail 5 -o table
+az dicom token issue --format header | curl --header @- "$DICOM_SERVICE_URL/v2/changefeed?limit=2"
 
 curl --data '{{"count": 3}}' {emulator.base_url}/_emulator/store    # three new instances
 curl {emulator.base_url}/_emulator/journal

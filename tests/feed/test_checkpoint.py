@@ -28,7 +28,7 @@ from dicomfeed.checkpoint import (
     save_checkpoint,
 )
 from dicomfeed.conditions import Conditions, parse_conditions
-from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch
+from dicomfeed.errors import CheckpointDamaged, CheckpointError, CheckpointLocked, CheckpointMismatch, NotACheckpoint
 from dicomfeed.events import Event, decode_event
 from dicomfeed.stable import OpenRow
 from dicomfeed.times import FIRST_TICK, LAST_TICK
@@ -178,7 +178,7 @@ def test_file_that_was_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Pat
     whole = path.read_bytes()
     for length in range(len(whole) - 1):  # the last byte is a line feed
         path.write_bytes(whole[:length])
-        with left_as_it_is(path), pytest.raises(CheckpointDamaged):
+        with left_as_it_is(path), pytest.raises(CheckpointDamaged, match='incomplete'):
             load_checkpoint(str(path), QUESTION)
 
 
@@ -198,6 +198,13 @@ def test_byte_that_was_changed_anywhere_is_refused_or_means_the_same(path: Path)
 def test_what_is_no_checkpoint_is_refused(data: bytes, path: Path) -> None:
     path.write_bytes(data)
     with left_as_it_is(path), pytest.raises(CheckpointDamaged):
+        load_checkpoint(str(path), QUESTION)
+
+
+@pytest.mark.parametrize('data', [b'hi\n', b'{"sequence": 1}\n', b'PK', b'{\n  "cursor": 1}'], ids=repr)
+def test_other_file_is_not_called_an_incomplete_checkpoint(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+    with left_as_it_is(path), pytest.raises(NotACheckpoint, match='is not a checkpoint'):
         load_checkpoint(str(path), QUESTION)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dicomfeed.errors import FeedRestored
+from dicomfeed.errors import FeedRestored, StartAboveEnd
 from dicomfeed.events import Event
 from dicomfeed.filters import Filters
 from dicomfeed.gaps import SKEW_SECONDS
@@ -332,9 +332,9 @@ def test_l5_restore_of_a_quiet_feed_is_found_by_its_anchor(world: World, kind: s
 
 def test_l5_newest_event_below_the_cursor_is_refused_where_no_event_is_known(world: World) -> None:
     world.create_now(80)
-    with pytest.raises(FeedRestored):
+    with pytest.raises(StartAboveEnd):
         reader(world, cursor=100).verify(world.feed().newest())
-    with pytest.raises(FeedRestored):
+    with pytest.raises(StartAboveEnd):
         reader(World(), cursor=1).verify(None)
 
 
