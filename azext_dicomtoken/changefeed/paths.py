@@ -15,7 +15,7 @@ FILES = ('output_file', 'summary_file', 'checkpoint')
 _COMPRESSED = 'Use a name that ends in .gz, or --stream and a program that compresses what it reads.'
 _COLUMNAR = 'Write .jsonl or .jsonl.gz, and convert that: DuckDB, pandas and Spark read JSON Lines.'
 _FORMS = {
-    '.csv': 'Write .jsonl and convert that, or pick columns with --query and -o tsv into a .tsv file.',
+    '.csv': 'Name a .jsonl file and convert that, or a .tsv file for --query with -o tsv.',
     **dict.fromkeys(('.parquet', '.avro', '.orc', '.arrow', '.feather', '.xlsx'), _COLUMNAR),
     **dict.fromkeys(('.zst', '.bz2', '.xz', '.zip', '.7z', '.lz4', '.br', '.tgz'), _COMPRESSED),
 }
@@ -66,7 +66,7 @@ def _check_form(output_file: str | None) -> None:
     ending = os.path.splitext(output_file or '')[1].lower()
     if ending in _FORMS:
         raise InvalidArgumentValueError(
-            f'--output-file writes JSON Lines, which a file that ends in {ending} does not hold.',
+            f'--output-file writes lines of JSON, or columns with -o tsv, and no {ending} files.',
             recommendation=_FORMS[ending],
         )
 

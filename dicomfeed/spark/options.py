@@ -34,6 +34,8 @@ _REFUSALS = {
         "resource is an audience of Microsoft's own services, and its tokens go to no other host."
     ),
 }
+_NOWS = (LAST_TICK // 10, LAST_TICK)
+"""Two times, one before and one after every event, by which what depends on the time of asking is told."""
 
 Value = TypeVar('Value')
 
@@ -54,6 +56,7 @@ class Options:  # pylint: disable=too-many-instance-attributes    # as many as t
     :ivar fields: the attributes that they carry instead; None: not these alone.
     :ivar range_size: most sequence numbers, or events of a window, for one task.
     :ivar max_events: most events in a batch of a stream; None for all there are.
+    :ivar named: the options that were given.
     """
 
     service_url: str
@@ -71,6 +74,7 @@ class Options:  # pylint: disable=too-many-instance-attributes    # as many as t
     requests_in_flight: int = 4
     poll_interval_seconds: float = 5.0
     max_events: int | None = None
+    named: frozenset[str] = frozenset()
 
     @property
     def is_window(self) -> bool:
@@ -83,7 +87,7 @@ def parse_options(given: Mapping[str, str]) -> Options:
     values = {_name_of(name): text.strip() for name, text in given.items()}
     _refuse_contradictions(values)
     service_url, audience = _service(values)
-    return Options(
+    options = Options(
         service_url,
         audience,
         credential=_credential(values),
@@ -92,7 +96,7 @@ def parse_options(given: Mapping[str, str]) -> Options:
         end_time=_read(values, 'endTime', _checked_time),
         after_sequence=_read(values, 'afterSequence', _between(0, LAST_SEQUENCE)),
         until_sequence=_read(values, 'untilSequence', _between(0, LAST_SEQUENCE)),
-        include_metadata=bool(_read(values, 'includeMetadata', _boolean)) and 'includeFields' not in values,
+        include_metadata=_read(values, 'includeMetadata', _boolean) or False,
         fields=_read(values, 'includeFields', lambda text: parse_fields(text.split(','))),
         range_size=_read(values, 'rangeSize', _between(100, 1_000_000)) or Options.range_size,
         settle_seconds=_or_default(_read(values, 'settleSeconds', _between(0, 3_600)), Options.settle_seconds),
@@ -100,12 +104,15 @@ def parse_options(given: Mapping[str, str]) -> Options:
         poll_interval_seconds=_read(values, 'pollIntervalSeconds', _between(1, 86_400))
         or Options.poll_interval_seconds,
         max_events=_read(values, 'maxEventsPerTrigger', _between(1, LAST_SEQUENCE)),
+        named=frozenset(values),
     )
+    _refuse_nothing(options)
+    return options
 
 
 def absolute_time(text: str) -> Ticks | None:
     """The time, where it does not depend on when it is asked; None for `now` and for an age."""
-    early, late = (parse_time(text, now=now) for now in (LAST_TICK // 2, LAST_TICK))
+    early, late = (parse_time(text, now=now) for now in _NOWS)
     return early if early == late else None
 
 
@@ -121,8 +128,22 @@ def _refuse_contradictions(values: Mapping[str, str]) -> None:
     by_time = [name for name in ('startTime', 'endTime') if name in values]
     if by_sequence and by_time:
         raise OptionRefused(f'{by_sequence[0]} and {by_time[0]} exclude each other: read by sequence or by time.')
+    if 'includeFields' in values and _read(values, 'includeMetadata', _boolean):
+        raise OptionRefused('includeMetadata and includeFields exclude each other: read all metadata or some of them.')
     if ('tokenFile' in values) != (_credential(values) == 'tokenFile'):
         raise OptionRefused("credential 'tokenFile' and the option tokenFile require each other.")
+
+
+def _refuse_nothing(options: Options) -> None:
+    """An end before the start. One at the start is a job that has nothing to do."""
+    after, until = options.after_sequence, options.until_sequence
+    if after is not None and until is not None and until < after:
+        raise OptionRefused('untilSequence is lower than afterSequence: exchange them.')
+    if options.start_time is None or options.end_time is None:
+        return
+    windows = [[parse_time(text, now=now) for text in (options.start_time, options.end_time)] for now in _NOWS]
+    if all(end < start for start, end in windows):
+        raise OptionRefused('endTime is before startTime: exchange them.')
 
 
 def _service(values: Mapping[str, str]) -> tuple[str, str]:

@@ -15,8 +15,10 @@ from dicomfeed.errors import (
     FeedError,
     FeedRestored,
     Forbidden,
+    HostUnreachable,
     NotFound,
     SignInUnavailable,
+    StartAboveEnd,
     TooManyPoisoned,
     Unauthorized,
 )
@@ -35,8 +37,10 @@ _ADVICE: dict[type[FeedError], str] = {
     Forbidden: 'The identity of the job may not read the feed: give it the role DICOM Data Reader.',
     Unauthorized: 'The service does not accept the token: check the options resource and credential.',
     NotFound: 'The service has no change feed at this address: check the option serviceUrl.',
-    FeedRestored: 'Find out what was restored, then start with a new checkpoint.',
+    HostUnreachable: 'Check the option serviceUrl, and the network and the proxy settings of the nodes.',
     SignInUnavailable: 'Try again later.',
+    StartAboveEnd: 'Check the option afterSequence, or find out whether the database was restored.',
+    FeedRestored: 'Find out what was restored, then start with a new checkpoint.',
     TooManyPoisoned: 'Read without includeMetadata, or report the events to Azure support.',
 }
 

@@ -13,7 +13,10 @@ from pyspark.sql.types import StructType
 from dicomfeed.spark.batch import BatchReader
 from dicomfeed.spark.options import OptionRefused, absolute_time, parse_options
 from dicomfeed.spark.rows import SCHEMA
-from dicomfeed.spark.stream import HAS_ADMISSION_CONTROL, StreamReader
+from dicomfeed.spark.stream import HAS_ADMISSION_CONTROL, RefusedStream, StreamReader
+
+_FOR_STREAMS = ('pollIntervalSeconds', 'maxEventsPerTrigger')
+_FOR_BATCHES = ('endTime', 'untilSequence')
 
 
 class DicomChangeFeed(DataSource):
@@ -39,19 +42,28 @@ class DicomChangeFeed(DataSource):
     def reader(self, schema: StructType) -> DataSourceReader:
         """For a batch."""
         _refuse_other_schema(schema)
-        if self._options.max_events is not None:
-            raise OptionRefused('maxEventsPerTrigger is for a stream; a batch ends at untilSequence or endTime.')
+        self._refuse(_FOR_STREAMS, 'is for a stream: leave it out of a batch.')
         return BatchReader(self._options)
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
-        """For a stream."""
-        _refuse_other_schema(schema)
-        if self._options.end_time is not None or self._options.until_sequence is not None:
-            raise OptionRefused('A stream has no end: endTime and untilSequence are for a batch.')
+        """For a stream. What is wrong is said by what is returned, as pyspark replaces an error of this method."""
+        try:
+            _refuse_other_schema(schema)
+            self._refuse(_FOR_BATCHES, 'is for a batch: a stream has no end.')
+            self._refuse_age()
+        except OptionRefused as error:
+            return RefusedStream(error)
+        return StreamReader(self._options)
+
+    def _refuse(self, names: tuple[str, ...], sentence: str) -> None:
+        for name in names:
+            if name in self._options.named:
+                raise OptionRefused(f'{name} {sentence}')
+
+    def _refuse_age(self) -> None:
         start = self._options.start_time
         if start is not None and absolute_time(start) is None:
             raise OptionRefused('The startTime of a stream is a time or a date: an age means another time every time.')
-        return StreamReader(self._options)
 
 
 def _refuse_other_schema(schema: StructType) -> None:

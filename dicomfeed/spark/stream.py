@@ -98,6 +98,28 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return self._driver
 
 
+class RefusedStream(DataSourceStreamReader):
+    """In the place of a reader that cannot be: each call raises the error, which says why.
+
+    pyspark calls `stop` on what `streamReader` returns, and where that raises, fails itself and says so instead.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def initialOffset(self) -> Text:
+        raise self._error
+
+    def latestOffset(self, start: Text | None = None, limit: Any = None) -> Text:
+        raise self._error
+
+    def partitions(self, start: Text, end: Text) -> list[InputPartition]:
+        raise self._error
+
+    def read(self, partition: InputPartition) -> Iterator[Any]:
+        raise self._error
+
+
 class _Driver:
     """What the process that answers for a query keeps: connections, and how far the feed is known to be closed."""
 

@@ -17,6 +17,13 @@ from dicomfeed.errors import FeedError, SignInUnavailable
 from dicomfeed.spark.options import Options
 
 _LARGEST_BYTES = 2**16
+_ADVICE = {
+    'default': (
+        'Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET there, or give it a managed identity; the log of '
+        'azure-identity says what it has tried.'
+    ),
+    'az': 'Sign in with az login on this machine, and have az on the PATH of Spark.',
+}
 
 
 class NoToken(FeedError):
@@ -35,7 +42,7 @@ def token_source(options: Options) -> TokenSource:
     """The source that the options name. Raises NoToken where what it needs is not installed."""
     if options.token_file is not None:
         return TokenFile(options.token_file)
-    return AzureIdentity(_identity_class(options.credential), options.audience)
+    return AzureIdentity(_identity_class(options.credential), options.audience, advice=_ADVICE[options.credential])
 
 
 class TokenFile:
@@ -51,7 +58,9 @@ class TokenFile:
                 token = file.read(_LARGEST_BYTES).strip()
             return FileToken(token, _expires_on(token))
         except OSError:
-            raise NoToken('The token file cannot be read on this node.') from None
+            raise NoToken(
+                'The token file cannot be read on this node: Spark has to find and read it on each.'
+            ) from None
         except (ValueError, KeyError, TypeError):  # whose text may be the token's
             raise NoToken('The token file does not hold an access token.') from None
 
@@ -65,10 +74,12 @@ class AzureIdentity:
     """A credential of azure-identity, which keeps its tokens in memory.
 
     :param make: makes one; a new one has no token that was refused before.
+    :param advice: what to do where there is no token.
     """
 
-    def __init__(self, make: Callable[[], Any], audience: str) -> None:
+    def __init__(self, make: Callable[[], Any], audience: str, *, advice: str) -> None:
         self._make = make
+        self._advice = advice
         self._scope = audience + '/.default'
         self._credential: Any = None
 
@@ -83,7 +94,7 @@ class AzureIdentity:
         except ClientAuthenticationError as error:
             code = re.search(r'AADSTS\d+', str(error))
             reason = f' ({code[0]})' if code else ''
-            raise NoToken(f'azure-identity got no token on this node{reason}; its own log says more.') from None
+            raise NoToken(f'azure-identity got no token on this node{reason}. {self._advice}') from None
         except AzureError:
             raise SignInUnavailable('The sign-in service is not reached, or in trouble.') from None
         return token

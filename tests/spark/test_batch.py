@@ -177,6 +177,11 @@ def test_wrong_option_fails_at_load(
     assert sentence in failure(lambda: load(spark, options(archive, **given)))
 
 
+def test_option_of_a_stream_ends_a_batch(spark: Any, archive: DicomService, options: Options) -> None:
+    frame = load(spark, options(archive, pollIntervalSeconds=5))
+    assert 'pollIntervalSeconds is for a stream' in failure(frame.count)
+
+
 def test_schema_of_the_users_own_is_refused(spark: Any, archive: DicomService, options: Options) -> None:
     frame = spark.read.format(FORMAT).schema('sequence string').options(**options(archive)).load()
     assert 'The schema of the change feed is fixed' in failure(frame.count)

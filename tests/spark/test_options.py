@@ -16,7 +16,7 @@ def parsed(**given: str) -> Options:
 
 
 def test_defaults_need_no_more_than_the_service() -> None:
-    assert parsed() == Options(URL, 'https://dicom.healthcareapis.azure.com')
+    assert parsed() == Options(URL, 'https://dicom.healthcareapis.azure.com', named=frozenset({'serviceUrl'}))
 
 
 def test_names_and_choices_are_read_in_any_letter_case_as_spark_hands_them_over() -> None:
@@ -45,6 +45,10 @@ def test_names_and_choices_are_read_in_any_letter_case_as_spark_hands_them_over(
         ({'maxEventsPerTrigger': 'many'}, 'a whole number'),
         ({'includeMetadata': 'yes'}, 'true or false'),
         ({'endTime': '2024-13-01'}, 'a time is'),
+        ({'afterSequence': '50', 'untilSequence': '10'}, 'exchange them'),
+        ({'startTime': '2024-05-02', 'endTime': '2024-05-01T23:00:00Z'}, 'exchange them'),
+        ({'startTime': '1h', 'endTime': '2h'}, 'exchange them'),
+        ({'includeMetadata': 'true', 'includeFields': 'PatientID'}, 'exclude each other'),
         ({'includeFields': 'PatientName,PixelData'}, 'Field 2: metadata have no binary attributes'),
     ],
 )
@@ -52,6 +56,21 @@ def test_wrong_option_is_refused_in_a_sentence_without_its_value(given: dict[str
     with pytest.raises(OptionRefused, match=sentence) as refusal:
         parsed(**given)
     assert not [value for value in given.values() if value in str(refusal.value) and len(value) > 4]
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        {'afterSequence': '50', 'untilSequence': '50'},
+        {'startTime': '2h', 'endTime': '1h'},
+        {'startTime': '2024-05-01', 'endTime': '2024-05-01'},
+        {'startTime': '3d', 'endTime': '2024-05-01'},
+        {'includeMetadata': 'false', 'includeFields': 'PatientID'},
+    ],
+    ids=repr,
+)
+def test_options_that_may_mean_something_are_taken(given: dict[str, str]) -> None:
+    assert parsed(**given).named == {'serviceUrl', *given}
 
 
 @pytest.mark.parametrize(

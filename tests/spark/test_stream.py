@@ -254,11 +254,12 @@ def test_checkpoint_and_logs_have_no_token_and_no_uid(
 @pytest.mark.parametrize(
     ('given', 'sentence'),
     [
-        ({'endTime': '2024-01-01'}, 'A stream has no end'),
-        ({'untilSequence': '17'}, 'A stream has no end'),
+        ({'endTime': '2024-01-01'}, 'endTime is for a batch: a stream has no end'),
+        ({'untilSequence': '17'}, 'untilSequence is for a batch: a stream has no end'),
         ({'startTime': '3d'}, 'an age means another time every time'),
     ],
     ids=['endTime', 'untilSequence', 'an age'],
 )
 def test_option_that_a_stream_cannot_have_ends_it(given: dict[str, str], sentence: str, stream: Stream) -> None:
-    assert sentence in failure(lambda: stream.run(**given))
+    message = failure(lambda: stream.run(**given))
+    assert sentence in message and 'UnboundLocalError' not in message

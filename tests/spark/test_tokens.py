@@ -40,7 +40,7 @@ def source(*answers: Any) -> tuple[AzureIdentity, list[Credential]]:
         made.append(Credential([*answers]))
         return made[-1]
 
-    return AzureIdentity(make, 'https://dicom.example'), made
+    return AzureIdentity(make, 'https://dicom.example', advice='Sign in.'), made
 
 
 def test_identity_is_asked_for_the_audience_and_a_challenge_is_passed_on() -> None:
@@ -61,7 +61,7 @@ def test_forced_renewal_is_of_a_credential_that_knows_no_token() -> None:
     ('error', 'expected', 'sentence'),
     [
         (ClientAuthenticationError('AADSTS7000215: secret-text'), NoToken, r'\(AADSTS7000215\)'),
-        (ClientAuthenticationError('secret-text'), NoToken, 'got no token on this node;'),
+        (ClientAuthenticationError('secret-text'), NoToken, r'got no token on this node\. Sign in\.'),
         (ServiceRequestError('secret-text'), SignInUnavailable, 'not reached'),
     ],
     ids=['refused', 'no code', 'no connection'],

@@ -338,7 +338,7 @@ def test_path_that_can_be_no_file_is_refused(options: str, az: Az, folder: Path)
 
 @pytest.mark.parametrize('ending', ['.csv', '.CSV', '.parquet', '.zst', '.bz2', '.xz', '.zip', '.jsonl.zst'])
 def test_l23_name_that_promises_another_form_is_refused(ending: str, az: Az) -> None:
-    assert refusal(az, '--output-file', f'feed{ending}').startswith('--output-file writes JSON Lines, ')
+    assert refusal(az, '--output-file', f'feed{ending}').endswith(f'and no .{ending.lower().split(".")[-1]} files.')
 
 
 @pytest.mark.parametrize('option', ['--checkpoint', '--summary-file'])
