@@ -257,7 +257,7 @@ examples:
     text: az dicom proxy
   - name: Let an archive store images, on a port that stays the same.
     text: |-
-        az dicom proxy --allow store --port 8042 --secret-file proxy.secret
+        az dicom proxy --allow store --port 18042 --secret-file proxy.secret
   - name: Let a viewer in the browser at http://localhost:3000 read.
     text: az dicom proxy --allow-origin http://localhost:3000
   - name: Give the address to a container, and end after one hour without requests.
