@@ -5,8 +5,9 @@ Owned: which property is which column. Not owned: which events, with which attri
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import pyarrow
@@ -16,7 +17,9 @@ from dicomfeed.events import Event, field
 from dicomfeed.slices import members
 from dicomfeed.times import ticks_from_epoch
 
-_ROWS_AT_ONCE = 1_000
+_MOST_ROWS = 1_000
+_MOST_BYTES = 4 * 1024 * 1024
+"""Of lines, with which a batch ends. Their metadata are in it twice, and Spark holds several batches."""
 _TICKS_PER_MICROSECOND = 10
 _EPOCH = ticks_from_epoch(0)
 _PROPERTIES = ('state', 'studyInstanceUid', 'seriesInstanceUid', 'sopInstanceUid', 'partitionName', 'filePath')
@@ -48,13 +51,25 @@ _ARROW_SCHEMA = pyarrow.schema(
 
 def batches(lists: Iterable[list[Event]]) -> Iterator[Any]:
     """Arrow batches of the events in the lists, in their order."""
-    events = chain.from_iterable(lists)
-    while some := list(islice(events, _ROWS_AT_ONCE)):
-        columns = zip(*map(_row, some), strict=True)
+    for events in _parts(chain.from_iterable(lists)):
+        columns = zip(*map(_row, events), strict=True)
         yield pyarrow.RecordBatch.from_arrays(
             [pyarrow.array(values, kind.type) for values, kind in zip(columns, _ARROW_SCHEMA, strict=True)],
             schema=_ARROW_SCHEMA,
         )
+
+
+def _parts(events: Iterable[Event]) -> Iterator[list[Event]]:
+    part: list[Event] = []
+    length = 0
+    for event in events:
+        part.append(event)
+        length += len(event.line)
+        if len(part) == _MOST_ROWS or length >= _MOST_BYTES:
+            yield part
+            part, length = [], 0
+    if part:
+        yield part
 
 
 def _row(event: Event) -> tuple[Any, ...]:
@@ -63,7 +78,7 @@ def _row(event: Event) -> tuple[Any, ...]:
     others = (_text(field(properties, name)) for name in _PROPERTIES)
     metadata = _metadata(event)
     return (
-        *(event.sequence, microseconds, event.timestamp, event.action),
+        *(event.sequence, microseconds, event.timestamp, _text(event.action)),
         *others,
         *(None if metadata is None else metadata.decode(), event.line.decode()),
     )
@@ -75,9 +90,14 @@ def _metadata(event: Event) -> bytes | None:
         return event.line[event.head :].partition(b':')[2][:-1]
     if b'metadata' not in event.line.lower():
         return None
-    found = [text for name, text in members(event.line).items() if name.lower() == 'metadata']
-    return found[0] if found and found[0] != b'null' else None
+    try:
+        texts = members(event.line)
+    except ValueError:  # a name occurs twice: the last one counts, as for json
+        texts = {name: json.dumps(value).encode() for name, value in event.decode().items()}
+    found = next((text for name, text in texts.items() if name.lower() == 'metadata'), b'null')
+    return None if found == b'null' else found
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    """A text that has a form in UTF-8: half of a surrogate pair, which JSON may hold, is shown as its escape."""
+    return value.encode('utf-8', 'backslashreplace').decode() if isinstance(value, str) else None
