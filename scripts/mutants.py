@@ -537,8 +537,21 @@ SPARK_MUTANTS = (
     spark_mutant(
         'the beginning at a time is not stored',
         'spark/prefix.py',
-        'first=self._first if is_first else None',
+        'first=self._first if start.is_initial else None',
         'first=None',
+    ),
+    spark_mutant(
+        'the start of a later run counts',
+        'spark/stream.py',
+        'start_time = (end if begin.is_initial else begin).start_time',
+        'start_time = options.start_time',
+    ),
+    spark_mutant(
+        'what a batch holds grows with the metadata',
+        'spark/rows.py',
+        ' or length >= _MOST_BYTES',
+        '',
+        test='test_rows.py',
     ),
     spark_mutant(
         'what is not settled is taken for settled',

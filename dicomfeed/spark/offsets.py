@@ -1,9 +1,9 @@
 """Where a stream stands, as Spark's checkpoint has it.
 
 Spark stores only the end of each batch, compares ends as texts, and asks for the beginning of the first batch again
-whenever it likes. So the initial offset says no more than the options do, and what was found out from the service since
-is in the first end. Owned: this form, and how an event is recognized without a UID in the checkpoint. Not owned: how
-far a stream may go (`prefix.py`).
+whenever it likes. So the initial offset says no more than the options do, and the ends say where the stream began: what
+the checkpoint says counts, whatever the options of a later run are. Owned: this form, and how an event is recognized
+without a UID in the checkpoint. Not owned: how far a stream may go (`prefix.py`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Offset:
     """Everything through a sequence number has been read.
 
     :ivar event: digest of the event with that number; empty for the initial offset, which need not be at an event.
-    :ivar start_time: of the initial offset of a stream that begins at a time, as the user wrote it.
-    :ivar first: of the end of the first batch of such a stream: the number after which it begins.
+    :ivar start_time: of a stream that begins at a time, as the user wrote it. Before Spark 4.2, not after a restart.
+    :ivar first: of the end of the first batch: the number after which it begins.
     :ivar watched: the newer part of the batch that ends here.
     """
 
@@ -45,6 +45,11 @@ class Offset:
     start_time: str | None = None
     first: int | None = None
     watched: Watched | None = None
+
+    @property
+    def is_initial(self) -> bool:
+        """Whether it is where the stream begins, and not the end of a batch."""
+        return not self.event
 
     def as_dict(self) -> dict[str, Any]:
         """As `parse` reads it; equal offsets are equal texts."""

@@ -11,18 +11,19 @@ from bisect import bisect_right
 from collections.abc import Callable
 from math import inf
 
-from dicomfeed.client import MAY_PASS
+from dicomfeed.client import MAY_PASS, asked_pause
+from dicomfeed.errors import FeedRestored
 from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
 from dicomfeed.prefetch import InlinePool, Pool
-from dicomfeed.sequences import SequenceReader
+from dicomfeed.sequences import EVENT_REPLACED, SequenceReader
 from dicomfeed.spark.offsets import Fingerprint, Offset, digest_of, refuse_other_event
 from dicomfeed.spark.options import Options, absolute_time
 from dicomfeed.spark.session import logger
 from dicomfeed.starts import sequence_before
 
 _LONGEST_READ_SECONDS = 10.0
-"""A poll reads the end of the feed for so long; what is left of it comes with the next one."""
+"""A poll reads the end of the feed for so long; the next call goes on."""
 _PAUSE_SECONDS = 1.0
 
 
@@ -63,11 +64,12 @@ class Prefix:
     def end_after(self, start: Offset, *, most_events: int | None = None) -> Offset:
         """How far a stream that stands at `start` may go now; `start` itself where there is nothing new.
 
-        Asks the service once in each poll interval, and else answers from memory. Trouble that passes is nothing new.
+        Asks the service once in each poll interval, and else answers from memory. Trouble that outlasts the patience of
+        the client is nothing new, as long as nothing is known that is.
 
         :param most_events: so many events at most; None for all there are.
         """
-        begin = start.sequence if start.start_time is None else self._first
+        begin = self._first if start.is_initial else start.sequence
         del self._watched[: self._watched_through(begin)]
         if begin >= self._reader.cursor:
             self._poll_when_due()
@@ -76,10 +78,10 @@ class Prefix:
             return start
         if most_events is not None and through - begin > most_events:
             last = self._event_from(begin + most_events)
-        return self._offset(begin, last, is_first=start.start_time is not None)
+        return self._offset(start, begin, last)
 
     def _first_sequence(self, start: Offset) -> int:
-        if start.start_time is not None:
+        if start.is_initial and start.start_time is not None:
             time = absolute_time(start.start_time)
             assert time is not None
             return sequence_before(self._feed, time, settle_seconds=self._settle_seconds)
@@ -103,8 +105,9 @@ class Prefix:
         try:
             self._poll(is_bounded=True)
         except MAY_PASS as error:
-            logger.warning('%s Asking again in %.0f s.', error, self._interval_seconds)
-            self._next_poll = self._clock.monotonic() + self._interval_seconds
+            pause = max(self._interval_seconds, asked_pause(error))
+            logger.warning('%s Asking again in %.0f s.', error, pause)
+            self._next_poll = self._clock.monotonic() + pause
 
     def _poll(self, *, is_bounded: bool) -> None:
         self._next_poll = self._clock.monotonic() + self._interval_seconds
@@ -120,26 +123,29 @@ class Prefix:
         for events in reader.read_closed(newest):
             self._watched += ((event.sequence, digest_of(event.identity)) for event in events)
             if is_bounded and self._clock.monotonic() > deadline:
+                self._next_poll = deadline  # the rest comes with the next call
                 break
 
     def _event_from(self, sequence: int) -> Identity:
         """The first event from that sequence number on: an end is always an event, and the last of its batch."""
         reader = SequenceReader(self._feed, cursor=sequence, pool=InlinePool(), settle_seconds=self._settle_seconds)
         event = reader.first_above(sequence - 1, self._reader.cursor)
-        assert event is not None  # the cursor is at one
+        if event is None:  # there was one at the cursor
+            raise FeedRestored(EVENT_REPLACED)
         return event.identity
 
     def _watched_through(self, sequence: int) -> int:
         """How many of the events that were read here have sequence numbers up to that."""
         return bisect_right(self._watched, sequence, key=lambda one: one[0])
 
-    def _offset(self, begin: int, last: Identity, *, is_first: bool) -> Offset:
+    def _offset(self, start: Offset, begin: int, last: Identity) -> Offset:
         sequence, after = last[0], max(self._settled, begin)
         seen = Fingerprint()
         seen.add(digest for _, digest in self._watched[: self._watched_through(sequence)])
         return Offset(
             sequence,
             digest_of(last),
-            first=self._first if is_first else None,
+            start_time=start.start_time,
+            first=self._first if start.is_initial else None,
             watched=seen.after(after) if seen.count else None,
         )

@@ -22,7 +22,7 @@ from dicomfeed.spark.offsets import Offset, refuse_other_event
 from dicomfeed.spark.options import Options, absolute_time
 from dicomfeed.spark.prefix import Prefix
 from dicomfeed.spark.ranges import SequencePartition, divide, read_partition
-from dicomfeed.spark.session import open_feed, telling
+from dicomfeed.spark.session import logger, open_feed, telling
 from dicomfeed.times import Ticks
 
 try:
@@ -37,8 +37,8 @@ except ImportError:  # before Spark 4.2
 
 
 Text = dict[str, Any]
-_POLL_PATIENCE_SECONDS = 30.0
-"""Who stops a query waits for the call that goes on; the next poll asks again."""
+_UNKNOWN = Offset(0)
+"""Where a stream stands that has been restarted: before 4.2, Spark does not say it."""
 
 
 class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
@@ -64,8 +64,7 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             self._place = Offset.parse(start)
         with telling():
             prefix = self._opened().prefix(self._place)
-            place = self._place or initial_offset(self._options)
-            self._place = prefix.end_after(place, most_events=getattr(limit, 'max_rows', None))
+            self._place = prefix.end_after(self._place or _UNKNOWN, most_events=getattr(limit, 'max_rows', None))
         return self._place.as_dict()
 
     def getDefaultReadLimit(self) -> Any:
@@ -127,19 +126,19 @@ class _Driver:
         self._options = options
         self._closing = ExitStack()
         self._feed, self._pool = self._closing.enter_context(open_feed(options, metadata_too=False))
-        self._polls = self._closing.enter_context(
-            open_feed(options, metadata_too=False, patience_seconds=_POLL_PATIENCE_SECONDS)
-        )
         self._prefix: Prefix | None = None
         self._newest: Callable[[], Event | None] | None = None
 
     def prefix(self, place: Offset | None) -> Prefix:
         """The closed prefix, known from the first call on."""
         if self._prefix is None:
-            feed, pool = self._polls
-            start = place or initial_offset(self._options)
             self._prefix = Prefix(
-                self._options, feed, pool, start=start, is_known=place is not None, newest=self._newest
+                self._options,
+                self._feed,
+                self._pool,
+                start=place or _UNKNOWN,
+                is_known=place is not None,
+                newest=self._newest,
             )
         return self._prefix
 
@@ -160,16 +159,22 @@ class _Driver:
 def plan_batch(options: Options, feed: Feed, pool: Pool, *, begin: Offset, end: Offset) -> list[SequencePartition]:
     """The ranges between two offsets, of this run or logged by one before. Raises FeedRestored.
 
-    What the driver itself has read is a range by itself, and compared with what it has read.
+    The start is that of the checkpoint; another one in the options is ignored. What the driver itself has read is a
+    range by itself, and compared with what it has read.
     """
     refuse_other_event(feed, begin)
     refuse_other_event(feed, end)
-    first = begin.sequence if begin.start_time is None else end.first or 0
+    first = begin.sequence
+    if begin.is_initial:
+        first = end.sequence if end.first is None else end.first
     if end.sequence < first:
         raise FeedRestored(FEED_SHORTER)
-    whole = SequencePartition(first, end.sequence, end, since=_since(options))
+    start_time = (end if begin.is_initial else begin).start_time
+    if options.start_time is not None and start_time not in (None, options.start_time):
+        logger.warning('startTime is ignored: the stream goes on where its checkpoint stands.')
+    whole = SequencePartition(first, end.sequence, end, since=_since(start_time))
     watched = end.watched
-    if watched is None or watched.after < first:
+    if watched is None or watched.after < first:  # the driver did not know where the stream stands: before Spark 4.2
         return divide(options, feed, pool, whole)
     settled = divide(options, feed, pool, replace(whole, through=watched.after))
     return [*settled, replace(whole, after=watched.after, expected=watched)]
@@ -180,5 +185,5 @@ def initial_offset(options: Options) -> Offset:
     return Offset(options.after_sequence or 0, start_time=options.start_time)
 
 
-def _since(options: Options) -> Ticks | None:
-    return None if options.start_time is None else absolute_time(options.start_time)
+def _since(start_time: str | None) -> Ticks | None:
+    return None if start_time is None else absolute_time(start_time)

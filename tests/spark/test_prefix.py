@@ -16,6 +16,7 @@ from dicomfeed.spark.options import parse_options
 from dicomfeed.spark.prefix import Prefix
 from dicomfeed.spark.stream import initial_offset, plan_batch
 from dicomfeed.times import format_timestamp
+from tests.emulator import trouble
 from tests.feed.world import URL, World, after
 
 POLL_SECONDS = 5.0
@@ -47,9 +48,11 @@ class Query:
         """One trigger; whether there was a batch."""
         if self.tells_place:
             self.place = self._place(len(self.ends))
-        place = self.place or initial_offset(self.options)
+        elif self.place is None and not self.ends:
+            self.place = initial_offset(self.options)
+        place = self.place or Offset(0)
         if self.prefix is None:
-            feed, known = self.world.feed(patience_seconds=30.0), self.place is not None
+            feed, known = self.world.feed(patience_seconds=900.0), self.place is not None
             self.prefix = Prefix(self.options, feed, InlinePool(), start=place, is_known=known)
         self.place = self.prefix.end_after(place, most_events=self.most_events)
         end = json.dumps(self.place.as_dict())
@@ -163,6 +166,86 @@ def test_start_at_a_time_begins_below_it_and_leaves_out_what_is_older() -> None:
     assert 0 < json.loads(query.ends[0])['first'] < 60
     query.start()
     assert query.sequences() == list(range(61, 121))
+
+
+@pytest.mark.parametrize(
+    ('begun', 'later', 'first'),
+    [
+        ({}, {'startTime': format_timestamp(after(3_600))}, 1),
+        ({}, {'afterSequence': '50'}, 1),
+        ({'afterSequence': '20'}, {}, 21),
+        ({'startTime': format_timestamp(after(600))}, {'startTime': format_timestamp(after(3_600))}, 11),
+        ({'startTime': format_timestamp(after(600))}, {'afterSequence': '90'}, 11),
+        ({'startTime': format_timestamp(after(600))}, {}, 11),
+    ],
+    ids=['time', 'number', 'left out', 'later time', 'number for time', 'time left out'],
+)
+@pytest.mark.parametrize('is_open', [True, False], ids=['open batch', 'between batches'])
+def test_start_of_the_checkpoint_counts(begun: Any, later: Any, first: int, is_open: bool) -> None:
+    """A job that begins a day back each time must not lose what an earlier run left."""
+    world = World()
+    for minute in range(120):
+        world.create_now(1, ticks=after(60 * minute))
+    world.pass_time(7_200.0)
+    query = Query(world, most_events=30, **begun)
+    query.step(killed_before_reading=is_open)
+    query.options = Query(world, **later).options
+    query.start()
+    while query.step():
+        query.start()
+    assert query.sequences() == list(range(first, 121))
+
+
+def test_place_that_is_not_told_loses_nothing_when_the_start_moves() -> None:
+    world = World()
+    for minute in range(120):
+        world.create_now(1, ticks=after(60 * minute))
+    world.pass_time(7_200.0)
+    query = Query(world, startTime=format_timestamp(after(600)))
+    query.step()
+    world.create_now(3)
+    query.tells_place, query.options = False, Query(world, startTime=format_timestamp(after(100_000))).options
+    query.start()
+    while query.step():
+        pass
+    assert query.sequences() == list(range(11, 124))
+
+
+def test_retry_after_of_a_poll_is_obeyed() -> None:
+    world = World()
+    world.create_now(3)
+    query = Query(world)
+    query.step()
+    world.service.trouble.next(trouble.throttled(2_000))
+    world.pass_time(10.0)
+    query.step()
+    world.journal.clear()
+    for _ in range(100):
+        world.pass_time(15.0)
+        query.step()
+    assert not world.journal.requests
+    world.create_now(1)
+    world.pass_time(600.0)
+    assert query.step() and query.sequences() == [1, 2, 3, 4]
+
+
+def test_end_that_is_gone_in_the_middle_of_a_backlog_is_a_restore() -> None:
+    world = World()
+    world.create_now(300)
+    world.pass_time(3_600.0)
+    query = Query(world, most_events=50)
+    query.step()
+    world.store.restore(60)
+    with pytest.raises(FeedRestored):
+        query.step()
+
+
+def test_end_that_cannot_be_read_in_one_poll_is_read_on_at_once() -> None:
+    world = World(latency_seconds=0.5)
+    world.create_now(3_000)
+    query = Query(world, pollIntervalSeconds='3600')
+    while len(query.sequences()) < 3_000:
+        assert query.step() and world.elapsed < 600
 
 
 @pytest.mark.parametrize('batches_before', [0, 1])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.emulator import trouble
 from tests.emulator.dicom import DicomService
 from tests.emulator.sample import sample_feed
 from tests.spark.conftest import ADMITS, UNCLOSED
@@ -234,6 +235,40 @@ def test_role_that_is_taken_away_ends_the_query_which_goes_on_with_it(emulator: 
     service.store.create()
     stream.run()
     assert stream.sequences() == committed(service)
+
+
+def test_later_start_time_is_ignored_and_loses_nothing(emulator: Any, stream: Stream) -> None:
+    service = service_of(emulator, stream)
+    service.store.load(sample_feed(300))
+    stream.run(startTime='2000-01-01')
+    for _ in range(3):
+        service.store.create()
+    stream.run(startTime='2100-01-01', settleSeconds='0')
+    assert stream.sequences() == committed(service)
+
+
+def test_trouble_is_waited_out_at_the_start_and_while_there_is_more_to_read(emulator: Any, stream: Stream) -> None:
+    service = service_of(emulator, stream)
+    service.store.load(sample_feed(500))
+    service.trouble.next(trouble.throttled(5))
+    bound = {'maxEventsPerTrigger': '100'} if ADMITS else {}
+    query = stream.start(**bound)
+    try:
+        wait_until(lambda: bool(stream.offsets()))
+        service.trouble.next(trouble.unavailable(), times=6)
+        wait_until(lambda: stream.sequences() == committed(service))
+    finally:
+        query.stop()
+
+
+def test_stream_whose_service_is_away_stops_at_once(emulator: Any, stream: Stream) -> None:
+    service = service_of(emulator, stream)
+    service.trouble.when(lambda request: True, trouble.unavailable(), times=10**6)
+    query = stream.start()
+    wait_until(lambda: len(requests_of(emulator, service)) > 2)
+    before = len(requests_of(emulator, service))
+    query.stop()
+    assert len(requests_of(emulator, service)) - before < 5 and not query.isActive
 
 
 def test_checkpoint_and_logs_have_no_token_and_no_uid(
