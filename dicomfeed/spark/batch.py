@@ -37,8 +37,6 @@ class BatchReader(DataSourceReader):
         """What each task reads; asked for once for each `load()`."""
         with open_feed(self._options, metadata_too=False) as (feed, pool):
             newest = feed.newest()
-            if newest is None:
-                return []
             plan = _windows if self._options.is_window else _ranges
             return plan(self._options, feed, pool, newest)
 
@@ -47,10 +45,12 @@ class BatchReader(DataSourceReader):
         return read_partition(self._options, partition)
 
 
-def _ranges(options: Options, feed: Feed, pool: Pool, newest: Event) -> list[InputPartition]:
+def _ranges(options: Options, feed: Feed, pool: Pool, newest: Event | None) -> list[InputPartition]:
     first = options.after_sequence or 0
     reader = SequenceReader(feed, cursor=first, pool=pool, settle_seconds=options.settle_seconds)
     reader.verify(newest)
+    if newest is None:
+        return []
     reader.skip_settled(newest)
     for _ in reader.read_closed(newest):
         pass
@@ -65,7 +65,9 @@ def _ranges(options: Options, feed: Feed, pool: Pool, newest: Event) -> list[Inp
     return list(divide(options, feed, pool, whole))
 
 
-def _windows(options: Options, feed: Feed, pool: Pool, newest: Event) -> list[InputPartition]:
+def _windows(options: Options, feed: Feed, pool: Pool, newest: Event | None) -> list[InputPartition]:
+    if newest is None:
+        return []
     now = feed.client.service_now()
     window = WindowReader(
         feed,

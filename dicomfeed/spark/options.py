@@ -15,7 +15,7 @@ from dicomfeed.attributes import Fields, parse_fields
 from dicomfeed.events import LAST_SEQUENCE
 from dicomfeed.gaps import SETTLE_SECONDS
 from dicomfeed.times import FIRST_TICK, LAST_TICK, Ticks, parse_time
-from dicomfeed.trust import Verdict, cloud_named, judge, parse_origin
+from dicomfeed.trust import CLOUDS, Verdict, judge, parse_origin
 
 CREDENTIALS = ('default', 'tokenFile', 'az')
 NAMES = (
@@ -130,6 +130,8 @@ def _refuse_contradictions(values: Mapping[str, str]) -> None:
         raise OptionRefused(f'{by_sequence[0]} and {by_time[0]} exclude each other: read by sequence or by time.')
     if 'includeFields' in values and _read(values, 'includeMetadata', _boolean):
         raise OptionRefused('includeMetadata and includeFields exclude each other: read all metadata or some of them.')
+    if values.get('tokenFile') == '':
+        raise OptionRefused('tokenFile is empty: it is the path of a file with a token.')
     if ('tokenFile' in values) != (_credential(values) == 'tokenFile'):
         raise OptionRefused("credential 'tokenFile' and the option tokenFile require each other.")
 
@@ -147,7 +149,7 @@ def _refuse_nothing(options: Options) -> None:
 
 
 def _service(values: Mapping[str, str]) -> tuple[str, str]:
-    cloud = cloud_named(values.get('cloud', 'AzureCloud'))
+    cloud = CLOUDS[_one_of(tuple(CLOUDS), values.get('cloud', 'AzureCloud'), 'cloud')]
     audience = values.get('resource') or cloud.audience
     origin = parse_origin(values.get('serviceUrl', ''))
     if origin is None:
@@ -166,11 +168,14 @@ def _service(values: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _credential(values: Mapping[str, str]) -> str:
-    given = values.get('credential', 'default')
-    for known in CREDENTIALS:
+    return _one_of(CREDENTIALS, values.get('credential', 'default'), 'credential')
+
+
+def _one_of(choices: tuple[str, ...], given: str, name: str) -> str:
+    for known in choices:
         if known.lower() == given.lower():
             return known
-    raise OptionRefused(f'credential is one of {", ".join(CREDENTIALS)}.')
+    raise OptionRefused(f'{name} is one of {", ".join(choices)}.')
 
 
 def _read(values: Mapping[str, str], name: str, parse: Callable[[str], Value]) -> Value | None:

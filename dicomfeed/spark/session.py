@@ -10,14 +10,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dicomfeed.client import ONE_SHOT_PATIENCE_SECONDS, FeedClient, Retry
+from dicomfeed.client import FeedClient, Retry
 from dicomfeed.errors import (
     FeedError,
     FeedRestored,
     Forbidden,
     HostUnreachable,
     NotFound,
-    SignInUnavailable,
+    Redirected,
+    ServiceTrouble,
     StartAboveEnd,
     TooManyPoisoned,
     Unauthorized,
@@ -32,13 +33,16 @@ from dicomfeed.transport import HttpTransport
 
 logger = logging.getLogger('dicomfeed.spark')
 
+_PATIENCE_SECONDS = 900.0
+"""So long one page is asked for again: Spark itself tries a failed task again at once, and a query not at all."""
 _FAILURES_BEFORE_A_WARNING = 3
 _ADVICE: dict[type[FeedError], str] = {
     Forbidden: 'The identity of the job may not read the feed: give it the role DICOM Data Reader.',
     Unauthorized: 'The service does not accept the token: check the options resource and credential.',
     NotFound: 'The service has no change feed at this address: check the option serviceUrl.',
+    Redirected: 'Check the option serviceUrl: a token never follows to another host.',
     HostUnreachable: 'Check the option serviceUrl, and the network and the proxy settings of the nodes.',
-    SignInUnavailable: 'Try again later.',
+    ServiceTrouble: 'Try again later, with fewer requests in flight if the service was busy.',
     StartAboveEnd: 'Check the option afterSequence, or find out whether the database was restored.',
     FeedRestored: 'Find out what was restored, then start with a new checkpoint.',
     TooManyPoisoned: 'Read without includeMetadata, or report the events to Azure support.',
@@ -55,7 +59,6 @@ def open_feed(
     *,
     metadata_too: bool,
     since: Ticks | None = None,
-    patience_seconds: float = ONE_SHOT_PATIENCE_SECONDS,
 ) -> Iterator[tuple[Feed, ThreadPool]]:
     """The feed and the threads that ask it, for one task or one query. Nothing has been sent.
 
@@ -63,7 +66,6 @@ def open_feed(
 
     :param metadata_too: with the metadata, or the attributes, that the options ask for; a plan needs none.
     :param since: events before it are not wanted.
-    :param patience_seconds: how long one page is asked for again.
     """
     pool = ThreadPool(options.requests_in_flight)
     poisoned: list[int] = []
@@ -78,7 +80,7 @@ def open_feed(
                 options.service_url,
                 token_source(options),
                 transport=HttpTransport(user_agent='dicomfeed-spark', connections=options.requests_in_flight),
-                patience_seconds=patience_seconds,
+                patience_seconds=_PATIENCE_SECONDS,
                 on_retry=_retrying,
             )
             feed = Feed(

@@ -177,6 +177,18 @@ def test_wrong_option_fails_at_load(
     assert sentence in failure(lambda: load(spark, options(archive, **given)))
 
 
+def test_sign_in_in_trouble_is_waited_out_and_asked_once_for_all_tasks(
+    spark: Any, emulator: Any, archive: DicomService, options: Options
+) -> None:
+    """With the credential of azure-identity, which says of any trouble no more than that there is no token."""
+    given = {'serviceUrl': options(archive)['serviceUrl'], 'rangeSize': '500'}
+    before = len(emulator.journal.token_requests)
+    emulator.sign_in_trouble.next(trouble.unavailable(), times=6)  # azure-identity asks four times itself
+    assert load(spark, given).count() == EVENTS
+    processes = spark.sparkContext.defaultParallelism + 2  # those that plan, too
+    assert 1 <= len(emulator.journal.token_requests) - before <= processes < EVENTS / 500
+
+
 def test_option_of_a_stream_ends_a_batch(spark: Any, archive: DicomService, options: Options) -> None:
     frame = load(spark, options(archive, pollIntervalSeconds=5))
     assert 'pollIntervalSeconds is for a stream' in failure(frame.count)
