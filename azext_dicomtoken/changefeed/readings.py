@@ -170,6 +170,11 @@ class BySequence(Reading):
         summary.complete_through = min(self._handled_through(reached), before_gap)
         if not self.session.options.checkpoint and self.session.options.stable_after is None:
             _say_how_far_complete(reader.complete_through, reached)
+        if reader.open_gap is not None:
+            self.session.invocation.inform(
+                f'Sequence number {reader.open_gap.first} is missing and may still appear, so the events after it are '
+                'left to the next run.'
+            )
 
     def _handled_through(self, reached: Event | None) -> int:
         return self.began_after if reached is None else reached.sequence

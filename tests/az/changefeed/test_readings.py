@@ -11,7 +11,7 @@ import pytest
 from azext_dicomtoken.changefeed.readings import BySequence, ByTime, Newest, reading_of
 from azext_dicomtoken.changefeed.resume import NextToken
 from dicomfeed.checkpoint import Checkpoint, Question
-from tests.az.changefeed.conftest import OpenSession
+from tests.az.changefeed.conftest import FakeCli, OpenSession
 from tests.feed.world import URL, World, after, numbers
 
 WINDOW = {'start_time': '2026-01-31T12:00:00Z', 'end_time': '2026-01-31T13:00:00Z'}
@@ -124,6 +124,19 @@ def test_window_that_is_not_settled_says_through_where_it_is(open_session: OpenS
     assert len([event for batch in reading.batches() for event in batch]) == 2
     reading.conclude(None)
     assert session.summary.settled_through is not None
+
+
+def test_run_with_a_checkpoint_says_before_which_gap_it_ends(
+    open_session: OpenSession, cli: FakeCli, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.only_show_errors = False
+    world.create_now(3)
+    world.store.burn(2)
+    world.create_now(1)
+    reading = BySequence(open_session(stream=True, checkpoint=str(tmp_path / 'checkpoint'), after_sequence=0))
+    assert numbers(reading.batches()) == [1, 2, 3]
+    reading.conclude(None)
+    assert capsys.readouterr().err.startswith('Sequence number 4 is missing and may still appear')
 
 
 def test_checkpoint_says_where_a_reading_begins(open_session: OpenSession, world: World, tmp_path: Path) -> None:
