@@ -92,6 +92,15 @@ def schedule(world: World, chance: random.Random) -> None:
         world.at(chance.uniform(0, 600), lambda size=size: world.store.burn(size))
 
 
+def two_hours() -> World:
+    """An event a minute, numbered from 1, all of which have settled but the newest ones."""
+    world = World()
+    for minute in range(120):
+        world.create_now(1, ticks=after(60 * minute))
+    world.pass_time(7_200.0)
+    return world
+
+
 @pytest.mark.parametrize('tells_place', [True, False], ids=['4.2', 'before 4.2'])
 @pytest.mark.parametrize('seed', range(20))
 def test_each_event_comes_once_whatever_writers_and_kills(seed: int, tells_place: bool) -> None:
@@ -157,10 +166,7 @@ def test_wide_gap_is_no_empty_batch() -> None:
 
 
 def test_start_at_a_time_begins_below_it_and_leaves_out_what_is_older() -> None:
-    world = World()
-    for minute in range(120):
-        world.create_now(1, ticks=after(60 * minute))
-    world.pass_time(7_200.0)
+    world = two_hours()
     query = Query(world, startTime=format_timestamp(after(3_600)))
     query.step(killed_before_reading=True)
     assert 0 < json.loads(query.ends[0])['first'] < 60
@@ -183,10 +189,7 @@ def test_start_at_a_time_begins_below_it_and_leaves_out_what_is_older() -> None:
 @pytest.mark.parametrize('is_open', [True, False], ids=['open batch', 'between batches'])
 def test_start_of_the_checkpoint_counts(begun: Any, later: Any, first: int, is_open: bool) -> None:
     """A job that begins a day back each time must not lose what an earlier run left."""
-    world = World()
-    for minute in range(120):
-        world.create_now(1, ticks=after(60 * minute))
-    world.pass_time(7_200.0)
+    world = two_hours()
     query = Query(world, most_events=30, **begun)
     query.step(killed_before_reading=is_open)
     query.options = Query(world, **later).options
@@ -197,10 +200,7 @@ def test_start_of_the_checkpoint_counts(begun: Any, later: Any, first: int, is_o
 
 
 def test_place_that_is_not_told_loses_nothing_when_the_start_moves() -> None:
-    world = World()
-    for minute in range(120):
-        world.create_now(1, ticks=after(60 * minute))
-    world.pass_time(7_200.0)
+    world = two_hours()
     query = Query(world, startTime=format_timestamp(after(600)))
     query.step()
     world.create_now(3)
