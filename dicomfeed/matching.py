@@ -25,6 +25,7 @@ _NOT_A = {'DA': Reason.NOT_A_DATE, 'TM': Reason.NOT_A_TIME, 'DT': Reason.NOT_A_D
 _UID = re.compile(r'[\d.*?]+', re.ASCII)
 _ONE_VALUE = re.compile(r'(?:[^\\]|\\[*?])+')  # a backslash stands between two values
 _ONE_CODE = re.compile(r'(?:[^\\,]|\\[*?])+')  # which has no comma; other tools put one between two values
+_AGE = re.compile(r'\d{1,3}[DWMY]', re.ASCII)
 _WHOLE_DATE = 8
 _CHARACTERS = {'DA': r'[\d.*?]+', 'TM': r'[\d.:*?]+', 'DT': r'[\d.*?+-]+'}
 
@@ -83,6 +84,7 @@ class _Text:
 
     :param possible: what a wanted value must look like; None: anything.
     :param otherwise: what is wrong with any other.
+    :param form: makes texts without wildcards equal that mean the same.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class _Text:
         ignore_case: bool = False,
         possible: re.Pattern[str] | None = None,
         otherwise: Reason = Reason.SEVERAL_VALUES,
+        form: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._ignore_case = ignore_case
+        self._form = form
         self._possible = possible
         self._otherwise = otherwise
 
@@ -123,11 +127,16 @@ class _Text:
         return matches
 
     def _folded(self, text: str) -> str:
-        return fold(text) if self._ignore_case else text
+        return self._form(fold(text) if self._ignore_case else text)
 
 
 _EXACT = _Text()
 _FOLDED = _Text(ignore_case=True)
+
+
+def _age(text: str) -> str:
+    """With three digits, as the standard has it (PS3.5 6.2); people and some devices leave out zeros."""
+    return text.zfill(4) if _AGE.fullmatch(text) else text
 
 
 class _Name:
@@ -278,7 +287,8 @@ def _number(text: str) -> str | None:
 
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(('LT', 'ST', 'UR', 'UT', 'AT'), _EXACT),
-    **dict.fromkeys(('AE', 'AS', 'LO', 'SH', 'UC'), _Text(possible=_ONE_VALUE)),
+    **dict.fromkeys(('AE', 'LO', 'SH', 'UC'), _Text(possible=_ONE_VALUE)),
+    'AS': _Text(possible=_ONE_VALUE, form=_age),
     'UI': _Text(possible=_UID, otherwise=Reason.NOT_A_UID),
     'CS': _Text(ignore_case=True, possible=_ONE_CODE),
     'PN': _Name(),

@@ -34,6 +34,8 @@ TABLE: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     'AE': ('AE', 'STORE', ['STORE', 'STORE '], ['store']),
     'text: literal wildcards in one value': ('CS', r'a\*\?', ['A*?'], ['AB', r'A\*\?']),
     'AS': ('AS', '0??Y', ['034Y'], ['034M', '104Y']),
+    'AS: without zeros': ('AS', '4Y', ['004Y', '4Y', '04Y'], ['004M', '040Y', '4']),
+    'AS: no age': ('AS', 'Y', ['Y'], ['000Y']),
     'ST': ('ST', 'a', ['a'], ['A']),
     'UC': ('UC', 'a*', ['abc'], ['Abc']),
     'UR': ('UR', 'https://*', ['https://a/b'], ['http://a/b']),
@@ -209,6 +211,7 @@ def test_value_with_a_problem_matches_nothing_of_an_unexpected_vr() -> None:
 SAME = {
     'number': ('DS', '1.50', '15e-1'),
     'CS': ('CS', 'ct', 'CT'),
+    'age': ('AS', '45Y', '045Y'),
     'name': ('PN', 'DOE^John^^', 'doe^john'),
     'name by groups': ('PN', 'a=b=', 'A=B'),
     'name by the first group': ('PN', 'a==', 'a='),
