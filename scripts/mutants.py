@@ -537,14 +537,14 @@ SPARK_MUTANTS = (
     spark_mutant(
         'the beginning at a time is not stored',
         'spark/prefix.py',
-        'first=self._first if start.is_initial else None',
-        'first=None',
+        'beginning=Beginning(self._first, start.start_time) if start.is_initial else None',
+        'beginning=None',
     ),
     spark_mutant(
         'the start of a later run counts',
         'spark/stream.py',
-        'start_time = (end if begin.is_initial else begin).start_time',
-        'start_time = options.start_time',
+        'start_time = end.beginning.start_time if end.beginning else begin.start_time',
+        'start_time = begin.start_time',
     ),
     spark_mutant(
         'what a batch holds grows with the metadata',

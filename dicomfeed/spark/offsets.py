@@ -30,20 +30,27 @@ class Watched(NamedTuple):
     digest: str
 
 
+class Beginning(NamedTuple):
+    """Where a stream begins: after `sequence`, and with events not before `start_time`, as the user wrote it."""
+
+    sequence: int
+    start_time: str | None = None
+
+
 @dataclass(frozen=True)
 class Offset:
     """Everything through a sequence number has been read.
 
     :ivar event: digest of the event with that number; empty for the initial offset, which need not be at an event.
-    :ivar start_time: of a stream that begins at a time, as the user wrote it. Before Spark 4.2, not after a restart.
-    :ivar first: of the end of the first batch: the number after which it begins.
+    :ivar start_time: of a stream that begins at a time, as the user wrote it, and as far as it is known here.
+    :ivar beginning: of the end of a first batch, or of one that may be it: where it begins, if it is.
     :ivar watched: the newer part of the batch that ends here.
     """
 
     sequence: int
     event: str = ''
     start_time: str | None = None
-    first: int | None = None
+    beginning: Beginning | None = None
     watched: Watched | None = None
 
     @property
@@ -58,8 +65,8 @@ class Offset:
             found['event'] = self.event
         if self.start_time is not None:
             found['startTime'] = self.start_time
-        if self.first is not None:
-            found['first'] = self.first
+        if self.beginning is not None:
+            found['beginning'] = self.beginning._asdict()
         if self.watched is not None:
             found['watched'] = self.watched._asdict()
         return found
@@ -67,12 +74,12 @@ class Offset:
     @classmethod
     def parse(cls, found: dict[str, Any]) -> Offset:
         """The reverse of `as_dict`."""
-        watched = found.get('watched')
+        beginning, watched = found.get('beginning'), found.get('watched')
         return cls(
             found['sequence'],
             found.get('event', ''),
             found.get('startTime'),
-            found.get('first'),
+            None if beginning is None else Beginning(**beginning),
             None if watched is None else Watched(**watched),
         )
 

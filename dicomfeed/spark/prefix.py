@@ -17,7 +17,7 @@ from dicomfeed.events import Event, Identity
 from dicomfeed.feed import Feed
 from dicomfeed.prefetch import InlinePool, Pool
 from dicomfeed.sequences import EVENT_REPLACED, SequenceReader
-from dicomfeed.spark.offsets import Fingerprint, Offset, digest_of, refuse_other_event
+from dicomfeed.spark.offsets import Beginning, Fingerprint, Offset, digest_of, refuse_other_event
 from dicomfeed.spark.options import Options, absolute_time
 from dicomfeed.spark.session import logger
 from dicomfeed.starts import sequence_before
@@ -46,6 +46,7 @@ class Prefix:
         newest: Callable[[], Event | None] | None = None,
     ) -> None:
         self._feed = feed
+        self._is_known = is_known
         self._clock = feed.clock
         self._newest = newest or feed.newest
         self._interval_seconds = options.poll_interval_seconds
@@ -145,7 +146,7 @@ class Prefix:
         return Offset(
             sequence,
             digest_of(last),
-            start_time=start.start_time,
-            first=self._first if start.is_initial else None,
+            start_time=start.start_time if self._is_known or not start.is_initial else None,
+            beginning=Beginning(self._first, start.start_time) if start.is_initial else None,
             watched=seen.after(after) if seen.count else None,
         )

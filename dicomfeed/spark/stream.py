@@ -37,8 +37,6 @@ except ImportError:  # before Spark 4.2
 
 
 Text = dict[str, Any]
-_UNKNOWN = Offset(0)
-"""Where a stream stands that has been restarted: before 4.2, Spark does not say it."""
 
 
 class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
@@ -51,7 +49,9 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._options = options
         self._driver: _Driver | None = None
         self._place: Offset | None = None
-        """Where the query stands, as far as Spark has let it be known."""
+        """Where the query stands, as far as Spark has let it be known: before 4.2, not before the first batch."""
+        self._start_time: str | None = None
+        """Of the query, as far as batches have let it be known."""
 
     def initialOffset(self) -> Text:
         """A constant of the options: Spark asks again at each replay of the first batch, and stores no answer."""
@@ -64,7 +64,8 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             self._place = Offset.parse(start)
         with telling():
             prefix = self._opened().prefix(self._place)
-            self._place = prefix.end_after(self._place or _UNKNOWN, most_events=getattr(limit, 'max_rows', None))
+            place = self._place or initial_offset(self._options)
+            self._place = prefix.end_after(place, most_events=getattr(limit, 'max_rows', None))
         return self._place.as_dict()
 
     def getDefaultReadLimit(self) -> Any:
@@ -79,9 +80,10 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def partitions(self, start: Text, end: Text) -> list[InputPartition]:
         """What each task reads of the batch. After a restart this comes before all else, with offsets as logged."""
-        begin, self._place = Offset.parse(start), Offset.parse(end)
+        begin, place = with_start_time(Offset.parse(start), Offset.parse(end), known=self._start_time)
+        self._place, self._start_time = place, place.start_time
         with telling():
-            return self._opened().plan(begin, self._place)
+            return self._opened().plan(begin, place)
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
         """The rows of one task, in a process and an object of its own."""
@@ -136,7 +138,7 @@ class _Driver:
                 self._options,
                 self._feed,
                 self._pool,
-                start=place or _UNKNOWN,
+                start=place or initial_offset(self._options),
                 is_known=place is not None,
                 newest=self._newest,
             )
@@ -165,11 +167,11 @@ def plan_batch(options: Options, feed: Feed, pool: Pool, *, begin: Offset, end: 
     refuse_other_event(feed, begin)
     refuse_other_event(feed, end)
     first = begin.sequence
-    if begin.is_initial:
-        first = end.sequence if end.first is None else end.first
+    if begin.is_initial and end.beginning is not None:
+        first = end.beginning.sequence
     if end.sequence < first:
         raise FeedRestored(FEED_SHORTER)
-    start_time = (end if begin.is_initial else begin).start_time
+    start_time = begin.start_time
     if options.start_time is not None and start_time not in (None, options.start_time):
         logger.warning('startTime is ignored: the stream goes on where its checkpoint stands.')
     whole = SequencePartition(first, end.sequence, end, since=_since(start_time))
@@ -178,6 +180,18 @@ def plan_batch(options: Options, feed: Feed, pool: Pool, *, begin: Offset, end: 
         return divide(options, feed, pool, whole)
     settled = divide(options, feed, pool, replace(whole, through=watched.after))
     return [*settled, replace(whole, after=watched.after, expected=watched)]
+
+
+def with_start_time(begin: Offset, end: Offset, *, known: str | None) -> tuple[Offset, Offset]:
+    """The offsets of a batch with the start time of the query, which the checkpoint says and not the options of today.
+
+    :param known: what earlier batches of this process have said; before Spark 4.2, not every end says it.
+    """
+    if begin.is_initial:
+        start_time = end.beginning.start_time if end.beginning else begin.start_time
+    else:
+        start_time = begin.start_time or known
+    return replace(begin, start_time=start_time), replace(end, start_time=start_time)
 
 
 def initial_offset(options: Options) -> Offset:

@@ -14,7 +14,7 @@ from dicomfeed.prefetch import InlinePool
 from dicomfeed.spark.offsets import Offset
 from dicomfeed.spark.options import parse_options
 from dicomfeed.spark.prefix import Prefix
-from dicomfeed.spark.stream import initial_offset, plan_batch
+from dicomfeed.spark.stream import initial_offset, plan_batch, with_start_time
 from dicomfeed.times import format_timestamp
 from tests.emulator import trouble
 from tests.feed.world import URL, World, after
@@ -37,10 +37,11 @@ class Query:
         self.tables: list[list[Event]] = []
         self.prefix: Prefix | None = None
         self.place: Offset | None = None
+        self.start_time: str | None = None
 
     def start(self) -> None:
         """A new process: all it has is the offset log; a batch that was open is read first."""
-        self.prefix = self.place = None
+        self.prefix = self.place = self.start_time = None
         if len(self.ends) > len(self.tables):
             self.read()
 
@@ -48,9 +49,7 @@ class Query:
         """One trigger; whether there was a batch."""
         if self.tells_place:
             self.place = self._place(len(self.ends))
-        elif self.place is None and not self.ends:
-            self.place = initial_offset(self.options)
-        place = self.place or Offset(0)
+        place = self.place or initial_offset(self.options)
         if self.prefix is None:
             feed, known = self.world.feed(patience_seconds=900.0), self.place is not None
             self.prefix = Prefix(self.options, feed, InlinePool(), start=place, is_known=known)
@@ -66,8 +65,8 @@ class Query:
     def read(self) -> None:
         """The open batch, in any order of its tasks."""
         number = len(self.tables)
-        begin, end = self._place(number), self._place(number + 1)
-        self.place = end
+        begin, end = with_start_time(self._place(number), self._place(number + 1), known=self.start_time)
+        self.place, self.start_time = end, end.start_time
         feed = self.world.feed()
         plan = plan_batch(self.options, feed, InlinePool(), begin=begin, end=end)
         lists = [events for part in reversed(plan) for events in part.read(self.options, feed, InlinePool())]
@@ -169,7 +168,7 @@ def test_start_at_a_time_begins_below_it_and_leaves_out_what_is_older() -> None:
     world = two_hours()
     query = Query(world, startTime=format_timestamp(after(3_600)))
     query.step(killed_before_reading=True)
-    assert 0 < json.loads(query.ends[0])['first'] < 60
+    assert 0 < json.loads(query.ends[0])['beginning']['sequence'] < 60
     query.start()
     assert query.sequences() == list(range(61, 121))
 
@@ -187,28 +186,31 @@ def test_start_at_a_time_begins_below_it_and_leaves_out_what_is_older() -> None:
     ids=['time', 'number', 'left out', 'later time', 'number for time', 'time left out'],
 )
 @pytest.mark.parametrize('is_open', [True, False], ids=['open batch', 'between batches'])
-def test_start_of_the_checkpoint_counts(begun: Any, later: Any, first: int, is_open: bool) -> None:
+@pytest.mark.parametrize('tells_place', [True, False], ids=['4.2', 'before 4.2'])
+def test_start_of_the_checkpoint_counts(begun: Any, later: Any, first: int, is_open: bool, tells_place: bool) -> None:
     """A job that begins a day back each time must not lose what an earlier run left."""
     world = two_hours()
-    query = Query(world, most_events=30, **begun)
+    query = Query(world, most_events=30 if tells_place else None, tells_place=tells_place, **begun)
     query.step(killed_before_reading=is_open)
     query.options = Query(world, **later).options
-    query.start()
-    while query.step():
+    world.create_now(10)
+    for _ in range(8):
         query.start()
-    assert query.sequences() == list(range(first, 121))
+        query.step()
+        world.create_now(1)
+        world.pass_time(6.0)
+    assert query.sequences() == list(range(first, 121 + 10 + 7))
 
 
-def test_place_that_is_not_told_loses_nothing_when_the_start_moves() -> None:
+@pytest.mark.parametrize('tells_place', [True, False], ids=['4.2', 'before 4.2'])
+def test_start_in_the_future_holds_back_what_comes_before_it(tells_place: bool) -> None:
     world = two_hours()
-    query = Query(world, startTime=format_timestamp(after(600)))
-    query.step()
-    world.create_now(3)
-    query.tells_place, query.options = False, Query(world, startTime=format_timestamp(after(100_000))).options
-    query.start()
-    while query.step():
-        pass
-    assert query.sequences() == list(range(11, 124))
+    query = Query(world, tells_place=tells_place, startTime=format_timestamp(after(7_260)))
+    for _ in range(20):
+        world.create_now(1)
+        query.step()
+        world.pass_time(6.0)
+    assert query.sequences() == list(range(131, 141))
 
 
 def test_retry_after_of_a_poll_is_obeyed() -> None:
