@@ -543,7 +543,7 @@ SPARK_MUTANTS = (
     spark_mutant(
         'the start of a later run counts',
         'spark/stream.py',
-        'start_time = end.beginning.start_time if end.beginning else begin.start_time',
+        'start_time = end.beginning.start_time if end.beginning else end.start_time',
         'start_time = begin.start_time',
     ),
     spark_mutant(

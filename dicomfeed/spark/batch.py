@@ -35,7 +35,7 @@ class BatchReader(DataSourceReader):
 
     def partitions(self) -> list[InputPartition]:
         """What each task reads; asked for once for each `load()`."""
-        with open_feed(self._options, metadata_too=False) as (feed, pool):
+        with open_feed(self._options, for_task=False) as (feed, pool):
             newest = feed.newest()
             plan = _windows if self._options.is_window else _ranges
             return plan(self._options, feed, pool, newest)

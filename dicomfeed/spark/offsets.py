@@ -45,6 +45,7 @@ class Offset:
     :ivar start_time: of a stream that begins at a time, as the user wrote it, and as far as it is known here.
     :ivar beginning: of the end of a first batch, or of one that may be it: where it begins, if it is.
     :ivar watched: the newer part of the batch that ends here.
+    :ivar is_logged: of an initial offset that ended a batch of nothing, before Spark 4.2: it is a place as any other.
     """
 
     sequence: int
@@ -52,6 +53,7 @@ class Offset:
     start_time: str | None = None
     beginning: Beginning | None = None
     watched: Watched | None = None
+    is_logged: bool = False
 
     @property
     def is_initial(self) -> bool:
@@ -69,6 +71,8 @@ class Offset:
             found['beginning'] = self.beginning._asdict()
         if self.watched is not None:
             found['watched'] = self.watched._asdict()
+        if self.is_logged:
+            found['logged'] = True
         return found
 
     @classmethod
@@ -81,6 +85,7 @@ class Offset:
             found.get('startTime'),
             None if beginning is None else Beginning(**beginning),
             None if watched is None else Watched(**watched),
+            is_logged=found.get('logged', False),
         )
 
 

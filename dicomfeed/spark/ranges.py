@@ -73,7 +73,7 @@ def read_partition(options: Options, partition: InputPartition) -> Iterator[Any]
     """The rows of one task, as Arrow batches; none for the partition that Spark makes up where there is nothing."""
     if not isinstance(partition, SequencePartition | WindowPartition):
         return
-    with open_feed(options, metadata_too=True, since=partition.since) as (feed, pool):
+    with open_feed(options, for_task=True, since=partition.since) as (feed, pool):
         yield from batches(partition.read(options, feed, pool))
 
 

@@ -57,14 +57,15 @@ class JobFailed(RuntimeError):
 def open_feed(
     options: Options,
     *,
-    metadata_too: bool,
+    for_task: bool,
     since: Ticks | None = None,
 ) -> Iterator[tuple[Feed, ThreadPool]]:
     """The feed and the threads that ask it, for one task or one query. Nothing has been sent.
 
     Raises JobFailed in the place of what the reader raises inside the context.
 
-    :param metadata_too: with the metadata, or the attributes, that the options ask for; a plan needs none.
+    :param for_task: with the metadata, or the attributes, that the options ask for; of a service that has answered the
+        driver, which needs none of them.
     :param since: events before it are not wanted.
     """
     pool = ThreadPool(options.requests_in_flight)
@@ -81,12 +82,13 @@ def open_feed(
                 token_source(options),
                 transport=HttpTransport(user_agent='dicomfeed-spark', connections=options.requests_in_flight),
                 patience_seconds=_PATIENCE_SECONDS,
+                is_proven=for_task,
                 on_retry=_retrying,
             )
             feed = Feed(
                 client,
-                include_metadata=metadata_too and options.include_metadata,
-                fields=options.fields if metadata_too else None,
+                include_metadata=for_task and options.include_metadata,
+                fields=options.fields if for_task else None,
                 metadata_at_once=AtOnce.ALWAYS,
                 on_poisoned=report,
             )

@@ -52,6 +52,7 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         """Where the query stands, as far as Spark has let it be known: before 4.2, not before the first batch."""
         self._start_time: str | None = None
         """Of the query, as far as batches have let it be known."""
+        self._has_warned = False
 
     def initialOffset(self) -> Text:
         """A constant of the options: Spark asks again at each replay of the first batch, and stores no answer."""
@@ -64,7 +65,7 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             self._place = Offset.parse(start)
         with telling():
             prefix = self._opened().prefix(self._place)
-            place = self._place or initial_offset(self._options)
+            place = self._place or replace(initial_offset(self._options), is_logged=True)
             self._place = prefix.end_after(place, most_events=getattr(limit, 'max_rows', None))
         return self._place.as_dict()
 
@@ -82,6 +83,7 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         """What each task reads of the batch. After a restart this comes before all else, with offsets as logged."""
         begin, place = with_start_time(Offset.parse(start), Offset.parse(end), known=self._start_time)
         self._place, self._start_time = place, place.start_time
+        self._warn_of_another_start()
         with telling():
             return self._opened().plan(begin, place)
 
@@ -93,6 +95,13 @@ class StreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         """The query has ended."""
         if self._driver is not None:
             self._driver.close()
+
+    def _warn_of_another_start(self) -> None:
+        """Once."""
+        typed, counts = self._options.start_time, self._start_time
+        if not self._has_warned and None not in (typed, counts) and typed != counts:
+            logger.warning('startTime is ignored: the stream goes on where its checkpoint stands.')
+            self._has_warned = True
 
     def _opened(self) -> _Driver:
         self._driver = self._driver or _Driver(self._options)
@@ -127,7 +136,7 @@ class _Driver:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._closing = ExitStack()
-        self._feed, self._pool = self._closing.enter_context(open_feed(options, metadata_too=False))
+        self._feed, self._pool = self._closing.enter_context(open_feed(options, for_task=False))
         self._prefix: Prefix | None = None
         self._newest: Callable[[], Event | None] | None = None
 
@@ -166,15 +175,10 @@ def plan_batch(options: Options, feed: Feed, pool: Pool, *, begin: Offset, end: 
     """
     refuse_other_event(feed, begin)
     refuse_other_event(feed, end)
-    first = begin.sequence
-    if begin.is_initial and end.beginning is not None:
-        first = end.beginning.sequence
+    first = _first_sequence(begin, end)
     if end.sequence < first:
         raise FeedRestored(FEED_SHORTER)
-    start_time = begin.start_time
-    if options.start_time is not None and start_time not in (None, options.start_time):
-        logger.warning('startTime is ignored: the stream goes on where its checkpoint stands.')
-    whole = SequencePartition(first, end.sequence, end, since=_since(start_time))
+    whole = SequencePartition(first, end.sequence, end, since=_since(begin.start_time))
     watched = end.watched
     if watched is None or watched.after < first:  # the driver did not know where the stream stands: before Spark 4.2
         return divide(options, feed, pool, whole)
@@ -187,11 +191,18 @@ def with_start_time(begin: Offset, end: Offset, *, known: str | None) -> tuple[O
 
     :param known: what earlier batches of this process have said; before Spark 4.2, not every end says it.
     """
-    if begin.is_initial:
-        start_time = end.beginning.start_time if end.beginning else begin.start_time
+    if begin.is_initial and not begin.is_logged:
+        start_time = end.beginning.start_time if end.beginning else end.start_time
     else:
         start_time = begin.start_time or known
     return replace(begin, start_time=start_time), replace(end, start_time=start_time)
+
+
+def _first_sequence(begin: Offset, end: Offset) -> int:
+    """After which number a batch begins; the first one where its end says, for its begin is what options say today."""
+    if not begin.is_initial or begin.is_logged:
+        return begin.sequence
+    return end.beginning.sequence if end.beginning else end.sequence
 
 
 def initial_offset(options: Options) -> Offset:

@@ -128,9 +128,16 @@ class AzureIdentity:
         """Raises SignInUnavailable for what may pass, and NoToken."""
         with self._lock:
             kept = None if claims or force_refresh else self._token
-            if kept is None or kept.expires_on - self._now() < RENEWAL_SECONDS:
-                self._token = kept = self._new(claims, force_refresh=force_refresh)
-            return kept
+            left = 0.0 if kept is None else kept.expires_on - self._now()
+            if kept is not None and left >= RENEWAL_SECONDS:
+                return kept
+            try:
+                self._token = self._new(claims, force_refresh=force_refresh)
+            except SignInUnavailable:
+                if kept is None or left <= 0:
+                    raise
+                return kept
+            return self._token
 
     def _new(self, claims: str | None, *, force_refresh: bool) -> AccessToken:
         """DefaultAzureCredential says no more than that no credential had a token, whatever happened to one of them.

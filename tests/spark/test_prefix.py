@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ class Query:
         """One trigger; whether there was a batch."""
         if self.tells_place:
             self.place = self._place(len(self.ends))
-        place = self.place or initial_offset(self.options)
+        place = self.place or replace(initial_offset(self.options), is_logged=True)
         if self.prefix is None:
             feed, known = self.world.feed(patience_seconds=900.0), self.place is not None
             self.prefix = Prefix(self.options, feed, InlinePool(), start=place, is_known=known)
@@ -200,6 +201,21 @@ def test_start_of_the_checkpoint_counts(begun: Any, later: Any, first: int, is_o
         world.create_now(1)
         world.pass_time(6.0)
     assert query.sequences() == list(range(first, 121 + 10 + 7))
+
+
+@pytest.mark.parametrize('is_open', [True, False], ids=['open batch', 'between batches'])
+@pytest.mark.parametrize('later', [{'afterSequence': '200'}, {'startTime': '2100-01-01'}], ids=['number', 'time'])
+@pytest.mark.parametrize('tells_place', [True, False], ids=['4.2', 'before 4.2'])
+def test_start_on_an_empty_feed_counts(tells_place: bool, later: Any, is_open: bool) -> None:
+    """Before 4.2, Spark logs a batch of nothing then, which ends at what looks like a beginning."""
+    world = World()
+    query = Query(world, tells_place=tells_place)
+    assert query.step(killed_before_reading=is_open) is not tells_place
+    world.create_now(300)
+    query.options = Query(world, **(later if not tells_place else {})).options
+    query.start()
+    query.step()
+    assert query.sequences() == list(range(1, 301))
 
 
 @pytest.mark.parametrize('tells_place', [True, False], ids=['4.2', 'before 4.2'])

@@ -90,6 +90,15 @@ def test_token_is_kept_until_it_is_due() -> None:
     assert len(made) == 1 and len(made[0].asked) == 2
 
 
+def test_kept_token_lasts_while_the_sign_in_is_away() -> None:
+    first, away = AccessToken('first', int(NOW) + 400), ServiceRequestError('away')
+    tokens, _ = source(first, away, away, moments=[NOW + 200, NOW + 401])
+    assert [tokens.get_token().token for _ in range(2)] == ['first', 'first']
+    with pytest.raises(SignInUnavailable) as raised:
+        tokens.get_token()
+    assert raised.value.is_reached
+
+
 def test_tasks_of_a_process_share_a_source() -> None:
     options = parse_options({'serviceUrl': URL, 'credential': 'tokenFile', 'tokenFile': '/tokens/dicom'})
     assert token_source(options) is token_source(replace(options, range_size=100))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.emulator import trouble
 from tests.emulator.dicom import DicomService
 from tests.emulator.identities import READER_APPLICATION
 from tests.emulator.sample import AN_END, sample_feed
@@ -88,6 +89,26 @@ def test_tokens_of_seconds_last_for_a_stream(
         wait_until(lambda: stream.sequences() == committed(service))
         query.stop()
     assert len({request.headers.get('authorization') for request in requests_of(emulator, service)}) > 3
+
+
+def test_lost_connections_are_waited_out(spark: Any, emulator: Any, new_service: Make, options: Options) -> None:
+    """Also by a task that has had no answer yet: its driver has."""
+    service = new_service()
+    service.store.load(sample_feed(2_000, metadata=False))
+    service.latency_seconds = 0.5
+    watch = threading.Thread(target=cut_connections, args=(emulator, service))
+    watch.start()
+    frame = load(spark, options(service, rangeSize=100, requestsInFlightPerTask=1))
+    assert sequences(frame) == committed(service)
+    watch.join()
+
+
+def cut_connections(emulator: Any, service: DicomService) -> None:
+    while len(requests_of(emulator, service)) < 12:
+        time.sleep(0.05)
+    service.trouble.when(lambda request: True, trouble.cut(), times=10**6)
+    time.sleep(30)
+    service.trouble.clear()
 
 
 def test_role_that_is_taken_away_ends_the_job_and_is_named(
