@@ -58,8 +58,9 @@ examples:
     text: az dicom token issue --query accessToken -o tsv
   - name: Send a request with curl, without a token on any command line.
     text: |-
-        az dicom token issue --format header |
-        curl -H @- "https://contoso-imaging.dicom.azurehealthcareapis.com/v2/changefeed?limit=1"
+        az dicom token issue --format header | curl -H @- \
+        -G -d limit=1 -d includeMetadata=false \
+        https://contoso-imaging.dicom.azurehealthcareapis.com/v2/changefeed
   - name: Set an environment variable in sh, bash or zsh.
     text: eval "$(az dicom token issue --format env)"
   - name: Set an environment variable in PowerShell.

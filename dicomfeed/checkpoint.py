@@ -269,7 +269,7 @@ def _decoded(data: bytes) -> Checkpoint:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get('format'), int):
-        if data[: len(_BEGINNING)] != _BEGINNING[: len(data)]:
+        if any(byte not in (0, expected) for byte, expected in zip(data, _BEGINNING, strict=False)):  # 0: after a crash
             raise NotACheckpoint('The file is not a checkpoint.')
         raise CheckpointDamaged('The checkpoint is incomplete.')
     if content['format'] > FORMAT:

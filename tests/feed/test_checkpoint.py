@@ -201,6 +201,13 @@ def test_what_is_no_checkpoint_is_refused(data: bytes, path: Path) -> None:
         load_checkpoint(str(path), QUESTION)
 
 
+@pytest.mark.parametrize('nul', [b'\0' * 4_096, b'\0' * 8 + b'mat": 1,'], ids=['all', 'the beginning'])
+def test_file_of_a_system_that_crashed_is_a_damaged_checkpoint(nul: bytes, path: Path) -> None:
+    path.write_bytes(nul)
+    with left_as_it_is(path), pytest.raises(CheckpointDamaged, match='incomplete'):
+        load_checkpoint(str(path), QUESTION)
+
+
 @pytest.mark.parametrize('data', [b'hi\n', b'{"sequence": 1}\n', b'PK', b'{\n  "cursor": 1}'], ids=repr)
 def test_other_file_is_not_called_an_incomplete_checkpoint(data: bytes, path: Path) -> None:
     path.write_bytes(data)
