@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from azext_dicomtoken._invocation import Invocation
+from azext_dicomtoken._invocation import Invocation, is_typed
 
 if TYPE_CHECKING:
     import socket
@@ -61,7 +61,7 @@ def _upstream(invocation: Invocation, named: dict[str, Any], *, tenant: str | No
     login.get_token()
     access = access_of(invocation, service, login)  # as long as it is known
     tokens = Tokens(login, on_lost=lambda error: _report_lost_sign_in(error, access))
-    typed = {name: value for name, value in {**named, 'tenant': tenant}.items() if value is not None}
+    typed = {name: value for name, value in {**named, 'tenant': tenant}.items() if is_typed(value)}
     check = service_command(invocation, typed, 'check-access')
     try:
         return Upstream(service.url, tokens, on_trouble=lambda trouble: _report_trouble(trouble, check))

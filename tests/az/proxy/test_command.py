@@ -185,7 +185,10 @@ def test_group_is_one_of_those_that_there_are(az: Az) -> None:
     assert az('dicom', 'proxy', '--allow', 'everything').code == 2
 
 
-def test_trouble_is_said_once_with_the_command_that_finds_it(starter: Starter, service: ScriptedService) -> None:
+def test_trouble_is_said_once_with_the_command_that_finds_it(
+    starter: Starter, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('AZURE_DEFAULTS_GROUP', 'imaging')  # which nobody typed, and a URL does not go with
     service.script = lambda talk: talk.reply(b'', '403 Forbidden')
     with starter.running() as run:
         base = run.base()
