@@ -40,14 +40,14 @@ class Credential:
         return answer
 
 
-def source(*answers: Any, moments: Iterable[float] = repeat(NOW)) -> tuple[AzureIdentity, list[Credential]]:
+def source(*answers: Any, times: Iterable[float] = repeat(NOW)) -> tuple[AzureIdentity, list[Credential]]:
     made: list[Credential] = []
 
     def make() -> Credential:
         made.append(Credential([*answers]))
         return made[-1]
 
-    now = iter(moments)
+    now = iter(times)
     return AzureIdentity(make, 'https://dicom.example', advice='Sign in.', now=lambda: next(now)), made
 
 
@@ -85,14 +85,14 @@ def test_failure_says_nothing_of_what_was_said(error: Exception, expected: type[
 
 def test_token_is_kept_until_it_is_due() -> None:
     later = AccessToken('later', int(NOW) + 4_000)
-    tokens, made = source(AccessToken('first', int(NOW) + 301), later, moments=[NOW, NOW + 2, NOW + 3])
+    tokens, made = source(AccessToken('first', int(NOW) + 301), later, times=[NOW, NOW + 2, NOW + 3])
     assert [tokens.get_token().token for _ in range(4)] == ['first', 'first', 'later', 'later']
     assert len(made) == 1 and len(made[0].asked) == 2
 
 
 def test_kept_token_lasts_while_the_sign_in_is_away() -> None:
     first, away = AccessToken('first', int(NOW) + 400), ServiceRequestError('away')
-    tokens, _ = source(first, away, away, moments=[NOW + 200, NOW + 401])
+    tokens, _ = source(first, away, away, times=[NOW + 200, NOW + 401])
     assert [tokens.get_token().token for _ in range(2)] == ['first', 'first']
     with pytest.raises(SignInUnavailable) as raised:
         tokens.get_token()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,24 +91,39 @@ def test_tokens_of_seconds_last_for_a_stream(
     assert len({request.headers.get('authorization') for request in requests_of(emulator, service)}) > 3
 
 
+@contextmanager
+def while_asking(emulator: Any, service: DicomService, act: Callable[[], object]) -> Iterator[None]:
+    """Something happens once the service has had 20 requests of what is done inside."""
+    end = threading.Event()
+
+    def watch() -> None:
+        while not end.wait(0.05):
+            if len(requests_of(emulator, service)) >= 20:
+                return act()
+
+    service.latency_seconds = 0.5
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
 def test_lost_connections_are_waited_out(spark: Any, emulator: Any, new_service: Make, options: Options) -> None:
     """Also by a task that has had no answer yet: its driver has."""
     service = new_service()
     service.store.load(sample_feed(2_000, metadata=False))
-    service.latency_seconds = 0.5
-    watch = threading.Thread(target=cut_connections, args=(emulator, service))
-    watch.start()
-    frame = load(spark, options(service, rangeSize=100, requestsInFlightPerTask=1))
-    assert sequences(frame) == committed(service)
-    watch.join()
 
+    def cut_connections() -> None:
+        service.trouble.when(lambda request: True, trouble.cut(), times=10**6)
+        time.sleep(30)
+        service.trouble.clear()
 
-def cut_connections(emulator: Any, service: DicomService) -> None:
-    while len(requests_of(emulator, service)) < 12:
-        time.sleep(0.05)
-    service.trouble.when(lambda request: True, trouble.cut(), times=10**6)
-    time.sleep(30)
-    service.trouble.clear()
+    with while_asking(emulator, service, cut_connections):
+        frame = load(spark, options(service, rangeSize=100, requestsInFlightPerTask=1))
+        assert sequences(frame) == committed(service)
 
 
 def test_role_that_is_taken_away_ends_the_job_and_is_named(
@@ -116,19 +131,10 @@ def test_role_that_is_taken_away_ends_the_job_and_is_named(
 ) -> None:
     service = new_service()
     service.store.load(sample_feed(4_000, metadata=False))
-    service.latency_seconds = 0.5
-    watch = threading.Thread(target=take_role_away, args=(emulator, service))
-    watch.start()
-    frame = load(spark, options(service, rangeSize=500, requestsInFlightPerTask=1))
-    message = failure(frame.collect)
-    watch.join()
+    with while_asking(emulator, service, service.role_assignments.clear):
+        frame = load(spark, options(service, rangeSize=500, requestsInFlightPerTask=1))
+        message = failure(frame.collect)
     assert 'give it the role DICOM Data Reader' in message
-
-
-def take_role_away(emulator: Any, service: DicomService) -> None:
-    while len(requests_of(emulator, service)) < 20:
-        time.sleep(0.05)
-    service.role_assignments.clear()
 
 
 def test_poisoned_event_comes_without_metadata(spark: Any, new_service: Make, options: Options) -> None:
