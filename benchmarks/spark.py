@@ -63,11 +63,7 @@ def _section(server: Server, options: dict[str, str]) -> str:
     for total in sorted({slots * each for slots, each in _SETUPS}):
         reader[total] = _reader_seconds(server, options, total)
     bare_reader = _reader_seconds(server, options, 4, latency_seconds=0.0)
-    rows = [
-        (f'{slots}', f'{each}', f'{seconds:.1f} s', f'{alone:.1f} s', f'{alone / seconds:.2f}')
-        for (slots, each), seconds in spark.items()
-        for alone in (reader[slots * each],)
-    ]
+    rows = [_row(slots, each, spark=seconds, reader=reader[slots * each]) for (slots, each), seconds in spark.items()]
     figures = [
         report.Figure('four slots to one, one request each', spark[1, 1] / spark[4, 1], 3.2, at_most=False),
         report.Figure('four slots to one, four requests each', spark[1, 4] / spark[4, 4], 2.8, at_most=False),
@@ -84,6 +80,10 @@ def _section(server: Server, options: dict[str, str]) -> str:
             f'{_worth(starts[0], spark[4, 4], reader[4] / 2, server.events):,.0f} events on.',
         ],
     )
+
+
+def _row(slots: int, each: int, *, spark: float, reader: float) -> tuple[str, ...]:
+    return (f'{slots}', f'{each}', f'{spark:.1f} s', f'{reader:.1f} s', f'{reader / spark:.2f}')
 
 
 def _worth(start_seconds: float, spark_seconds: float, reader_seconds: float, events: int) -> float:

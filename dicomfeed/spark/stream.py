@@ -175,7 +175,7 @@ def plan_batch(options: Options, feed: Feed, pool: Pool, *, begin: Offset, end: 
     """
     refuse_other_event(feed, begin)
     refuse_other_event(feed, end)
-    first = _first_sequence(begin, end)
+    first = _begin_sequence(begin, end)
     if end.sequence < first:
         raise FeedRestored(FEED_SHORTER)
     whole = SequencePartition(first, end.sequence, end, since=_since(begin.start_time))
@@ -198,8 +198,8 @@ def with_start_time(begin: Offset, end: Offset, *, known: str | None) -> tuple[O
     return replace(begin, start_time=start_time), replace(end, start_time=start_time)
 
 
-def _first_sequence(begin: Offset, end: Offset) -> int:
-    """After which number a batch begins; the first one where its end says, for its begin is what options say today."""
+def _begin_sequence(begin: Offset, end: Offset) -> int:
+    """After which sequence number a batch begins; for the first one its end says it, not the options of today."""
     if not begin.is_initial or begin.is_logged:
         return begin.sequence
     return end.beginning.sequence if end.beginning else end.sequence
